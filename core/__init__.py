@@ -1,0 +1,1 @@
+"""What is decided: pure and synchronous; time and random draws are arguments."""

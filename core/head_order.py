@@ -1,0 +1,77 @@
+"""Which queued dispatch runs next: the head with the earliest ready time less its head start."""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane(Generic[T]):
+    """One first-in, first-out queue and the head start of everything in it, milliseconds."""
+
+    head_start_ms: float
+    items: deque[tuple[int, T]]
+
+
+class HeadOrder(Generic[T]):
+    """Lanes of items, each with a ready time; ``take`` gives them in head-start order.
+
+    Within a lane strictly first in, first out. Between lanes an item is overtaken only by items
+    that became ready less than the difference of the two head starts after it: waiting is bounded
+    by construction, nothing needs to age.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[Hashable, Lane[T]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(lane.items) for lane in self._lanes.values())
+
+    def offer(self, lane: Hashable, head_start_ms: float, ready_ms: int, item: T) -> None:
+        """Append an item to its lane; a lane's head start is set by its first item."""
+        found = self._lanes.get(lane)
+        if found is None:
+            found = self._lanes[lane] = Lane(head_start_ms, deque())
+        found.items.append((ready_ms, item))
+
+    def take(self, wanted: int, fits: Callable[[T], bool]) -> Iterator[T]:
+        """Give up to ``wanted`` items, best first, passing over items that do not fit right now.
+
+        An item passed over keeps its place at the front of its lane. ``fits`` is asked once per
+        item and call, so it may count what it has let through.
+        """
+        passed: list[tuple[Lane[T], tuple[int, T]]] = []
+        given = 0
+        while given < wanted:
+            lane = self._best()
+            if lane is None:
+                break
+            entry = lane.items.popleft()
+            if fits(entry[1]):
+                given += 1
+                yield entry[1]
+            else:
+                passed.append((lane, entry))
+        for lane, entry in reversed(passed):
+            lane.items.appendleft(entry)
+
+    def _best(self) -> Lane[T] | None:
+        waiting = [lane for lane in self._lanes.values() if lane.items]
+        return min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms, default=None)
+
+    def waiting(self, lane: Hashable) -> int:
+        """Items in one lane."""
+        found = self._lanes.get(lane)
+        return 0 if found is None else len(found.items)
+
+    def oldest_ms(self, lane: Hashable) -> int | None:
+        """Ready time of a lane's head, None when it is empty."""
+        found = self._lanes.get(lane)
+        return found.items[0][0] if found is not None and found.items else None
+
+    def drop(self, lane: Hashable) -> None:
+        """Forget a lane and all it holds."""
+        self._lanes.pop(lane, None)

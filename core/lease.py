@@ -1,0 +1,45 @@
+"""An executor's lease on what it holds, counted on its own clock."""
+
+from dataclasses import dataclass
+
+
+def margin_s(lease_s: float) -> float:
+    """Seconds before its end at which the holder gives a lease up by itself.
+
+    Covers killing the workers and reading the clock late, so that nothing of ours runs any more
+    when the keeper can prove the lapse; a tenth of the lease, at least half a second.
+    """
+    return max(0.5, lease_s / 10)
+
+
+@dataclass(slots=True)
+class Lease:
+    """Valid from a confirmed heartbeat, counted from before it was sent, until it runs out.
+
+    Times are seconds of one clock that goes on while the machine sleeps (``CLOCK_BOOTTIME``).
+    A lapse is final: a new lease belongs to a new boot id.
+    """
+
+    lease_s: float
+    confirmed_at_s: float | None = None
+    lapsed: bool = False
+
+    def confirm(self, sent_at_s: float, now_s: float) -> None:
+        """Take in that a heartbeat sent at ``sent_at_s`` is in the log; too late changes nothing."""
+        if self.check(now_s) or self.confirmed_at_s is None:
+            self.confirmed_at_s = max(sent_at_s, self.confirmed_at_s or sent_at_s)
+            self.check(now_s)
+
+    def check(self, now_s: float) -> bool:
+        """Whether the lease holds at ``now_s``; once it did not, it never does again."""
+        if self.confirmed_at_s is None:
+            return False
+        if self.remaining_s(now_s) <= 0:
+            self.lapsed = True
+        return not self.lapsed
+
+    def remaining_s(self, now_s: float) -> float:
+        """Seconds left, 0 when it never began or has lapsed."""
+        if self.confirmed_at_s is None or self.lapsed:
+            return 0.0
+        return max(0.0, self.confirmed_at_s + self.lease_s - margin_s(self.lease_s) - now_s)

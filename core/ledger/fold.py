@@ -1,0 +1,317 @@
+"""The fold: which verdicts of one ledger partition hold. The same code for every service.
+
+First wins, by offset. The state after a prefix of the log is a pure function of that prefix, so
+every reader, at any time, after any restart, agrees. Notes are not folded: they never change state.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from pyroaring import BitMap64
+
+from core.ledger.open_job import OpenJob, Phase
+from core.ledger.verdicts import (
+    Action,
+    Cancel,
+    Claimed,
+    Closure,
+    Decided,
+    Expired,
+    Failed,
+    Lost,
+    Preempted,
+    Redriven,
+    Refused,
+    Released,
+    Skipped,
+    Succeeded,
+    Verdict,
+)
+from core.states import State, progress_rank
+from penstock.identity import Origin
+
+FOLD_VERSION = 1
+"""Raised whenever a rule of this file changes; two versions that disagree on "first" run a job twice."""
+
+WORKER_DEATH = frozenset({"WorkerDied", "MemoryLimitExceeded"})
+"""``error_type`` values that mean the attempt took its worker process down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one verdict did. ``holds`` False: it changed nothing, and nobody may act on it.
+
+    ``job`` is the job *after* the verdict (None when it was never opened), ``state`` and ``rank``
+    what its row shows from now on; ``closed_n`` names the dispatch a closure ended.
+    """
+
+    holds: bool
+    state: State | None = None
+    rank: int = 0
+    job: OpenJob | None = None
+    closed_n: int = 0
+    late: bool = False
+    """A success that came after its dispatch had been lost or released, and still ends the job."""
+
+
+REFUSED = Outcome(holds=False)
+
+
+class WrongEpochError(Exception):
+    """A record of another incarnation of the topics; the service must stop, not guess."""
+
+
+class LedgerFold:
+    """Fold of one partition of ``jobs.events``.
+
+    Memory: a bitmap of finished origins per source partition, and one ``OpenJob`` per job that was
+    claimed (or pre-empted) and has not ended. Jobs that only wait cost nothing.
+    """
+
+    def __init__(self, epoch: str) -> None:
+        self.epoch = epoch
+        self.next_offset = 0
+        """Offset of the first ledger record not folded yet."""
+        self.open: dict[str, OpenJob] = {}
+        """By origin text."""
+        self._done: dict[int, BitMap64] = {}
+        self._ended_n: dict[str, int] = {}
+        self._cancels: dict[str, int] = {}
+        self._by_job_id: dict[str, str] = {}
+
+    def is_done(self, origin: str) -> bool:
+        """Whether the job of this origin has ended."""
+        place = self._parse(origin)
+        finished = self._done.get(place.partition)
+        return finished is not None and place.offset in finished
+
+    def may_claim(self, origin: str, job_id: str, n: int) -> bool:
+        """Whether a claim of dispatch ``n`` appended right now would hold, as far as folded."""
+        job = self.open.get(origin)
+        if job is not None:
+            return job.phase is Phase.UNCLAIMED and job.n == n and not job.cancel_asked
+        return n == 1 and job_id not in self._cancels and not self.is_done(origin)
+
+    def holds_claim(self, origin: str, n: int, executor: str) -> bool:
+        """Whether dispatch ``n`` is claimed by this boot id and not closed, as far as folded."""
+        job = self.open.get(origin)
+        return (
+            job is not None
+            and job.phase is Phase.CLAIMED
+            and job.n == n
+            and job.claim is not None
+            and job.claim.executor == executor
+        )
+
+    def is_cancel_asked(self, origin: str) -> bool:
+        """Whether a cancel stands against a job that is still open."""
+        job = self.open.get(origin)
+        return job is not None and job.cancel_asked
+
+    @property
+    def finished_jobs(self) -> int:
+        """Jobs that have ended on this partition."""
+        return sum(len(bits) for bits in self._done.values())
+
+    def apply(self, offset: int, timestamp_ms: int, verdict: Verdict) -> Outcome:
+        """Fold the verdict that stands at ``offset``; offsets must not go back.
+
+        An offset below ``next_offset`` was folded before and is refused without effect, so any
+        repetition of a prefix gives the same state.
+
+        Raises
+        ------
+        WrongEpochError
+            The verdict's origin belongs to another incarnation of the topics.
+        """
+        if offset < self.next_offset:
+            return REFUSED
+        self.next_offset = offset + 1
+        match verdict:
+            case Claimed():
+                return self._claim(offset, timestamp_ms, verdict)
+            case Succeeded():
+                return self._succeed(verdict)
+            case Failed() | Lost() | Released():
+                return self._close(verdict)
+            case Decided():
+                return self._decide(verdict)
+            case _:
+                return self._apply_rare(offset, verdict)
+
+    def _apply_rare(
+        self, offset: int, verdict: Preempted | Cancel | Expired | Skipped | Refused | Redriven
+    ) -> Outcome:
+        match verdict:
+            case Preempted():
+                return self._preempt(verdict)
+            case Cancel():
+                return self._cancel(offset, verdict)
+            case Expired():
+                return self._end_unclaimed(verdict, State.EXPIRED)
+            case Skipped():
+                return self._end_unclaimed(verdict, State.SKIPPED)
+            case Refused():
+                return self._end_unclaimed(verdict, State.REFUSED)
+            case Redriven():
+                return self._redrive(verdict)
+            case _:
+                assert_never(verdict)
+
+    def skip_to(self, offset: int) -> None:
+        """Note that everything below ``offset`` was read (notes and control records included)."""
+        self.next_offset = max(self.next_offset, offset)
+
+    def _parse(self, origin: str) -> Origin:
+        place = Origin.parse(origin)
+        if place.epoch != self.epoch:
+            raise WrongEpochError(
+                f"a record names origin {origin}, but this service runs on epoch {self.epoch}: "
+                "the topics were recreated or the service points at another cluster"
+            )
+        return place
+
+    def _claim(self, offset: int, timestamp_ms: int, verdict: Claimed) -> Outcome:
+        if not self.may_claim(verdict.origin, verdict.job_id, verdict.n):
+            return REFUSED
+        job = self.open.get(verdict.origin)
+        if job is None:
+            job = self._open(verdict.origin, verdict.job_id)
+        job.phase = Phase.CLAIMED
+        job.claim = verdict
+        job.claim_ledger_offset = offset
+        job.claim_timestamp_ms = timestamp_ms
+        job.late_success_n = 0
+        return self._progress(job, State.RUNNING)
+
+    def _succeed(self, verdict: Succeeded) -> Outcome:
+        job = self.open.get(verdict.origin)
+        if job is None:
+            return REFUSED
+        if self._is_open_claim(job, verdict):
+            job.closure = verdict
+            return self._end(verdict.origin, job, State.SUCCEEDED, verdict.n)
+        if job.late_success_n == verdict.n and self._is_by_claimant(job, verdict):
+            job.closure = verdict
+            return self._end(verdict.origin, job, State.SUCCEEDED, verdict.n, late=True)
+        return REFUSED
+
+    def _close(self, verdict: Failed | Lost | Released) -> Outcome:
+        job = self.open.get(verdict.origin)
+        if job is None or not self._is_open_claim(job, verdict):
+            return REFUSED
+        job.closure = verdict
+        match verdict:
+            case Failed():
+                job.failures += 1
+                job.worker_deaths += verdict.error_type in WORKER_DEATH
+            case Lost():
+                job.losses += 1
+                job.late_success_n = verdict.n
+            case Released():
+                job.late_success_n = verdict.n
+            case _:
+                assert_never(verdict)
+        if job.cancel_asked:
+            return self._end(verdict.origin, job, State.CANCELLED, verdict.n)
+        job.phase = Phase.CLOSED
+        return self._progress(job, State.RETRYING, closed_n=verdict.n)
+
+    def _decide(self, verdict: Decided) -> Outcome:
+        job = self.open.get(verdict.origin)
+        if job is None or job.n != verdict.n or job.phase not in (Phase.CLOSED, Phase.HELD):
+            return REFUSED
+        match verdict.action:
+            case Action.HOLD:
+                if job.phase is Phase.HELD:
+                    return REFUSED
+                job.phase = Phase.HELD
+                return self._progress(job, State.HELD)
+            case Action.DEAD:
+                return self._end(verdict.origin, job, State.DEAD, 0)
+            case Action.RETRY:
+                job.phase = Phase.UNCLAIMED
+                job.n = verdict.n + 1
+                job.due_ms = verdict.due_ms or 0
+                rank = progress_rank(State.ACCEPTED, job.n)
+                return Outcome(holds=True, state=State.RETRYING, rank=rank, job=job)
+            case _:
+                assert_never(verdict.action)
+
+    def _preempt(self, verdict: Preempted) -> Outcome:
+        if not self.may_claim(verdict.origin, verdict.job_id, verdict.n):
+            return REFUSED
+        job = self.open.get(verdict.origin)
+        if job is None:
+            job = self._open(verdict.origin, verdict.job_id)
+        job.phase = Phase.CLOSED
+        job.late_success_n = 0
+        return self._progress(job, State.HELD)
+
+    def _cancel(self, offset: int, verdict: Cancel) -> Outcome:
+        origin = self._by_job_id.get(verdict.job_id) or verdict.origin
+        job = self.open.get(origin) if origin else None
+        if job is not None:
+            if job.phase is Phase.CLAIMED:
+                job.cancel_asked = True
+                return Outcome(holds=True, job=job)
+            return self._end(origin, job, State.CANCELLED, 0)
+        if origin and self.is_done(origin):
+            return REFUSED
+        self._cancels.setdefault(verdict.job_id, offset)
+        if origin:
+            self._mark_done(origin)
+        return Outcome(holds=True, state=State.CANCELLED, rank=progress_rank(State.CANCELLED, 1))
+
+    def _end_unclaimed(self, verdict: Expired | Skipped | Refused, state: State) -> Outcome:
+        """End a job nobody ever claimed: what has started once is decided by its closures."""
+        if verdict.origin in self.open or self.is_done(verdict.origin):
+            return REFUSED
+        if verdict.job_id in self._cancels:
+            return REFUSED
+        self._mark_done(verdict.origin)
+        self._ended_n[verdict.origin] = 1
+        return Outcome(holds=True, state=state, rank=progress_rank(state, 1))
+
+    def _redrive(self, verdict: Redriven) -> Outcome:
+        """Open a job again that ended without success, once per ended dispatch."""
+        last = self._ended_n.get(verdict.origin)
+        if last is None or verdict.n != last + 1:
+            return REFUSED
+        place = self._parse(verdict.origin)
+        self._done[place.partition].discard(place.offset)
+        del self._ended_n[verdict.origin]
+        self._cancels.pop(verdict.job_id, None)
+        job = self._open(verdict.origin, verdict.job_id)
+        job.n = verdict.n
+        return Outcome(holds=True, state=State.RETRYING, rank=progress_rank(State.ACCEPTED, job.n), job=job)
+
+    @staticmethod
+    def _is_by_claimant(job: OpenJob, closure: Closure) -> bool:
+        return job.claim is not None and job.claim.executor == closure.executor
+
+    def _is_open_claim(self, job: OpenJob, closure: Closure) -> bool:
+        claimed = job.phase is Phase.CLAIMED and job.n == closure.n
+        return claimed and self._is_by_claimant(job, closure)
+
+    def _open(self, origin: str, job_id: str) -> OpenJob:
+        job = OpenJob(job_id)
+        self.open[origin] = job
+        self._by_job_id[job_id] = origin
+        return job
+
+    def _progress(self, job: OpenJob, state: State, closed_n: int = 0) -> Outcome:
+        return Outcome(holds=True, state=state, rank=progress_rank(state, job.n), job=job, closed_n=closed_n)
+
+    def _end(self, origin: str, job: OpenJob, state: State, closed_n: int, *, late: bool = False) -> Outcome:
+        del self.open[origin]
+        self._by_job_id.pop(job.job_id, None)
+        self._mark_done(origin)
+        if state is not State.SUCCEEDED:
+            self._ended_n[origin] = job.n
+        rank = progress_rank(state, job.n)
+        return Outcome(holds=True, state=state, rank=rank, job=job, closed_n=closed_n, late=late)
+
+    def _mark_done(self, origin: str) -> None:
+        place = self._parse(origin)
+        self._done.setdefault(place.partition, BitMap64()).add(place.offset)

@@ -1,0 +1,100 @@
+"""Notes: the records of ``jobs.events`` that inform and never change what may happen to a job."""
+
+import msgspec
+
+from core.log import Coordinate
+
+
+class _Note(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    origin: str
+    job_id: str
+
+
+class Accepted(_Note, frozen=True, omit_defaults=True, tag="ACCEPTED", tag_field="kind"):
+    """Ingest took the job in. ``payload`` is masked at the ``sensitive`` pointers.
+
+    Times are milliseconds since 1970; ``submitted_ms`` is the broker's append time in ``jobs``.
+    """
+
+    type: str
+    tenant: str
+    pool: str
+    priority: int
+    submitted_ms: int
+    timeout_s: float
+    max_attempts: int
+    payload: msgspec.Raw
+    payload_bytes: int
+    trace_id: str
+    run_at_ms: int | None = None
+    deadline_ms: int | None = None
+    expires_at_ms: int | None = None
+    idempotency_key: str | None = None
+    workflow_id: str | None = None
+    ordering_key: str | None = None
+    labels: dict[str, str] = {}
+
+
+class Waiting(_Note, frozen=True, omit_defaults=True, tag="WAITING", tag_field="kind"):
+    """The scheduler holds the job back: ``on`` is ``due``, ``parents``, ``order`` or ``id``."""
+
+    on: str
+    n: int = 1
+    due_ms: int | None = None
+
+
+class Repeated(_Note, frozen=True, omit_defaults=True, tag="REPEATED", tag_field="kind"):
+    """A record named a job that is known already (same key or id); it does not run again.
+
+    ``origin`` is the repeat's own; ``conflict`` says that its body differs, and then the repeat
+    stands in ``jobs.rejected`` too.
+    """
+
+    first_origin: str
+    conflict: bool = False
+
+
+class Queued(_Note, frozen=True, omit_defaults=True, tag="QUEUED", tag_field="kind"):
+    """The prioritizer put dispatch ``n`` into a bucket; ``score_parts`` are seconds of head start."""
+
+    n: int
+    bucket: int
+    head_start_s: float
+    score_parts: dict[str, float]
+    ready_ms: int
+    attempt: int = 1
+    p_fail: float | None = None
+    predicted_run_s: float | None = None
+    model_version: str = "rule"
+
+
+class Progress(_Note, frozen=True, omit_defaults=True, tag="PROGRESS", tag_field="kind"):
+    """A running task says how far it is, 0 to 1."""
+
+    n: int
+    fraction: float
+    message: str = ""
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    """One line a task logged; ``at_ms`` is the executor's estimate of broker time."""
+
+    seq: int
+    at_ms: int
+    level: str
+    message: str
+
+
+class Logged(_Note, frozen=True, omit_defaults=True, tag="LOGGED", tag_field="kind"):
+    """Lines a task logged while running dispatch ``n``."""
+
+    n: int
+    lines: tuple[LogLine, ...]
+
+
+Note = Accepted | Waiting | Repeated | Queued | Progress | Logged
+
+
+def coordinate_text(coordinate: Coordinate) -> str:
+    """Write a coordinate as ``topic/partition/offset``, the form people see and type."""
+    return f"{coordinate.topic}/{coordinate.partition}/{coordinate.offset}"

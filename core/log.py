@@ -1,0 +1,65 @@
+"""Records of a partitioned log, as every layer sees them."""
+
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Coordinate(NamedTuple):
+    """The place of one record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Record(NamedTuple):
+    """A record that was read.
+
+    ``timestamp_ms`` is the broker's append time (every topic uses LogAppendTime): the only clock
+    on which services agree.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Where this record stands."""
+        return Coordinate(self.topic, self.partition, self.offset)
+
+    def header(self, name: str) -> bytes | None:
+        """Give the first header of that name, or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class NewRecord(NamedTuple):
+    """A record to append; always to an explicit partition, never by a client's partitioner."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Appended(NamedTuple):
+    """The acknowledged place and broker time of one appended record."""
+
+    offset: int
+    timestamp_ms: int

@@ -1,0 +1,84 @@
+"""Identity and place of a job: pure functions of the record that brought it.
+
+Whoever repeats a hand-over, and a client that only knows where its record was appended,
+arrive at the same ids. Everything here is stable for ever: changing it gives running jobs new names.
+"""
+
+import hashlib
+import uuid
+import zlib
+from typing import NamedTuple, Self
+
+from typing_extensions import override
+
+_KEY_NAMESPACE = uuid.UUID("6f1c9a52-8d0b-5c7e-9b1e-3f6d2a4c8e10")
+"""Namespace of ids made from (tenant, idempotency_key); arbitrary, fixed for ever."""
+
+
+class Origin(NamedTuple):
+    """Where a job came from: the coordinate of its record in the topic ``jobs``.
+
+    ``epoch`` names one incarnation of the topics, so a recreated topic never repeats an origin.
+    """
+
+    epoch: str
+    partition: int
+    offset: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``epoch:partition:offset``.
+
+        Raises
+        ------
+        ValueError
+            The text is not an origin; a record that carries it was not written by Penstock.
+        """
+        epoch, partition, offset = text.split(":")
+        return cls(epoch, int(partition), int(offset))
+
+
+def job_id_from_origin(origin: Origin, timestamp_ms: int) -> str:
+    """Make the id of a job whose producer gave none: UUIDv7 layout (RFC 9562, section 5.7).
+
+    Parameters
+    ----------
+    timestamp_ms
+        The broker's append time of the origin record, milliseconds since 1970; the 48 time bits.
+        The remaining 74 bits are a hash of the origin, so the id is unique as long as origins are.
+    """
+    digest = int.from_bytes(hashlib.blake2b(str(origin).encode(), digest_size=10).digest(), "big")
+    rand_a = digest >> 68
+    rand_b = digest & ((1 << 62) - 1)
+    value = (timestamp_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
+    # uuid.UUID would do the same in three times the time, and this runs for every job.
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def job_id_from_key(tenant: str, idempotency_key: str) -> str:
+    """Make the id shared by all records of one (tenant, idempotency_key): a UUIDv5."""
+    return str(uuid.uuid5(_KEY_NAMESPACE, f"{tenant}\x00{idempotency_key}"))
+
+
+def job_id_from_repeat(tenant: str, idempotency_key: str, origin: Origin) -> str:
+    """Make the id of a key used again after its window: a UUIDv5 of key and origin."""
+    return str(uuid.uuid5(_KEY_NAMESPACE, f"{tenant}\x00{idempotency_key}\x00{origin}"))
+
+
+def home(job_id: str, partitions: int) -> int:
+    """Give the partition on which everything said about this job stands.
+
+    CRC-32 of the 16 id bytes modulo the partition count: any language has it, and it is not the
+    partitioner of any Kafka client, so nobody can rely on a client's default by accident.
+    """
+    return zlib.crc32(bytes.fromhex(job_id.replace("-", ""))) % partitions
+
+
+def trace_id_from_origin(origin: Origin) -> str:
+    """Give 32 hex digits naming the trace of a job whose producer sent no ``traceparent``."""
+    return hashlib.blake2b(str(origin).encode(), digest_size=16, person=b"trace").hexdigest()
