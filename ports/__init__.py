@@ -1,0 +1,1 @@
+"""What a step may ask for, where two implementations exist."""

@@ -1,0 +1,134 @@
+"""What services ask of a log: append batches, read partitions, share partitions within a group.
+
+Implemented by ``adapters.kafka`` and, for tests, by ``adapters.memory``; one contract suite runs on both.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from core.log import Appended, NewRecord, Record, TopicPartition
+
+
+class Appender(Protocol):
+    """Appends records durably."""
+
+    async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
+        """Append all and return their places, in the order given.
+
+        Returns only when every record is acknowledged by all in-sync replicas. Records for one
+        partition keep their order. Promises no atomicity: when it raises or is cancelled, any
+        subset may be in the log; the caller repeats the whole batch.
+
+        Raises
+        ------
+        RecordTooLargeError
+            One record can never be appended; the caller closes it with a reason.
+        """
+        ...
+
+
+class RecordTooLargeError(Exception):
+    """A record is larger than the broker takes; repeating is useless."""
+
+    def __init__(self, index: int, size_bytes: int) -> None:
+        super().__init__(f"record {index} of the batch has {size_bytes} bytes, more than the topic takes")
+        self.index = index
+        self.size_bytes = size_bytes
+
+
+class OffsetOutOfRangeError(Exception):
+    """The next record to read is gone: the reader stops with this remedy and never skips ahead."""
+
+
+class PartitionReader(Protocol):
+    """Reads chosen partitions from chosen offsets; belongs to no group and commits nothing."""
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read exactly these partitions from now on.
+
+        A partition already being read keeps its position; a new one starts at the given offset.
+        """
+        ...
+
+    async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
+        """Give the next records, in offset order within each partition; empty after the timeout."""
+        ...
+
+    def position(self, partition: TopicPartition) -> int:
+        """Offset of the next record ``poll`` will give for this partition."""
+        ...
+
+    def known_end(self, partition: TopicPartition) -> int:
+        """End offset as of the newest fetch answer, at least the last one polled; no round trip."""
+        ...
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Ask the broker for the offsets after the last records."""
+        ...
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Ask the broker for the offsets of the oldest records."""
+        ...
+
+    async def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class Assignment(NamedTuple):
+    """The partition numbers a member owns, and which assignment this is.
+
+    All topics of a group are shared out by partition number: who owns 3 owns it in every topic.
+    """
+
+    number: int
+    """Rises with every rebalance; work of an older assignment must not be committed."""
+    partitions: frozenset[int]
+
+
+class Batch(NamedTuple):
+    """Records polled under one assignment."""
+
+    assignment: int
+    records: list[Record]
+
+
+class GroupMember(Protocol):
+    """One member of a consumer group that shares out partition numbers."""
+
+    @property
+    def assignment(self) -> Assignment:
+        """The current assignment; ``number`` 0 means none yet."""
+        ...
+
+    async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
+        """Give the next records of owned partitions that are not paused; may be empty.
+
+        After a rebalance every owned partition goes on from its committed offset, or from where
+        the member's ``start_at`` says (for members that keep positions themselves).
+        """
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Stop giving records of these partitions until ``resume``; unknown ones are ignored."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give records of these partitions again; unknown ones are ignored."""
+        ...
+
+    def committed(self, partition: TopicPartition) -> int:
+        """Give the committed offset of an owned partition (the log's start when there is none)."""
+        ...
+
+    async def commit(self, assignment: int, positions: Mapping[TopicPartition, int]) -> bool:
+        """Commit next offsets, stamped with the assignment they were worked under.
+
+        Returns False, committing nothing, when the assignment has changed since: the records
+        will be read again by their new owner. Never moves a committed offset back.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave: at once for a clean stop, so that partitions move without a session timeout."""
+        ...

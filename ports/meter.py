@@ -1,0 +1,114 @@
+"""Every metric once, with kind, unit and labels; a misspelt one does not type-check.
+
+Names follow the Prometheus conventions (base units, ``_total`` for counters). A job id, tenant or
+any other unbounded value is never a label.
+"""
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class Kind(Enum):
+    """What a metric does."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Definition(NamedTuple):
+    """One metric as it is exposed."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Metric(Enum):
+    """All metrics of all services."""
+
+    ACCEPTED = Definition(
+        "penstock_jobs_accepted_total", Kind.COUNTER, "Records accepted as jobs.", ("pool",)
+    )
+    REJECTED = Definition(
+        "penstock_jobs_rejected_total", Kind.COUNTER, "Records sent to jobs.rejected.", ("reason",)
+    )
+    REPEATED = Definition(
+        "penstock_jobs_repeated_total", Kind.COUNTER, "Records naming a job that is known.", ("conflict",)
+    )
+    DELAYED = Definition(
+        "penstock_wheel_hops_total", Kind.COUNTER, "Records put into a wheel tier.", ("tier",)
+    )
+    WHEEL_LATENESS = Definition(
+        "penstock_wheel_lateness_seconds",
+        Kind.HISTOGRAM,
+        "Time between due and released.",
+        (),
+        (0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
+    )
+    QUEUED = Definition(
+        "penstock_jobs_queued_total", Kind.COUNTER, "Dispatches put into a bucket.", ("pool", "bucket")
+    )
+    WAITING = Definition(
+        "penstock_queue_waiting_records",
+        Kind.GAUGE,
+        "Dispatches fetched, not yet claimed.",
+        ("pool", "bucket"),
+    )
+    OLDEST_WAITING = Definition(
+        "penstock_queue_oldest_waiting_seconds",
+        Kind.GAUGE,
+        "Age of the oldest dispatch at the head of a bucket.",
+        ("pool", "bucket"),
+    )
+    WAIT = Definition(
+        "penstock_job_wait_seconds", Kind.HISTOGRAM, "Ready until started.", ("pool", "bucket"), _SECONDS
+    )
+    RUN = Definition(
+        "penstock_job_run_seconds", Kind.HISTOGRAM, "Run time of one attempt.", ("pool", "outcome"), _SECONDS
+    )
+    CLAIMS = Definition(
+        "penstock_claims_total", Kind.COUNTER, "Claims by what became of them.", ("pool", "result")
+    )
+    LOST = Definition(
+        "penstock_dispatches_lost_total", Kind.COUNTER, "Dispatches declared lost.", ("reason",)
+    )
+    RETRIES = Definition("penstock_retries_total", Kind.COUNTER, "Decisions to try again.", ("error_class",))
+    DEAD = Definition("penstock_jobs_dead_total", Kind.COUNTER, "Jobs given up.", ("error_class",))
+    LEASE_LAPSES = Definition("penstock_lease_lapses_total", Kind.COUNTER, "Leases this executor lost.")
+    SLOTS_BUSY = Definition("penstock_executor_slots_busy", Kind.GAUGE, "Dispatches running now.", ("pool",))
+    ROWS = Definition("penstock_rows_written_total", Kind.COUNTER, "Rows upserted.", ("table",))
+    BATCH = Definition(
+        "penstock_batch_records", Kind.HISTOGRAM, "Records handled in one batch.", ("stage",), _SIZES
+    )
+    LAG = Definition(
+        "penstock_lag_records", Kind.GAUGE, "Records not read yet, at the last look.", ("topic", "partition")
+    )
+    LAG_SECONDS = Definition(
+        "penstock_lag_seconds", Kind.GAUGE, "Age of the newest record handled.", ("topic",)
+    )
+    CLOCK_SKEW = Definition(
+        "penstock_wall_clock_skew_seconds", Kind.GAUGE, "Wall clock of this service minus broker time."
+    )
+
+
+class Meter(Protocol):
+    """Where measurements go."""
+
+    def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        ...
+
+    def gauge(self, metric: Metric, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        ...
+
+    def observe(self, metric: Metric, value: float, **labels: str) -> None:
+        """Add one observation to a histogram."""
+        ...

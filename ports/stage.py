@@ -1,0 +1,48 @@
+"""The loop of a plain stage: poll, work, and only then let go."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from core.log import Record, TopicPartition
+from core.offsets import next_positions
+from ports.log import GroupMember
+
+POLL_S = 0.5
+"""Longest wait for records; also how soon a stop is noticed."""
+COMMIT_INTERVAL_S = 0.25
+"""Commits are at least this far apart under load: repeating a little work costs less than a
+commit per small batch, and repeats are harmless by the delivery law."""
+
+Work = Callable[[list[Record]], Awaitable[None]]
+
+
+async def run_stage(
+    member: GroupMember,
+    work: Work,
+    *,
+    stopping: asyncio.Event,
+    turn: Callable[[], None],
+    max_records: int = 2000,
+) -> None:
+    """Hand every record to ``work``; commit what it returned from. Runs until ``stopping``.
+
+    ``work`` returns only when all outputs of its records are acknowledged; whatever it raises
+    ends the loop with nothing of that batch committed. ``turn`` is called every time round.
+    """
+    pending: dict[TopicPartition, int] = {}
+    assignment = 0
+    committed_at_s = time.monotonic()
+    while not stopping.is_set():
+        batch = await member.poll(POLL_S, max_records)
+        turn()
+        if batch.assignment != assignment:
+            pending, assignment = {}, batch.assignment
+        if batch.records:
+            await work(batch.records)
+            pending |= next_positions(batch.records)
+        due = time.monotonic() - committed_at_s >= COMMIT_INTERVAL_S
+        if pending and (due or not batch.records) and await member.commit(assignment, pending):
+            pending = {}
+            committed_at_s = time.monotonic()
+    await member.commit(assignment, pending)

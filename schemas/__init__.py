@@ -1,0 +1,1 @@
+"""What travels: one message a file, and the route map in ``topics.py``."""

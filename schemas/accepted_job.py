@@ -1,0 +1,90 @@
+"""A valid job on its way through gates, wheel, ``jobs.ready`` and the execution topics."""
+
+import msgspec
+
+
+class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job ingest accepted, with its identity and the dispatch it is on the way to.
+
+    Times are milliseconds since 1970, broker time. ``payload`` is the producer's JSON, byte for
+    byte and unmasked: these topics are for services, not for analysts.
+    """
+
+    origin: str
+    job_id: str
+    type: str
+    tenant: str
+    pool: str
+    payload: msgspec.Raw
+    priority: int
+    submitted_ms: int
+    timeout_s: float
+    max_attempts: int
+    body_hash: str
+    """16 hex digits over every field that makes two submissions the same job."""
+    trace_id: str
+    """32 hex digits of the W3C trace context."""
+    traceparent: str | None = None
+    run_at_ms: int | None = None
+    deadline_ms: int | None = None
+    expires_at_ms: int | None = None
+    idempotency_key: str | None = None
+    supplied_id: bool = False
+    """The producer chose ``job_id``, so repeats of it must be found."""
+    sensitive: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    n: int = 1
+    """Dispatch number."""
+    attempt: int = 1
+    """1 + closures that count against ``max_attempts``."""
+
+
+class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A scored dispatch in an execution topic."""
+
+    job: AcceptedJob
+    ready_ms: int
+    """Broker time at which the dispatch became ready (append time in ``jobs.ready``)."""
+    bucket: int
+    head_start_s: float
+
+
+class DelayedJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record of the delay wheel: when ``due_ms`` (broker time) has come, ``then`` happens."""
+
+    due_ms: int
+    then: str
+    """``ready``: hand ``job`` to ``jobs.ready``. ``expire``: append EXPIRED for it."""
+    job: AcceptedJob
+
+
+class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record of ``jobs.dlq``: one dispatch that failed or was lost, with all that is known."""
+
+    job: AcceptedJob
+    executor: str
+    error_class: str
+    error_type: str
+    message: str
+    failed_ms: int
+    run_s: float = 0.0
+    traceback: str = ""
+    log_tail: tuple[str, ...] = ()
+    retry_after_s: float | None = None
+    """What the failing dependency asked for (``Retry-After``)."""
+    retry_base_s: float | None = None
+    """The task's own retry rule, when it has one: backoff base and cap, seconds."""
+    retry_cap_s: float | None = None
+    task_max_attempts: int | None = None
+    """The task's own limit; the smaller of it and the job's holds."""
+
+
+class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record of ``jobs.dead``: a job that will not be tried again, and why."""
+
+    last: FailedAttempt
+    reason: str
+    error_class: str
+    failures: int
+    losses: int
+    dead_ms: int

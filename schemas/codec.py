@@ -1,0 +1,89 @@
+"""Bytes to messages and back. Values are UTF-8 JSON; headers say what they are without parsing."""
+
+from collections.abc import Callable
+from typing import TypeVar, get_args
+
+import msgspec
+
+from core.ledger.notes import Note
+from core.ledger.verdicts import Verdict
+from core.log import Headers, NewRecord, Record
+from penstock.identity import home
+from schemas.accepted_job import AcceptedJob, DeadJob, DelayedJob, FailedAttempt, QueuedJob
+from schemas.control import ControlRecord
+from schemas.executors import ExecutorRecord
+from schemas.outcomes import OutcomeSketch
+from schemas.topics import RouteMap
+
+T = TypeVar("T")
+JobMessage = AcceptedJob | QueuedJob | DelayedJob | FailedAttempt | DeadJob
+_SCHEMA = b"1"
+
+encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
+
+
+class UnreadableRecordError(Exception):
+    """An internal record that this version cannot read: stop and say so, never skip it."""
+
+
+def _reader(decoder: msgspec.json.Decoder[T]) -> Callable[[Record], T]:
+    def decode(record: Record) -> T:
+        try:
+            return decoder.decode(record.value or b"")
+        except msgspec.DecodeError as error:
+            raise UnreadableRecordError(
+                f"{record.topic}/{record.partition}/{record.offset}: {error}; "
+                "it was written by another version or by something that is not Penstock"
+            ) from error
+
+    return decode
+
+
+_executor_decoder: msgspec.json.Decoder[ExecutorRecord] = msgspec.json.Decoder(ExecutorRecord)
+_control_decoder: msgspec.json.Decoder[ControlRecord] = msgspec.json.Decoder(ControlRecord)
+_event_decoder: msgspec.json.Decoder[Verdict | Note] = msgspec.json.Decoder(Verdict | Note)
+_verdict_decoder: msgspec.json.Decoder[Verdict] = msgspec.json.Decoder(Verdict)
+
+decode_accepted = _reader(msgspec.json.Decoder(AcceptedJob))
+decode_queued = _reader(msgspec.json.Decoder(QueuedJob))
+decode_delayed = _reader(msgspec.json.Decoder(DelayedJob))
+decode_failed = _reader(msgspec.json.Decoder(FailedAttempt))
+decode_dead = _reader(msgspec.json.Decoder(DeadJob))
+decode_outcome = _reader(msgspec.json.Decoder(OutcomeSketch))
+decode_executor = _reader(_executor_decoder)
+decode_control = _reader(_control_decoder)
+decode_event = _reader(_event_decoder)
+_decode_verdict = _reader(_verdict_decoder)
+
+VERDICT_KINDS = frozenset(verdict.__struct_config__.tag.encode() for verdict in get_args(Verdict))
+"""Values of the header ``kind`` that the fold must see."""
+
+
+def decode_if_verdict(record: Record) -> Verdict | None:
+    """Read a ledger record if its header says it is a verdict; notes are not even parsed."""
+    return _decode_verdict(record) if record.header("kind") in VERDICT_KINDS else None
+
+
+def ledger_record(routes: RouteMap, event: Verdict | Note) -> NewRecord:
+    """Make the record that puts ``event`` on the ledger partition of its job's home."""
+    kind = str(event.__struct_config__.tag).encode()
+    return NewRecord(
+        routes.ledger,
+        home(event.job_id, routes.partitions),
+        event.job_id.encode(),
+        encode(event),
+        (("schema", _SCHEMA), ("kind", kind), ("origin", event.origin.encode())),
+    )
+
+
+def job_record(topic: str, partition: int, message: JobMessage, job: AcceptedJob, kind: bytes) -> NewRecord:
+    """Make a record that carries ``job``, alone or inside ``message``, to ``topic``."""
+    headers: Headers = (
+        ("schema", _SCHEMA),
+        ("kind", kind),
+        ("origin", job.origin.encode()),
+        ("attempt", b"%d" % job.attempt),
+    )
+    if job.traceparent:
+        headers += (("traceparent", job.traceparent.encode()),)
+    return NewRecord(topic, partition, job.job_id.encode(), encode(message), headers)

@@ -1,0 +1,45 @@
+"""Records of the topic ``executors``: heartbeats, which are leases, and the keeper's probes."""
+
+import msgspec
+
+
+class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True, tag="HEARTBEAT", tag_field="kind"):
+    """An executor is alive and holds exactly these dispatches.
+
+    ``held`` lists ``origin/n`` of every claim appended or in flight; a claim that a later
+    heartbeat does not list is lost once ``lease_s`` has passed.
+    """
+
+    executor: str
+    instance: str
+    pool: str
+    seq: int
+    held: tuple[str, ...]
+    slots: int
+    wall_ms: int
+    draining: bool = False
+    goodbye: bool = False
+    """The last heartbeat: nothing is held and nothing will be claimed under this boot id."""
+    types: tuple[str, ...] = ()
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+
+
+class Probe(msgspec.Struct, frozen=True, omit_defaults=True, tag="PROBE", tag_field="kind"):
+    """A keeper's question, settled by the log: has ``executor`` spoken since ``seq``.
+
+    Read back with no heartbeat of a larger ``seq`` before it, it proves the lease has lapsed.
+    """
+
+    executor: str
+    seq: int
+    keeper: str
+
+
+ExecutorRecord = Heartbeat | Probe
+
+
+def dispatch_key(origin: str, n: int) -> str:
+    """Write a dispatch identity as ``origin/n``."""
+    return f"{origin}/{n}"

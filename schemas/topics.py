@@ -1,0 +1,158 @@
+"""The route map: every topic once, with who writes it, who reads it and what Kafka keeps.
+
+All topics use LogAppendTime. Nothing that is work is deleted by age: ``retention.ms=-1``.
+"""
+
+from dataclasses import dataclass
+
+from core.buckets import BUCKETS
+from core.wheel import TIERS
+
+DAY_MS = 86_400_000
+FOREVER_MS = -1
+RECORD_MAX_BYTES = 262_144
+"""Largest producer record, value and headers; internal records may be twice that and more."""
+MESSAGE_MAX_BYTES = 1_048_576
+"""Broker limit of every topic; above the largest internal record (failed job + error + log tail)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it is created."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    written_by: str
+    read_by: str
+    compacted: bool = False
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Topic configuration for the broker."""
+        return {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": str(self.retention_ms),
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(MESSAGE_MAX_BYTES),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMap:
+    """Names of all topics of one pipeline.
+
+    Parameters
+    ----------
+    partitions
+        Count of every job topic; fixed per epoch, because a job's home is a hash modulo it.
+    pools
+        Execution pools; configuration, never taken from a record.
+    prefix
+        Put before every name; lets several pipelines share a cluster.
+    """
+
+    partitions: int = 4
+    pools: tuple[str, ...] = ("default",)
+    prefix: str = ""
+
+    @property
+    def jobs(self) -> str:
+        """What producers publish."""
+        return f"{self.prefix}jobs"
+
+    @property
+    def rejected(self) -> str:
+        """Records that are no valid job."""
+        return f"{self.prefix}jobs.rejected"
+
+    @property
+    def gates(self) -> str:
+        """Jobs that may have to wait: known key or id, due time, expiry."""
+        return f"{self.prefix}jobs.gates"
+
+    @property
+    def ready(self) -> str:
+        """Dispatches that may run now."""
+        return f"{self.prefix}jobs.ready"
+
+    @property
+    def ledger(self) -> str:
+        """Verdicts and notes: the truth about every job."""
+        return f"{self.prefix}jobs.events"
+
+    @property
+    def dlq(self) -> str:
+        """Every failed or lost dispatch with its job, error, traceback and log tail."""
+        return f"{self.prefix}jobs.dlq"
+
+    @property
+    def dead(self) -> str:
+        """Jobs that will not be tried again."""
+        return f"{self.prefix}jobs.dead"
+
+    @property
+    def outcomes(self) -> str:
+        """One-second sketches of run times and failures."""
+        return f"{self.prefix}jobs.outcomes"
+
+    @property
+    def executors(self) -> str:
+        """Heartbeats and probes."""
+        return f"{self.prefix}executors"
+
+    @property
+    def control(self) -> str:
+        """What operators decided, presence of services, and the epoch (partition 0 only)."""
+        return f"{self.prefix}control"
+
+    def execution(self, pool: str, bucket: int) -> str:
+        """Give the execution topic of one pool and bucket."""
+        return f"{self.prefix}jobs.exec.{pool}.b{bucket}"
+
+    def executions(self, pool: str) -> tuple[str, ...]:
+        """Give the execution topics of one pool, most urgent first."""
+        return tuple(self.execution(pool, bucket) for bucket in range(BUCKETS))
+
+    def delay(self, tier: int) -> str:
+        """Give the wheel topic of one constant delay."""
+        return f"{self.prefix}jobs.delay.{tier}"
+
+    @property
+    def delays(self) -> tuple[str, ...]:
+        """Give all wheel topics, shortest delay first."""
+        return tuple(self.delay(tier) for tier in range(TIERS))
+
+    def specs(self) -> tuple[TopicSpec, ...]:
+        """Give every topic of the pipeline."""
+        return (*self._job_topics(), *self._side_topics())
+
+    def _job_topics(self) -> tuple[TopicSpec, ...]:
+        count = self.partitions
+        work = [
+            TopicSpec(self.jobs, count, FOREVER_MS, "producers, scheduler, executor", "ingest"),
+            TopicSpec(self.gates, count, FOREVER_MS, "ingest, scheduler", "scheduler"),
+            *(
+                TopicSpec(name, count, FOREVER_MS, "scheduler, dlq_handler", "scheduler")
+                for name in self.delays
+            ),
+            TopicSpec(self.ready, count, FOREVER_MS, "ingest, scheduler, dlq_handler", "prioritizer"),
+            *(
+                TopicSpec(name, count, FOREVER_MS, "prioritizer", "executor, keeper")
+                for pool in self.pools
+                for name in self.executions(pool)
+            ),
+            TopicSpec(self.ledger, count, FOREVER_MS, "all", "all"),
+            TopicSpec(self.dlq, count, FOREVER_MS, "executor, keeper", "dlq_handler, desk"),
+            TopicSpec(self.dead, count, 90 * DAY_MS, "dlq_handler", "desk"),
+        ]
+        return tuple(work)
+
+    def _side_topics(self) -> tuple[TopicSpec, ...]:
+        count = self.partitions
+        return (
+            TopicSpec(self.rejected, count, 30 * DAY_MS, "ingest, scheduler", "desk"),
+            TopicSpec(self.outcomes, count, 7 * DAY_MS, "executor", "prioritizer"),
+            TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
+            TopicSpec(self.control, 1, FOREVER_MS, "people, all services", "all", compacted=True),
+        )
