@@ -1,0 +1,1 @@
+"""How it is done: one technology a package, none of which knows another."""

@@ -1,0 +1,1 @@
+"""Kafka, through aiokafka: appending, reading, sharing partitions, topics and the broker's clock."""

@@ -1,0 +1,166 @@
+"""Topics, the epoch, and the questions only an administrator asks."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from core.ledger.fold import FOLD_VERSION
+from core.log import Record
+from penstock.connection import KafkaConnection
+from schemas.codec import decode_control, encode
+from schemas.control import EPOCH_KEY, EpochRecord
+from schemas.topics import RouteMap, TopicSpec
+
+_CREATE_TIMEOUT_S = 60.0
+
+
+class EpochError(Exception):
+    """The topics are not the ones this configuration is for; the message names the remedy."""
+
+
+async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec], replication: int) -> int:
+    """Create the topics that do not exist yet; give how many were made. Idempotent.
+
+    Raises
+    ------
+    aiokafka.errors.KafkaError
+        The broker refused; the caller stops, a person must look.
+    """
+    admin: Any = AIOKafkaAdminClient(**connection.client_options())
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [spec for spec in specs if spec.name not in existing]
+        if missing:
+            answer = await admin.create_topics([_new_topic(spec, replication) for spec in missing])
+            for _, code, *_ in answer.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise error(f"cannot create topics: {answer.topic_errors}")
+        await _until_known(admin, {spec.name for spec in specs})
+    finally:
+        await admin.close()
+    return len(missing)
+
+
+def _new_topic(spec: TopicSpec, replication: int) -> Any:
+    config = dict(spec.config)
+    if replication >= 3:
+        config["min.insync.replicas"] = "2"
+    return NewTopic(spec.name, spec.partitions, replication, topic_configs=config)
+
+
+async def _until_known(admin: Any, names: set[str]) -> None:
+    deadline = time.monotonic() + _CREATE_TIMEOUT_S
+    while names - set(await admin.list_topics()):
+        if time.monotonic() > deadline:
+            raise EpochError(f"topics did not appear within {_CREATE_TIMEOUT_S:.0f} s: {sorted(names)}")
+        await asyncio.sleep(0.05)
+
+
+async def ensure_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord:
+    """Give the epoch of these topics, writing it first if there is none; then check it.
+
+    Raises
+    ------
+    EpochError
+        The topics have another partition count, or belong to another fold version.
+    """
+    found = await read_epoch(connection, routes)
+    if found is None:
+        fresh = EpochRecord(secrets.token_hex(4), routes.partitions, FOLD_VERSION, int(time.time() * 1000))
+        await _write_epoch(connection, routes, fresh)
+        # Two first starts may race; whoever reads takes the first record of the key.
+        found = await read_epoch(connection, routes)
+    if found is None:
+        raise EpochError("the epoch record that was just written cannot be read back; is control trimmed?")
+    check_epoch(found, routes)
+    return found
+
+
+async def require_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord:
+    """Give the epoch of topics that must exist already, checked.
+
+    Raises
+    ------
+    EpochError
+        There is none, or it does not fit this configuration.
+    """
+    found = await read_epoch(connection, routes)
+    if found is None:
+        raise EpochError(
+            f"no epoch record in topic {routes.control}: these topics were never prepared. "
+            "Run `penstock up` once, or `python -m adapters.prepare` against this cluster."
+        )
+    check_epoch(found, routes)
+    return found
+
+
+def check_epoch(epoch: EpochRecord, routes: RouteMap) -> None:
+    """Compare the epoch with the configuration.
+
+    Raises
+    ------
+    EpochError
+        With the two values and the remedy.
+    """
+    if epoch.partitions != routes.partitions:
+        raise EpochError(
+            f"epoch {epoch.epoch} has {epoch.partitions} partitions but PENSTOCK_PARTITIONS is "
+            f"{routes.partitions}. A job's home depends on the count: set it to {epoch.partitions}, "
+            "or drain and start a new epoch on new topics."
+        )
+    if epoch.fold_version != FOLD_VERSION:
+        raise EpochError(
+            f"epoch {epoch.epoch} was written for fold version {epoch.fold_version}, this is "
+            f"{FOLD_VERSION}: run the version that fits, or drain and start a new epoch."
+        )
+
+
+async def read_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord | None:
+    """Read the epoch record from ``control``; None when there is none (or no such topic)."""
+    for record in await read_control(connection, routes):
+        if record.key == EPOCH_KEY and record.value is not None:
+            message = decode_control(record)
+            if isinstance(message, EpochRecord):
+                return message
+    return None
+
+
+async def read_control(connection: KafkaConnection, routes: RouteMap) -> list[Record]:
+    """Read the whole (small, compacted) topic ``control``."""
+    consumer: Any = AIOKafkaConsumer(**connection.client_options(), enable_auto_commit=False)
+    await consumer.start()
+    try:
+        if routes.control not in await consumer.topics():
+            return []
+        partition = AioTopicPartition(routes.control, 0)
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        await consumer.seek_to_beginning(partition)
+        records: list[Record] = []
+        while await consumer.position(partition) < end:
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                records.extend(
+                    Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+                    for r in batch
+                )
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def _write_epoch(connection: KafkaConnection, routes: RouteMap, epoch: EpochRecord) -> None:
+    producer: Any = AIOKafkaProducer(**connection.client_options(), acks="all")
+    await producer.start()
+    try:
+        await producer.send_and_wait(routes.control, encode(epoch), key=EPOCH_KEY, partition=0)
+    finally:
+        await producer.stop()

@@ -1,0 +1,154 @@
+"""Appends records in batches, one request per partition in flight, everything else joins the next."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+
+from adapters.kafka.clock import BrokerClock
+from core.log import Appended, NewRecord, TopicPartition
+from penstock.connection import KafkaConnection
+from ports.log import RecordTooLargeError
+
+BATCH_MAX_BYTES = 983_040
+"""Largest produce batch; under ``MESSAGE_MAX_BYTES`` (1 MiB), the broker's limit of every topic."""
+RECORD_OVERHEAD_BYTES = 128
+"""More than Kafka's record framing (KIP-98 format v2) adds to key, value and headers."""
+REQUEST_TIMEOUT_MS = 20_000
+"""An unanswered produce is sent again after this; idempotent, so it cannot be doubled."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One ``append`` under way: its results, and how many records are still out."""
+
+    results: list[Appended]
+    missing: int
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Records waiting for one partition, and the task that drains them."""
+
+    waiting: deque[tuple[NewRecord, int, _Call]] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+
+
+class KafkaAppender:
+    """An ``Appender`` on the idempotent producer (acks=all, KIP-98), without transactions.
+
+    Concurrent calls share batches: while one batch of a partition is in flight, all that arrives
+    for it waits and goes out together. A broker that is away makes calls wait, not fail: an
+    idempotent producer may not give a batch up, its fate being unknown.
+    """
+
+    def __init__(self, connection: KafkaConnection, clock: BrokerClock, *, client_id: str) -> None:
+        self._producer: Any = AIOKafkaProducer(
+            **connection.client_options(),
+            client_id=client_id,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_MAX_BYTES,
+            max_request_size=BATCH_MAX_BYTES + 65_536,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            retry_backoff_ms=100,
+        )
+        self._clock = clock
+        self._lanes: dict[TopicPartition, _Lane] = {}
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaConnectionError
+            No broker answers; the caller retries or stops.
+        """
+        await self._producer.start()
+
+    async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
+        """See ``ports.log.Appender.append``."""
+        if not records:
+            return []
+        for index, record in enumerate(records):
+            size = _size_bytes(record)
+            if size > BATCH_MAX_BYTES:
+                raise RecordTooLargeError(index, size)
+        nowhere = Appended(-1, -1)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        call = _Call([nowhere] * len(records), len(records), done)
+        for index, record in enumerate(records):
+            partition = TopicPartition(record.topic, record.partition)
+            lane = self._lanes.get(partition)
+            if lane is None:
+                lane = self._lanes[partition] = _Lane()
+            lane.waiting.append((record, index, call))
+            if lane.task is None:
+                lane.task = asyncio.create_task(self._drain(partition, lane))
+        await done
+        return call.results
+
+    async def close(self) -> None:
+        """Finish what is under way, then disconnect."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._producer.stop()
+
+    async def _drain(self, partition: TopicPartition, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                sent: list[tuple[NewRecord, int, _Call]] = []
+                try:
+                    await self._send_one_batch(partition, lane, sent)
+                except BaseException as error:
+                    _fail(sent, error)
+                    if not isinstance(error, Exception):
+                        raise
+        finally:
+            lane.task = None
+
+    async def _send_one_batch(
+        self, partition: TopicPartition, lane: _Lane, sent: list[tuple[NewRecord, int, _Call]]
+    ) -> None:
+        builder = self._producer.create_batch()
+        while lane.waiting:
+            record = lane.waiting[0][0]
+            headers = list(record.headers)
+            if builder.append(key=record.key, value=record.value, timestamp=None, headers=headers) is None:
+                break
+            sent.append(lane.waiting.popleft())
+        builder.close()
+        metadata = await (await self._hand_to_producer(builder, partition))
+        self._clock.observe(metadata.timestamp)
+        for position, (_, index, call) in enumerate(sent):
+            call.results[index] = Appended(metadata.offset + position, metadata.timestamp)
+            call.missing -= 1
+            if call.missing == 0 and not call.done.done():
+                call.done.set_result(None)
+
+    async def _hand_to_producer(self, builder: Any, partition: TopicPartition) -> Any:
+        """Queue a batch; a time-out here means it was never queued, so repeating is safe."""
+        while True:
+            with contextlib.suppress(KafkaTimeoutError):
+                return await self._producer.send_batch(
+                    builder, partition.topic, partition=partition.partition
+                )
+
+
+def _fail(sent: list[tuple[NewRecord, int, _Call]], error: BaseException) -> None:
+    for _, _, call in sent:
+        if not call.done.done():
+            call.done.set_exception(error)
+            # The caller may have been cancelled and will then never look.
+            call.done.exception()
+
+
+def _size_bytes(record: NewRecord) -> int:
+    headers = sum(len(name) + len(value) + 10 for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers + RECORD_OVERHEAD_BYTES

@@ -1,0 +1,171 @@
+"""A member of a consumer group that shares out partition numbers, with stamped commits."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata
+from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+)
+from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
+
+from adapters.kafka.assignor import assignor_for
+from adapters.kafka.clock import BrokerClock
+from adapters.kafka.reader import (
+    FETCH_MAX_WAIT_MS,
+    PARTITION_FETCH_MAX_BYTES,
+    out_of_range_text,
+    record_of,
+)
+from core.log import Record, TopicPartition
+from penstock.connection import KafkaConnection
+from ports.log import Assignment, Batch, OffsetOutOfRangeError
+
+SESSION_TIMEOUT_MS = 30_000
+"""A member silent this long loses its partitions; above the 8 s a broker restart takes."""
+HEARTBEAT_INTERVAL_MS = 3_000
+MAX_POLL_INTERVAL_MS = 300_000
+
+
+StartAt = Callable[[TopicPartition, int], int]
+"""Given a partition and its committed offset (or the log's start): where to read from."""
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, member: "KafkaGroupMember") -> None:
+        self._member = member
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing: positions are dropped when the new assignment is known."""
+
+    async def on_partitions_assigned(self, assigned: set[AioTopicPartition]) -> None:
+        """Tell the member what it owns now."""
+        await self._member.on_assigned({TopicPartition(tp.topic, tp.partition) for tp in assigned})
+
+
+class KafkaGroupMember:
+    """A ``GroupMember`` on aiokafka (static membership, KIP-345; own assignor)."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        clock: BrokerClock,
+        *,
+        group: str,
+        instance: str,
+        topics: Sequence[str],
+        start_at: StartAt | None = None,
+    ) -> None:
+        self._topics = tuple(topics)
+        self._clock = clock
+        self._start_at = start_at
+        self._assignment = Assignment(0, frozenset())
+        self._owned: set[TopicPartition] = set()
+        self._committed: dict[TopicPartition, int] = {}
+        self._consumer: Any = AIOKafkaConsumer(
+            **connection.client_options(),
+            client_id=instance,
+            group_id=group,
+            group_instance_id=instance,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            # A producer's aborted transaction is no job; our own topics hold no transactions.
+            isolation_level="read_committed",
+            partition_assignment_strategy=(assignor_for(instance),),
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+        )
+
+    async def start(self) -> None:
+        """Connect and join; returns before the first assignment."""
+        self._consumer.subscribe(list(self._topics), listener=_Listener(self))
+        await self._consumer.start()
+
+    @property
+    def assignment(self) -> Assignment:
+        """See ``ports.log.GroupMember.assignment``."""
+        return self._assignment
+
+    async def on_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Start every partition that is new here at its committed offset, or at the log's start.
+
+        Called by aiokafka inside a rebalance, before the first fetch under the new assignment.
+        """
+        self._owned = assigned
+        wanted = [AioTopicPartition(*tp) for tp in assigned]
+        starts = await self._consumer.beginning_offsets(wanted) if wanted else {}
+        for tp in wanted:
+            committed = await self._consumer.committed(tp)
+            position = starts[tp] if committed is None else committed
+            self._committed[TopicPartition(tp.topic, tp.partition)] = position
+            if self._start_at is not None:
+                position = max(starts[tp], self._start_at(TopicPartition(tp.topic, tp.partition), position))
+            self._consumer.seek(tp, position)
+        numbers = frozenset(tp.partition for tp in assigned)
+        self._assignment = Assignment(self._assignment.number + 1, numbers)
+
+    async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
+        """See ``ports.log.GroupMember.poll``."""
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        except (AioOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise OffsetOutOfRangeError(out_of_range_text(error)) from error
+        records: list[Record] = []
+        for tp, batch in fetched.items():
+            if TopicPartition(tp.topic, tp.partition) in self._owned:
+                records.extend(record_of(raw) for raw in batch)
+        if records:
+            self._clock.observe(max(record.timestamp_ms for record in records))
+        return Batch(self._assignment.number, records)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.GroupMember.pause``."""
+        self._consumer.pause(*(AioTopicPartition(*tp) for tp in partitions if tp in self._owned))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.GroupMember.resume``."""
+        self._consumer.resume(*(AioTopicPartition(*tp) for tp in partitions if tp in self._owned))
+
+    def committed(self, partition: TopicPartition) -> int:
+        """See ``ports.log.GroupMember.committed``."""
+        return self._committed[partition]
+
+    async def commit(self, assignment: int, positions: Mapping[TopicPartition, int]) -> bool:
+        """See ``ports.log.GroupMember.commit``."""
+        if assignment != self._assignment.number:
+            return False
+        forward = {
+            tp: offset
+            for tp, offset in positions.items()
+            if tp in self._owned and offset > self._committed.get(tp, -1)
+        }
+        if not forward:
+            return True
+        offsets = {AioTopicPartition(*tp): OffsetAndMetadata(n, "") for tp, n in forward.items()}
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError):
+            return False
+        except KafkaError as error:
+            # The broker is away; the next commit carries these positions too.
+            if not error.retriable:
+                raise
+            return False
+        self._committed.update(forward)
+        return True
+
+    async def close(self) -> None:
+        """Leave the group and disconnect."""
+        try:
+            await asyncio.wait_for(self._consumer.stop(), timeout=10)
+        except (TimeoutError, KafkaError):
+            # The broker is away; the session time-out will free the partitions.
+            return

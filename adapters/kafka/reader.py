@@ -1,0 +1,96 @@
+"""Reads chosen partitions without a group: how every service follows the ledger."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.errors import NoOffsetForPartitionError
+from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
+
+from core.log import Record, TopicPartition
+from penstock.connection import KafkaConnection
+from ports.log import OffsetOutOfRangeError
+
+FETCH_MAX_WAIT_MS = 500
+"""How long the broker holds an empty fetch; new data answers it at once, so it costs no latency."""
+PARTITION_FETCH_MAX_BYTES = 1_048_576
+
+
+class KafkaReader:
+    """A ``PartitionReader`` on aiokafka."""
+
+    def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:
+        self._consumer: Any = AIOKafkaConsumer(
+            **connection.client_options(),
+            client_id=client_id,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+        )
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._consumer.start()
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See ``ports.log.PartitionReader.assign``."""
+        kept = {tp: self._positions.get(tp, offset) for tp, offset in positions.items()}
+        self._positions = kept
+        self._consumer.assign([AioTopicPartition(*tp) for tp in kept])
+        for tp, offset in kept.items():
+            self._consumer.seek(AioTopicPartition(*tp), offset)
+
+    async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
+        """See ``ports.log.PartitionReader.poll``."""
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        except (AioOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise OffsetOutOfRangeError(out_of_range_text(error)) from error
+        records: list[Record] = []
+        for tp, batch in fetched.items():
+            key = TopicPartition(tp.topic, tp.partition)
+            if key not in self._positions:
+                continue
+            self._positions[key] = batch[-1].offset + 1
+            records.extend(record_of(raw) for raw in batch)
+        return records
+
+    def position(self, partition: TopicPartition) -> int:
+        """See ``ports.log.PartitionReader.position``."""
+        return self._positions[partition]
+
+    def known_end(self, partition: TopicPartition) -> int:
+        """See ``ports.log.PartitionReader.known_end``."""
+        highwater = self._consumer.highwater(AioTopicPartition(*partition))
+        return max(highwater or 0, self._positions[partition])
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """See ``ports.log.PartitionReader.end_offsets``."""
+        ends = await self._consumer.end_offsets([AioTopicPartition(*tp) for tp in partitions])
+        return {TopicPartition(tp.topic, tp.partition): end for tp, end in ends.items()}
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """See ``ports.log.PartitionReader.start_offsets``."""
+        starts = await self._consumer.beginning_offsets([AioTopicPartition(*tp) for tp in partitions])
+        return {TopicPartition(tp.topic, tp.partition): start for tp, start in starts.items()}
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+
+def record_of(raw: Any) -> Record:
+    """Make our record of aiokafka's."""
+    return Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
+
+
+def out_of_range_text(error: Exception) -> str:
+    """Say what an offset outside the log means and what to do."""
+    return (
+        f"the next record to read is not in the log any more ({error}): it was trimmed or the topic "
+        "was recreated. Nothing was skipped. Restore the topic, or drain and start a new epoch."
+    )

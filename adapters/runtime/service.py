@@ -1,0 +1,171 @@
+"""The frame of a service process: connect, check the epoch, announce, run, stop on a signal."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from adapters.kafka.admin import EpochError, require_epoch
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
+from adapters.kafka.group import KafkaGroupMember, StartAt
+from adapters.kafka.reader import KafkaReader
+from adapters.kafka.topology import route_map
+from adapters.runtime.settings import ServiceSettings
+from adapters.telemetry.health import Health, start_http
+from adapters.telemetry.logs import setup_logs
+from adapters.telemetry.prometheus import PrometheusMeter
+from core.log import NewRecord
+from ports.log import OffsetOutOfRangeError
+from ports.meter import Metric
+from schemas.codec import UnreadableRecordError, encode
+from schemas.control import EpochRecord, PresenceRecord
+from schemas.topics import RouteMap
+
+logger = logging.getLogger(__name__)
+
+CONNECT_ATTEMPT_S = 1.0
+SKEW_WARN_S = 5.0
+"""A wall clock further off the broker's than this is named in the log; nothing relies on it."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service's wiring builds its steps from."""
+
+    name: str
+    instance: str
+    settings: ServiceSettings
+    routes: RouteMap
+    epoch: EpochRecord
+    clock: BrokerClock
+    appender: KafkaAppender
+    meter: PrometheusMeter
+    health: Health
+    stopping: asyncio.Event
+    """Set by SIGTERM or SIGINT: finish what is under way and return."""
+    metrics_port: int
+
+    async def join(
+        self, topics: Sequence[str], *, group: str | None = None, start_at: StartAt | None = None
+    ) -> KafkaGroupMember:
+        """Join the service's consumer group on ``topics``; the caller closes the member."""
+        member = KafkaGroupMember(
+            self.settings.kafka,
+            self.clock,
+            group=f"{self.routes.prefix}penstock.{group or self.name}",
+            instance=self.instance,
+            topics=topics,
+            start_at=start_at,
+        )
+        await member.start()
+        return member
+
+    async def reader(self) -> KafkaReader:
+        """Open a reader without a group; the caller closes it."""
+        reader = KafkaReader(self.settings.kafka, client_id=f"{self.instance}-reader")
+        await reader.start()
+        return reader
+
+
+Run = Callable[[Service], Awaitable[None]]
+
+
+def serve(name: str, settings: ServiceSettings, run: Run) -> int:
+    """Run one service until a signal; give the process exit code.
+
+    Exit code 0: stopped by a signal. 1: it cannot go on (logged with the remedy); a supervisor
+    starts it again, and it restores itself from the log.
+    """
+    instance = settings.instance_of(name)
+    setup_logs(name, instance, settings.log_level)
+    try:
+        asyncio.run(_serve(name, instance, settings, run))
+    except (EpochError, OffsetOutOfRangeError, UnreadableRecordError) as error:
+        logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400 - the message is the remedy
+        return 1
+    except Exception:
+        logger.exception("%s stopped by an unexpected error", name)
+        return 1
+    return 0
+
+
+async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    health, meter, clock = Health(), PrometheusMeter(), BrokerClock()
+    port = start_http(settings.metrics_port, health, meter.registry, settings.metrics_host)
+    routes = route_map(settings.names)
+    epoch = await _until_connected(settings, routes, health, stopping)
+    if epoch is None:
+        return
+    appender = KafkaAppender(settings.kafka, clock, client_id=instance)
+    await appender.start()
+    service = Service(name, instance, settings, routes, epoch, clock, appender, meter, health, stopping, port)
+    try:
+        await _announce(service)
+        logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
+        await run(service)
+    finally:
+        health.set_unready("stopping")
+        await appender.close()
+
+
+async def _until_connected(
+    settings: ServiceSettings, routes: RouteMap, health: Health, stopping: asyncio.Event
+) -> EpochRecord | None:
+    while not stopping.is_set():
+        health.beat()
+        try:
+            return await require_epoch(settings.kafka, routes)
+        except (KafkaConnectionError, KafkaError, OSError) as error:
+            health.set_unready(f"no Kafka at {settings.kafka.bootstrap}: {error}")
+            logger.warning("waiting for Kafka at %s: %s", settings.kafka.bootstrap, error)
+            await asyncio.sleep(CONNECT_ATTEMPT_S)
+    return None
+
+
+async def _announce(service: Service) -> None:
+    """Write this instance's presence: sets the broker clock, and shows a wrong wall clock."""
+    presence = PresenceRecord(
+        service=service.name,
+        instance=service.instance,
+        wall_ms=int(time.time() * 1000),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=package_version(),
+        metrics_port=service.metrics_port,
+    )
+    key = f"presence/{service.instance}".encode()
+    await service.appender.append([NewRecord(service.routes.control, 0, key, encode(presence))])
+    skew_s = (time.time() * 1000 - service.clock.now_ms()) / 1000
+    service.meter.gauge(Metric.CLOCK_SKEW, skew_s)
+    if abs(skew_s) > SKEW_WARN_S:
+        logger.warning(
+            "the wall clock of %s is %.1f s off the broker's; due times use the broker's",
+            service.instance,
+            skew_s,
+        )
+
+
+def package_version() -> str:
+    """Give the installed version, or ``0+source`` when run from a tree that is not installed."""
+    try:
+        return version("penstock")
+    except PackageNotFoundError:
+        return "0+source"
+
+
+def exit_with(name: str, settings: ServiceSettings, run: Run) -> None:
+    """Serve, then leave the process with its exit code."""
+    sys.exit(serve(name, settings, run))
