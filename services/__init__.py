@@ -1,0 +1,1 @@
+"""One question per service, in topic order; they meet only on topics."""

@@ -1,0 +1,1 @@
+"""Ingest: is it valid."""

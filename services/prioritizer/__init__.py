@@ -1,0 +1,1 @@
+"""Prioritizer: how soon, and how likely is it to fail."""
