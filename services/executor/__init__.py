@@ -1,0 +1,1 @@
+"""Executor: run it."""

@@ -1,0 +1,121 @@
+"""Claim queued dispatches: append first, start nothing before the claim was read back."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from core.ledger.verdicts import Claimed, Expired
+from core.log import NewRecord
+from ports.log import Appender
+from ports.meter import Meter, Metric
+from schemas.codec import ledger_record
+from schemas.ledger import LedgerFolds
+from schemas.topics import RouteMap
+from services.executor.fetch import Fetcher
+from services.executor.held import Held, HeldJob, Stage, WaitingJob
+from services.executor.leased import Leased
+from services.executor.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+
+class Claimer:
+    """Fills free slots with the dispatches that should run next."""
+
+    def __init__(
+        self,
+        routes: RouteMap,
+        appender: Appender,
+        meter: Meter,
+        folds: LedgerFolds,
+        fetcher: Fetcher,
+        held: Held,
+        leased: Leased,
+        workers: WorkerPool,
+        *,
+        pool: str,
+        now_ms: Callable[[], int],
+        now_s: Callable[[], float],
+        may_claim_on: Callable[[int], bool],
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._meter = meter
+        self._folds = folds
+        self._fetcher = fetcher
+        self._held = held
+        self._leased = leased
+        self._workers = workers
+        self._pool = pool
+        self._now_ms = now_ms
+        self._now_s = now_s
+        self._may_claim_on = may_claim_on
+        self.wake = asyncio.Event()
+        """Set when something arrived, a slot came free, or the lease was confirmed."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Claim whenever there is something to claim, until ``stopping``."""
+        while not stopping.is_set():
+            await self.wake.wait()
+            self.wake.clear()
+            while not stopping.is_set() and await self._claim_once():
+                pass
+
+    async def _claim_once(self) -> bool:
+        """Claim as many as there are free slots; whether any dispatch was handled."""
+        if not self._leased.may_claim:
+            return False
+        free = self._workers.free_slots - self._held.count(Stage.CLAIMING)
+        if free <= 0:
+            return False
+        budget: dict[str, int] = {}
+        taken = self._fetcher.take(free, lambda waiting: self._fits(waiting, budget))
+        if not taken:
+            return False
+        executor, now_s = self._leased.boot_id, self._now_s()
+        outputs: list[NewRecord] = []
+        for waiting in taken:
+            verdict = self._verdict(waiting, executor)
+            if verdict is None:
+                self._meter.count(Metric.CLAIMS, pool=self._pool, result="skipped")
+                continue
+            outputs.append(ledger_record(self._routes, verdict))
+            if isinstance(verdict, Claimed):
+                self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s))
+        await self._appender.append(outputs)
+        # The claim is in the log: whatever happens to us now, the keeper finds it there.
+        self._fetcher.handled(taken)
+        return True
+
+    def _fits(self, waiting: WaitingJob, budget: dict[str, int]) -> bool:
+        """Whether this dispatch can be claimed in this round; counts what it lets through."""
+        if not self._may_claim_on(waiting.record.partition):
+            return False
+        type_ = waiting.queued.job.type
+        policy = self._workers.policies.get(type_)
+        if policy is None or policy.concurrency is None:
+            return True
+        if type_ not in budget:
+            budget[type_] = policy.concurrency - self._held.count_type(type_)
+        budget[type_] -= 1
+        return budget[type_] >= 0
+
+    def _verdict(self, waiting: WaitingJob, executor: str) -> Claimed | Expired | None:
+        """Say what to append for a dispatch; None when its claim could not hold any more."""
+        job, record = waiting.queued.job, waiting.record
+        fold = self._folds.fold(record.partition)
+        if not fold.may_claim(job.origin, job.job_id, job.n):
+            return None
+        expired = job.expires_at_ms is not None and job.expires_at_ms <= self._now_ms()
+        if expired and job.n == 1:
+            return Expired(job.origin, job.job_id)
+        return Claimed(
+            job.origin,
+            job.job_id,
+            job.n,
+            executor,
+            record.topic,
+            record.partition,
+            record.offset,
+            attempt=job.attempt,
+        )

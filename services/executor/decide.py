@@ -1,0 +1,111 @@
+"""What an executor decides without touching anything: may it start, and what an end means. Pure."""
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+import msgspec
+
+from core.ledger.verdicts import Failed, Released, Succeeded
+from core.masking import scrub, secrets
+from penstock.worker.frames import JobOutcome, TaskPolicy
+from schemas.accepted_job import AcceptedJob, FailedAttempt
+
+CLAIM_AGE_SHARE = 3.0
+"""A claim older than this fraction (1/3) of the lease is handed back rather than started."""
+MESSAGE_MAX_CHARS = 2_000
+LOST_WITH_OTHERS = "WorkerDiedWithOthers"
+"""``error_type`` of a job whose worker died while it ran others: no proof that this job did it."""
+
+
+class Verdict(Enum):
+    """Whether a claimed dispatch may start."""
+
+    START = auto()
+    HAND_BACK = auto()
+
+
+def may_start(*, holds: bool, lease_holds: bool, claim_age_s: float, lease_s: float) -> Verdict:
+    """Decide about a claim that was read back, after reading to the end known at that moment.
+
+    Parameters
+    ----------
+    holds
+        The fold, asked again, says that the claim is ours and open.
+    lease_holds
+        The lease was confirmed continuously since the claim.
+    """
+    if holds and lease_holds and claim_age_s < lease_s / CLAIM_AGE_SHARE:
+        return Verdict.START
+    return Verdict.HAND_BACK
+
+
+class Closing(NamedTuple):
+    """How a dispatch ends: the verdict, and for a failure what goes to ``jobs.dlq`` before it."""
+
+    verdict: Succeeded | Failed | Released
+    failed: FailedAttempt | None = None
+
+
+def close(
+    job: AcceptedJob,
+    outcome: JobOutcome,
+    policy: TaskPolicy | None,
+    *,
+    executor: str,
+    started_ms: int,
+    now_ms: int,
+) -> Closing:
+    """Turn the outcome of an attempt into its closure; ``dlq_offset`` of a failure is filled in later.
+
+    What the job calls sensitive is taken out of message, traceback and log lines.
+    """
+    run_s = round(outcome.run_s, 6)
+    if outcome.ok:
+        result = msgspec.Raw(_hidden(bytes(outcome.result or b"null"), job))
+        return Closing(Succeeded(job.origin, job.job_id, job.n, executor, started_ms, run_s, result))
+    if outcome.collateral:
+        return Closing(Released(job.origin, job.job_id, job.n, executor, outcome.error_type or "handed back"))
+    failed = _failed_attempt(job, outcome, policy, executor, now_ms)
+    verdict = Failed(
+        job.origin,
+        job.job_id,
+        job.n,
+        executor,
+        started_ms,
+        run_s,
+        failed.error_class,
+        failed.error_type,
+        failed.message,
+        dlq_offset=-1,
+        retry_after_s=outcome.retry_after_s,
+    )
+    return Closing(verdict, failed)
+
+
+def _failed_attempt(
+    job: AcceptedJob, outcome: JobOutcome, policy: TaskPolicy | None, executor: str, now_ms: int
+) -> FailedAttempt:
+    hidden = secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()
+    retry = policy.retry if policy is not None else None
+    return FailedAttempt(
+        job=job,
+        executor=executor,
+        error_class=str(outcome.error_class or "transient"),
+        error_type=LOST_WITH_OTHERS if outcome.cohort > 1 else outcome.error_type,
+        message=scrub(outcome.message, hidden)[:MESSAGE_MAX_CHARS],
+        failed_ms=now_ms,
+        run_s=round(outcome.run_s, 6),
+        traceback=scrub(outcome.traceback, hidden),
+        log_tail=tuple(scrub(line, hidden) for line in outcome.log_tail),
+        retry_after_s=outcome.retry_after_s,
+        retry_base_s=retry.base_s if retry is not None else None,
+        retry_cap_s=retry.cap_s if retry is not None else None,
+        task_max_attempts=policy.max_attempts if policy is not None else None,
+    )
+
+
+def _hidden(result: bytes, job: AcceptedJob) -> bytes:
+    """Take the job's secrets out of its result; a handler may have echoed its payload."""
+    if not job.sensitive:
+        return result
+    return scrub(result.decode(), secrets(bytes(job.payload), job.sensitive)).encode()

@@ -1,0 +1,142 @@
+"""End dispatches: data first (``jobs.dlq``), then the one verdict that names it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from core.ledger.verdicts import Failed, Succeeded
+from core.log import NewRecord
+from penstock.identity import home
+from penstock.worker.frames import JobOutcome
+from ports.log import Appender
+from ports.meter import Meter, Metric
+from schemas.codec import job_record, ledger_record
+from schemas.topics import RouteMap
+from services.executor.decide import Closing, close
+from services.executor.held import Held, HeldJob, Stage
+from services.executor.leased import Leased
+from services.executor.report import Reporter
+from services.executor.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+
+class Closer:
+    """Turns outcomes of the workers into closures in the ledger."""
+
+    def __init__(
+        self,
+        routes: RouteMap,
+        appender: Appender,
+        meter: Meter,
+        held: Held,
+        leased: Leased,
+        workers: WorkerPool,
+        reporter: Reporter,
+        *,
+        pool: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._meter = meter
+        self._held = held
+        self._leased = leased
+        self._workers = workers
+        self._reporter = reporter
+        self._pool = pool
+        self._now_ms = now_ms
+        self._under_way: set[asyncio.Task[None]] = set()
+        self.ended = asyncio.Event()
+        """Set when the pool has stopped and every outcome was taken."""
+        self.failed = asyncio.Event()
+        """Set when a closure could not be appended: the process must end, the keeper takes over."""
+
+    async def run(self, freed: Callable[[], None]) -> None:
+        """Close what ends until the pool has stopped; ``freed`` is called when slots are free again.
+
+        Appends of one batch do not hold up the next: the appender merges them.
+        """
+        while outcomes := await self._workers.outcomes():
+            freed()
+            task = asyncio.create_task(self._close(outcomes))
+            self._under_way.add(task)
+            task.add_done_callback(self._finished)
+        self.ended.set()
+
+    async def settle(self) -> None:
+        """Wait until every closure under way is in the log."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a closure could not be appended", exc_info=task.exception())
+            self.failed.set()
+
+    async def _close(self, outcomes: list[JobOutcome]) -> None:
+        executor = self._leased.boot_id
+        ended: list[tuple[HeldJob, Closing]] = []
+        for outcome in outcomes:
+            held = self._held.get(outcome.key)
+            if held is None:
+                # Dropped by a lapse, or declared lost: a success may still end the job.
+                continue
+            held.stage = Stage.CLOSING
+            closing = close(
+                held.job,
+                outcome,
+                self._workers.policies.get(held.job.type),
+                executor=executor,
+                started_ms=held.started_ms,
+                now_ms=self._now_ms(),
+            )
+            ended.append((held, closing))
+            self._measure(held, outcome, closing)
+        await self._append(ended)
+
+    async def _append(self, ended: list[tuple[HeldJob, Closing]]) -> None:
+        failures = [(held, closing) for held, closing in ended if closing.failed is not None]
+        records = [self._dlq_record(held, closing) for held, closing in failures]
+        places = await self._appender.append(records)
+        offsets = {held.key: place.offset for (held, _), place in zip(failures, places, strict=True)}
+        verdicts: list[NewRecord] = []
+        for held, closing in ended:
+            verdict = closing.verdict
+            if isinstance(verdict, Failed):
+                verdict = msgspec.structs.replace(verdict, dlq_offset=offsets[held.key])
+            verdicts.append(ledger_record(self._routes, verdict))
+        await self._appender.append(verdicts)
+        for held, _ in ended:
+            if self._held.get(held.key) is held:
+                self._held.remove(held.key)
+
+    def _dlq_record(self, held: HeldJob, closing: Closing) -> NewRecord:
+        partition = home(held.job.job_id, self._routes.partitions)
+        assert closing.failed is not None
+        return job_record(self._routes.dlq, partition, closing.failed, held.job, b"FAILED")
+
+    def _measure(self, held: HeldJob, outcome: JobOutcome, closing: Closing) -> None:
+        match closing.verdict:
+            case Succeeded():
+                result = "succeeded"
+            case Failed():
+                result = closing.verdict.error_class
+            case _:
+                result = "released"
+        self._meter.observe(Metric.RUN, outcome.run_s, pool=self._pool, outcome=result)
+        self._reporter.ended(held.job, outcome)
+        if result not in ("succeeded", "released"):
+            logger.info(
+                "attempt failed: %s",
+                outcome.error_type,
+                extra={
+                    "job_id": held.job.job_id,
+                    "attempt": held.job.attempt,
+                    "trace_id": held.job.trace_id,
+                    "error_class": result,
+                },
+            )

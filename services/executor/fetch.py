@@ -1,0 +1,136 @@
+"""Fetch queued dispatches of the owned partitions and keep them in head-start order."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from core.buckets import BUCKETS, bucket_head_start_s
+from core.head_order import HeadOrder
+from core.log import Record, TopicPartition
+from core.offsets import OffsetTracker
+from ports.log import GroupMember
+from ports.meter import Meter, Metric
+from schemas.codec import decode_queued
+from schemas.topics import RouteMap
+from services.executor.held import WaitingJob
+
+POLL_S = 0.5
+COMMIT_INTERVAL_S = 0.25
+
+
+class Fetcher:
+    """Knows what waits here, and how far each execution topic is handled."""
+
+    def __init__(
+        self,
+        member: GroupMember,
+        routes: RouteMap,
+        meter: Meter,
+        *,
+        pool: str,
+        per_decade_s: float,
+        lane_buffer: int,
+    ) -> None:
+        self._member = member
+        self._meter = meter
+        self._pool = pool
+        self._lane_buffer = lane_buffer
+        self._bucket = {routes.execution(pool, bucket): bucket for bucket in range(BUCKETS)}
+        self._head_start_ms = [bucket_head_start_s(bucket, per_decade_s) * 1000 for bucket in range(BUCKETS)]
+        self._order: HeadOrder[WaitingJob] = HeadOrder()
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._paused: set[TopicPartition] = set()
+        self._uncommitted: set[TopicPartition] = set()
+        self._committed_at_s = 0.0
+        self.assignment = 0
+        """Number of the assignment the waiting jobs were fetched under."""
+        self.partitions: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    async def run(
+        self, stopping: asyncio.Event, arrived: Callable[[], None], reassigned: Callable[[], None]
+    ) -> None:
+        """Fetch until ``stopping``; call ``reassigned`` after a rebalance, ``arrived`` after records."""
+        while not stopping.is_set():
+            batch = await self._member.poll(POLL_S)
+            if self._member.assignment.number != self.assignment:
+                self._start_over()
+                reassigned()
+            if batch.assignment == self.assignment and batch.records:
+                self._offer(batch.records)
+                arrived()
+            self._pace()
+            await self._commit()
+
+    def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
+        """Take the dispatches that should run next, at most ``wanted``."""
+        return list(self._order.take(wanted, fits))
+
+    def handled(self, jobs: Iterable[WaitingJob]) -> None:
+        """Note that these need no further reading: claimed, refused or closed. Committed a little later.
+
+        A dispatch read again after a crash costs a look at the fold, which knows its claim.
+        """
+        for job in jobs:
+            partition = TopicPartition(job.record.topic, job.record.partition)
+            tracker = self._trackers.get(partition)
+            if tracker is not None:
+                tracker.done(job.record.offset)
+                self._uncommitted.add(partition)
+
+    async def _commit(self) -> None:
+        now_s = time.monotonic()
+        if not self._uncommitted or now_s - self._committed_at_s < COMMIT_INTERVAL_S:
+            return
+        trackers = {partition: self._trackers[partition] for partition in self._uncommitted}
+        positions = {
+            partition: position
+            for partition, tracker in trackers.items()
+            if (position := tracker.position) is not None
+        }
+        self._committed_at_s = now_s
+        if await self._member.commit(self.assignment, positions):
+            self._uncommitted -= positions.keys()
+
+    def measure(self, now_ms: int) -> None:
+        """Report what waits, by bucket."""
+        for topic, bucket in self._bucket.items():
+            lanes = [TopicPartition(topic, partition) for partition in self.partitions]
+            heads = [head for lane in lanes if (head := self._order.oldest_ms(lane)) is not None]
+            labels = {"pool": self._pool, "bucket": str(bucket)}
+            self._meter.gauge(Metric.WAITING, sum(self._order.waiting(lane) for lane in lanes), **labels)
+            age_s = max(0.0, (now_ms - min(heads)) / 1000) if heads else 0.0
+            self._meter.gauge(Metric.OLDEST_WAITING, age_s, **labels)
+
+    def _start_over(self) -> None:
+        """Forget what was fetched: after a rebalance reading goes on from the committed offsets."""
+        assignment = self._member.assignment
+        self.assignment, self.partitions = assignment.number, assignment.partitions
+        self._order = HeadOrder()
+        self._trackers = {}
+        self._paused = set()
+        self._uncommitted = set()
+
+    def _offer(self, records: list[Record]) -> None:
+        for record in records:
+            lane = TopicPartition(record.topic, record.partition)
+            tracker = self._trackers.get(lane)
+            if tracker is None:
+                tracker = self._trackers[lane] = OffsetTracker()
+            tracker.add(record.offset)
+            queued = decode_queued(record)
+            head_start_ms = self._head_start_ms[self._bucket[record.topic]]
+            self._order.offer(lane, head_start_ms, queued.ready_ms, WaitingJob(queued, record))
+
+    def _pace(self) -> None:
+        """Stop fetching lanes that are full, go on with those half empty."""
+        for lane in self._trackers:
+            waiting = self._order.waiting(lane)
+            if waiting >= self._lane_buffer and lane not in self._paused:
+                self._paused.add(lane)
+                self._member.pause([lane])
+            elif waiting < self._lane_buffer // 2 and lane in self._paused:
+                self._paused.discard(lane)
+                self._member.resume([lane])

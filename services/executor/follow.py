@@ -1,0 +1,106 @@
+"""Follow the ledger: which claims hold, which jobs are to stop, what is finished."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from core.ledger.fold import Outcome
+from core.ledger.verdicts import Cancel, Claimed, Lost
+from core.log import TopicPartition
+from ports.log import PartitionReader
+from schemas.executors import dispatch_key
+from schemas.ledger import FoldedEvent, LedgerFolds
+from schemas.topics import RouteMap
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+
+
+class Follower:
+    """Reads the ledger of owned partitions, and of others as long as something is held there.
+
+    Belongs to no group: a rebalance cannot come between a claim and its read-back.
+    """
+
+    def __init__(self, reader: PartitionReader, routes: RouteMap, folds: LedgerFolds) -> None:
+        self._reader = reader
+        self._routes = routes
+        self._folds = folds
+        self._targets: dict[int, int] = {}
+        self._followed: frozenset[int] = frozenset()
+        self._wanted = asyncio.Event()
+
+    def may_claim_on(self, partition: int) -> bool:
+        """Whether the fold of this partition has been read to the end it had when it was taken over."""
+        target = self._targets.get(partition)
+        return target is not None and self._folds.next_offset(partition) >= target
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether claims may be made on every followed partition."""
+        return bool(self._followed) and all(self.may_claim_on(partition) for partition in self._followed)
+
+    def known_end(self, partition: int) -> int:
+        """End of the ledger partition as far as known, without asking the broker."""
+        return self._reader.known_end(TopicPartition(self._routes.ledger, partition))
+
+    async def follow(self, partitions: frozenset[int]) -> None:
+        """Follow exactly these; folds of others are kept, and go on from where they stopped."""
+        if partitions == self._followed:
+            return
+        ledger = self._routes.ledger
+        await self._reader.assign({TopicPartition(ledger, p): self._folds.next_offset(p) for p in partitions})
+        fresh = [TopicPartition(ledger, p) for p in partitions - self._followed]
+        ends = await self._reader.end_offsets(fresh) if fresh else {}
+        kept = {p: target for p, target in self._targets.items() if p in partitions}
+        self._targets = kept | {tp.partition: end for tp, end in ends.items()}
+        self._followed = partitions
+        self._wanted.set()
+
+    async def run(
+        self,
+        stopping: asyncio.Event,
+        partitions: Callable[[], frozenset[int]],
+        taken: Callable[[list[FoldedEvent]], None],
+    ) -> None:
+        """Read until ``stopping``; ``taken`` gets every batch, also an empty one.
+
+        ``partitions`` says what is to be followed; asked every time round.
+        """
+        while not stopping.is_set():
+            await self.follow(partitions())
+            if not self._followed:
+                await asyncio.sleep(POLL_S / 10)
+                continue
+            taken(self._folds.take(await self._reader.poll(POLL_S)))
+
+
+def claims_of(events: Iterable[FoldedEvent], executor: str) -> list[tuple[str, bool]]:
+    """Give the dispatches whose claim by ``executor`` was read back, and whether it holds."""
+    return [
+        (dispatch_key(event.event.origin, event.event.n), _holds(event.outcome))
+        for event in events
+        if isinstance(event.event, Claimed) and event.event.executor == executor
+    ]
+
+
+def stops_of(events: Iterable[FoldedEvent], executor: str) -> list[tuple[str, str]]:
+    """Give the dispatches of ``executor`` that must stop, and why: cancelled, or declared lost."""
+    stops: list[tuple[str, str]] = []
+    for event in events:
+        verdict, outcome = event.event, event.outcome
+        if outcome is None or not outcome.holds:
+            continue
+        claim = outcome.job.claim if outcome.job is not None else None
+        if claim is None or claim.executor != executor:
+            continue
+        if isinstance(verdict, Cancel) and outcome.state is None:
+            stops.append((dispatch_key(claim.origin, claim.n), "cancelled"))
+        elif isinstance(verdict, Lost):
+            stops.append((dispatch_key(claim.origin, claim.n), "lost"))
+    return stops
+
+
+def _holds(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.holds

@@ -1,0 +1,126 @@
+"""Report what running jobs say (logs, progress) and what a second's endings looked like."""
+
+import asyncio
+import contextlib
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.ledger.notes import Logged, LogLine, Progress
+from core.log import NewRecord
+from core.masking import scrub, secrets
+from penstock.worker.frames import JobNote, JobOutcome
+from ports.log import Appender
+from schemas.accepted_job import AcceptedJob
+from schemas.codec import encode, ledger_record
+from schemas.outcomes import OutcomeSketch
+from schemas.topics import RouteMap
+from services.executor.held import Held
+from services.executor.workers.pool import WorkerPool
+
+SKETCH_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True)
+class _Sums:
+    succeeded: int = 0
+    failed: int = 0
+    run_ms: int = 0
+    run_log2_sum: int = 0
+
+
+class Reporter:
+    """Appends notes of running jobs, and sketches of what ended."""
+
+    def __init__(
+        self,
+        routes: RouteMap,
+        appender: Appender,
+        held: Held,
+        workers: WorkerPool,
+        *,
+        instance: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._held = held
+        self._workers = workers
+        self._instance = instance
+        self._now_ms = now_ms
+        self._sums: dict[tuple[str, str], _Sums] = {}
+        self._lines: Counter[str] = Counter()
+        self._seq = 0
+
+    async def run_notes(self) -> None:
+        """Append what running jobs say until the pool has stopped."""
+        while notes := await self._workers.notes():
+            await self._append_notes(notes)
+
+    async def run_sketches(self, stopped: asyncio.Event) -> None:
+        """Append one sketch a second and (type, tenant) that ended anything, until ``stopped``."""
+        while not stopped.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), SKETCH_INTERVAL_S)
+            await self._append_sketches()
+
+    def ended(self, job: AcceptedJob, outcome: JobOutcome) -> None:
+        """Take in how one attempt ended; one handed back tells nothing about its type."""
+        self._lines.pop(f"{job.origin}/{job.n}", None)
+        if outcome.collateral:
+            return
+        sums = self._sums.setdefault((job.type, job.tenant), _Sums())
+        if not outcome.ok:
+            sums.failed += 1
+            return
+        run_ms = round(outcome.run_s * 1000)
+        sums.succeeded += 1
+        sums.run_ms += run_ms
+        sums.run_log2_sum += round(1000 * math.log2(run_ms + 1))
+
+    async def _append_notes(self, notes: list[JobNote]) -> None:
+        outputs: list[NewRecord] = []
+        for note in notes:
+            held = self._held.get(note.key)
+            if held is None:
+                continue
+            job = held.job
+            hidden = secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()
+            if note.lines:
+                logged = Logged(job.origin, job.job_id, job.n, self._numbered(note, hidden))
+                outputs.append(ledger_record(self._routes, logged))
+            if note.progress is not None:
+                message = scrub(note.progress_message, hidden)
+                progress = Progress(job.origin, job.job_id, job.n, note.progress, message)
+                outputs.append(ledger_record(self._routes, progress))
+        await self._appender.append(outputs)
+
+    def _numbered(self, note: JobNote, hidden: tuple[str, ...]) -> tuple[LogLine, ...]:
+        first = self._lines[note.key]
+        self._lines[note.key] += len(note.lines)
+        return tuple(
+            LogLine(first + index, line.at_ms, line.level, scrub(line.text, hidden))
+            for index, line in enumerate(note.lines)
+        )
+
+    async def _append_sketches(self) -> None:
+        sums, self._sums = self._sums, {}
+        outputs: list[NewRecord] = []
+        for (type_, tenant), one in sums.items():
+            self._seq += 1
+            sketch = OutcomeSketch(
+                type_,
+                tenant,
+                self._instance,
+                self._seq,
+                self._now_ms(),
+                one.succeeded,
+                one.failed,
+                one.run_ms,
+                one.run_log2_sum,
+            )
+            partition = zlib.crc32(type_.encode()) % self._routes.partitions
+            outputs.append(NewRecord(self._routes.outcomes, partition, type_.encode(), encode(sketch)))
+        await self._appender.append(outputs)

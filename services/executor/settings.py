@@ -1,0 +1,37 @@
+"""Settings of an executor."""
+
+from pydantic import Field
+
+from adapters.runtime.settings import ServiceSettings
+
+
+class ExecutorSettings(ServiceSettings):
+    """``PENSTOCK_*`` settings of an executor; durations in seconds."""
+
+    pool: str = "default"
+    """The execution pool this executor serves; one of ``PENSTOCK_POOLS``."""
+    app: str = ""
+    """Modules with ``@task`` functions, separated by commas; built-in tasks are always there."""
+    app_path: str = ""
+    """Directory put first on the workers' import path; the working directory by default."""
+    workers: int = Field(default=2, ge=1, le=256)
+    slots: int = Field(default=32, ge=1, le=10_000)
+    """Jobs one worker process runs at once."""
+    worker_memory_bytes: int = 1 << 30
+    """A worker above this resident size is killed; its jobs are tried again elsewhere."""
+    lease_s: float = Field(default=45.0, ge=1.0)
+    """Must exceed the worst broker outage to survive by 10 s, and five heartbeats."""
+    heartbeat_s: float = Field(default=3.0, gt=0.0)
+    cancel_grace_s: float = 10.0
+    drain_grace_s: float = 15.0
+    """How long a stopping executor lets running jobs finish before it hands them back."""
+    head_start_per_decade_s: float = 1200.0
+    """Must equal the prioritizer's."""
+    lane_buffer: int = 500
+    """Dispatches fetched ahead per bucket and partition."""
+    result_max_bytes: int = 65_536
+
+    @property
+    def app_modules(self) -> tuple[str, ...]:
+        """The app modules as a tuple."""
+        return tuple(name.strip() for name in self.app.split(",") if name.strip())

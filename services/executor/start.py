@@ -1,0 +1,137 @@
+"""Start what was claimed, once the claim was read back and the end known then was reached."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from core.ledger.verdicts import Released
+from core.log import NewRecord
+from penstock.worker.frames import StartJob, TaskPolicy
+from ports.log import Appender
+from ports.meter import Meter, Metric
+from schemas.codec import ledger_record
+from schemas.ledger import LedgerFolds
+from schemas.topics import RouteMap
+from services.executor.decide import Verdict, may_start
+from services.executor.held import Held, HeldJob, Stage
+from services.executor.leased import Leased
+from services.executor.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+
+class Starter:
+    """Hands confirmed claims to the workers; hands back what may not be started any more."""
+
+    def __init__(
+        self,
+        routes: RouteMap,
+        appender: Appender,
+        meter: Meter,
+        folds: LedgerFolds,
+        held: Held,
+        leased: Leased,
+        workers: WorkerPool,
+        *,
+        pool: str,
+        now_ms: Callable[[], int],
+        now_s: Callable[[], float],
+        known_end: Callable[[int], int],
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._meter = meter
+        self._folds = folds
+        self._held = held
+        self._leased = leased
+        self._workers = workers
+        self._pool = pool
+        self._now_ms = now_ms
+        self._now_s = now_s
+        self._known_end = known_end
+        self._confirmed: list[HeldJob] = []
+
+    def read_back(self, claims: Iterable[tuple[str, bool]]) -> None:
+        """Take in claims of this boot id that were read back: they wait for the known end, or are over."""
+        for key, holds in claims:
+            held = self._held.get(key)
+            if held is None or held.stage is not Stage.CLAIMING:
+                continue
+            self._meter.count(Metric.CLAIMS, pool=self._pool, result="held" if holds else "refused")
+            if holds:
+                held.read_back_end = self._known_end(held.partition)
+                self._confirmed.append(held)
+            else:
+                self._held.remove(key)
+
+    def start_ready(self) -> list[HeldJob]:
+        """Start what has been read far enough; give what must be handed back instead."""
+        refused: list[HeldJob] = []
+        waiting: list[HeldJob] = []
+        starts: list[StartJob] = []
+        for held in self._confirmed:
+            if self._held.get(held.key) is not held:
+                continue
+            if self._folds.next_offset(held.partition) < held.read_back_end:
+                waiting.append(held)
+            elif self._may_start(held) is Verdict.START:
+                starts.append(self._start(held))
+            else:
+                refused.append(held)
+        self._confirmed = waiting
+        if starts:
+            self._workers.submit(starts)
+        return refused
+
+    async def hand_back(self, refused: list[HeldJob], reason: str) -> None:
+        """Append RELEASED for claims that will not run here; they use up no attempt."""
+        executor = self._leased.boot_id
+        outputs: list[NewRecord] = []
+        for held in refused:
+            held.stage = Stage.CLOSING
+            job = held.job
+            outputs.append(
+                ledger_record(self._routes, Released(job.origin, job.job_id, job.n, executor, reason))
+            )
+        await self._appender.append(outputs)
+        for held in refused:
+            if self._held.get(held.key) is held:
+                self._held.remove(held.key)
+        self._meter.count(Metric.CLAIMS, len(refused), pool=self._pool, result="released")
+
+    def _may_start(self, held: HeldJob) -> Verdict:
+        job = held.job
+        fold = self._folds.fold(held.partition)
+        return may_start(
+            holds=fold.holds_claim(job.origin, job.n, self._leased.boot_id)
+            and not fold.is_cancel_asked(job.origin),
+            lease_holds=self._leased.holds,
+            claim_age_s=self._now_s() - held.claimed_at_s,
+            lease_s=self._leased.lease_s,
+        )
+
+    def _start(self, held: HeldJob) -> StartJob:
+        job = held.job
+        held.stage = Stage.RUNNING
+        held.started_ms = self._now_ms()
+        wait_s = max(0.0, (held.started_ms - held.queued.ready_ms) / 1000)
+        self._meter.observe(Metric.WAIT, wait_s, pool=self._pool, bucket=str(held.queued.bucket))
+        policy = self._workers.policies.get(job.type)
+        return StartJob(
+            key=held.key,
+            job_id=job.job_id,
+            type=job.type,
+            tenant=job.tenant,
+            attempt=job.attempt,
+            dispatch=job.n,
+            deadline_ms=job.deadline_ms,
+            labels=job.labels,
+            payload=bytes(job.payload),
+            timeout_s=timeout_s(job.timeout_s, policy),
+        )
+
+
+def timeout_s(job_timeout_s: float, policy: TaskPolicy | None) -> float:
+    """Limit of one attempt: the job's, or the task's own when that is shorter."""
+    if policy is None or policy.timeout_s is None:
+        return job_timeout_s
+    return min(job_timeout_s, policy.timeout_s)

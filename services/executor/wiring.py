@@ -1,0 +1,231 @@
+"""An executor's parts and what connects them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import cast
+
+from adapters.runtime.service import Service, package_version
+from ports.log import GroupMember, PartitionReader
+from ports.meter import Metric
+from schemas.ledger import FoldedEvent, LedgerFolds
+from services.executor.claim import Claimer
+from services.executor.drain import DrainWatch
+from services.executor.end import Closer
+from services.executor.fetch import Fetcher
+from services.executor.follow import Follower, claims_of, stops_of
+from services.executor.held import Held, Stage
+from services.executor.leased import Leased, boot_clock_s
+from services.executor.report import Reporter
+from services.executor.settings import ExecutorSettings
+from services.executor.start import Starter
+from services.executor.workers.options import PoolOptions
+from services.executor.workers.pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+MEASURE_INTERVAL_S = 1.0
+
+
+async def run(service: Service) -> None:
+    """Run jobs until the service is told to stop, then finish or hand back what is held."""
+    settings = cast("ExecutorSettings", service.settings)
+    if settings.pool not in service.routes.pools:
+        raise ValueError(
+            f"PENSTOCK_POOL is {settings.pool!r}, but PENSTOCK_POOLS names {', '.join(service.routes.pools)}"
+        )
+    workers = WorkerPool(_pool_options(settings))
+    await workers.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(workers.stop, 0.0)
+        reader = await service.reader()
+        stack.push_async_callback(reader.close)
+        control = await service.reader()
+        stack.push_async_callback(control.close)
+        topics = service.routes.executions(settings.pool)
+        member = await service.join(topics, group=f"executor.{settings.pool}")
+        stack.push_async_callback(member.close)
+        await Executor(service, settings, workers, member, reader, control).run()
+
+
+def _pool_options(settings: ExecutorSettings) -> PoolOptions:
+    return PoolOptions(
+        workers=settings.workers,
+        slots_per_worker=settings.slots,
+        app=settings.app_modules,
+        app_path=(settings.app_path or ".",),
+        memory_limit_bytes=settings.worker_memory_bytes,
+        cancel_grace_s=settings.cancel_grace_s,
+        result_max_bytes=settings.result_max_bytes,
+    )
+
+
+class Executor:
+    """The steps of one executor process, and the signals between them."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: ExecutorSettings,
+        workers: WorkerPool,
+        member: GroupMember,
+        reader: PartitionReader,
+        control: PartitionReader,
+    ) -> None:
+        routes, appender, meter, now_ms = (
+            service.routes,
+            service.appender,
+            service.meter,
+            service.clock.now_ms,
+        )
+        pool = settings.pool
+        self._service = service
+        self._settings = settings
+        self._workers = workers
+        self._folds = LedgerFolds(service.epoch.epoch, with_notes=False)
+        self._held = Held()
+        self._leased = Leased(
+            routes,
+            appender,
+            meter,
+            self._held,
+            instance=service.instance,
+            pool=pool,
+            slots=settings.slots * settings.workers,
+            lease_s=settings.lease_s,
+            heartbeat_s=settings.heartbeat_s,
+            version=package_version(),
+            types=lambda: tuple(workers.policies),
+            renew=workers.renew_lease,
+            lapsed=self._lapsed,
+        )
+        self._fetcher = Fetcher(
+            member,
+            routes,
+            meter,
+            pool=pool,
+            per_decade_s=settings.head_start_per_decade_s,
+            lane_buffer=settings.lane_buffer,
+        )
+        self._follower = Follower(reader, routes, self._folds)
+        self._claimer = Claimer(
+            routes,
+            appender,
+            meter,
+            self._folds,
+            self._fetcher,
+            self._held,
+            self._leased,
+            workers,
+            pool=pool,
+            now_ms=now_ms,
+            now_s=boot_clock_s,
+            may_claim_on=self._follower.may_claim_on,
+        )
+        self._starter = Starter(
+            routes,
+            appender,
+            meter,
+            self._folds,
+            self._held,
+            self._leased,
+            workers,
+            pool=pool,
+            now_ms=now_ms,
+            now_s=boot_clock_s,
+            known_end=self._follower.known_end,
+        )
+        self._reporter = Reporter(
+            routes, appender, self._held, workers, instance=service.instance, now_ms=now_ms
+        )
+        self._closer = Closer(
+            routes,
+            appender,
+            meter,
+            self._held,
+            self._leased,
+            workers,
+            self._reporter,
+            pool=pool,
+            now_ms=now_ms,
+        )
+        self._drain = DrainWatch(control, routes, self._leased, service.instance)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Run until the service is told to stop; raises what any step raised."""
+        stopping, finished = self._service.stopping, asyncio.Event()
+        wake = self._claimer.wake.set
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._leased.beat(finished, wake))
+            tasks.create_task(self._leased.watch(finished))
+            tasks.create_task(self._follower.run(finished, self._followed, self._take))
+            tasks.create_task(self._fetcher.run(stopping, wake, wake))
+            tasks.create_task(self._claimer.run(stopping))
+            tasks.create_task(self._closer.run(wake))
+            tasks.create_task(self._reporter.run_notes())
+            tasks.create_task(self._reporter.run_sketches(finished))
+            tasks.create_task(self._drain.run(stopping))
+            tasks.create_task(self._watch(finished))
+            await stopping.wait()
+            wake()
+            await self._hand_back_all()
+            finished.set()
+
+    async def _hand_back_all(self) -> None:
+        """Let running jobs finish for the grace period; release the rest; say goodbye."""
+        self._leased.draining = True
+        await self._workers.stop(self._settings.drain_grace_s)
+        await self._closer.ended.wait()
+        claiming = [held for held in self._held.all() if held.stage is Stage.CLAIMING]
+        await self._starter.hand_back(claiming, "executor stops")
+        await self._closer.settle()
+        await self._leased.say_goodbye()
+        logger.info("handed back %d claims and stopped", len(claiming))
+
+    def _followed(self) -> frozenset[int]:
+        return self._fetcher.partitions | self._held.partitions()
+
+    def _take(self, events: list[FoldedEvent]) -> None:
+        """React to what the ledger says: claims of ours, jobs to stop, and progress towards known ends."""
+        boot_id = self._leased.boot_id
+        self._starter.read_back(claims_of(events, boot_id))
+        refused = self._starter.start_ready()
+        if refused:
+            self._spawn(self._starter.hand_back(refused, "lease or claim too old to start"))
+        for key, reason in stops_of(events, boot_id):
+            held = self._held.get(key)
+            if held is not None and held.stage is Stage.RUNNING and not held.cancel_sent:
+                logger.info("stopping a job: %s", reason, extra={"job_id": held.job.job_id})
+                held.cancel_sent = True
+                self._workers.cancel(key)
+        if events:
+            self._claimer.wake.set()
+
+    async def _lapsed(self) -> None:
+        """End all work of a lapsed lease: no process of ours runs any of it afterwards."""
+        await self._workers.kill_all()
+        self._held.drop_all()
+
+    async def _watch(self, finished: asyncio.Event) -> None:
+        """Measure, report health, and end the process when a closure cannot be appended."""
+        health, meter = self._service.health, self._service.meter
+        while not finished.is_set():
+            health.beat()
+            if self._closer.failed.is_set():
+                raise RuntimeError("a closure could not be appended; the keeper takes over what was held")
+            self._fetcher.measure(self._service.clock.now_ms())
+            running = self._held.count(Stage.RUNNING)
+            meter.gauge(Metric.SLOTS_BUSY, running, pool=self._settings.pool)
+            if not self._leased.holds:
+                health.set_unready("no confirmed lease")
+            elif self._fetcher.assignment and self._follower.caught_up:
+                health.set_ready()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(finished.wait(), MEASURE_INTERVAL_S)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
