@@ -52,6 +52,30 @@ def secrets(payload: bytes, pointers: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def scrub_json(raw: bytes, hidden: Sequence[str]) -> bytes:
+    """Replace the texts in every string, and every number written like one, of valid JSON.
+
+    The result is valid JSON; without ``hidden`` it is ``raw`` itself.
+    """
+    return _encode(_scrub_value(_any_decoder.decode(raw), hidden)) if hidden else raw
+
+
+def _scrub_value(value: object, hidden: Sequence[str]) -> object:
+    match value:
+        case str():
+            return scrub(value, hidden)
+        case bool() | None:
+            return value
+        case int() | float():
+            return MASK if str(value) in hidden else value
+        case list():
+            return [_scrub_value(inner, hidden) for inner in value]
+        case dict():
+            return {scrub(name, hidden): _scrub_value(inner, hidden) for name, inner in value.items()}
+        case _:
+            return value
+
+
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret in ``text`` by ``***``, also where it stands escaped as JSON or by ``repr``.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from core.ledger.verdicts import Failed, Released, Succeeded
-from core.masking import scrub, secrets
+from core.masking import scrub, scrub_json, secrets
 from penstock.worker.frames import JobOutcome, TaskPolicy
 from schemas.accepted_job import AcceptedJob, FailedAttempt
 
@@ -61,7 +61,8 @@ def close(
     """
     run_s = round(outcome.run_s, 6)
     if outcome.ok:
-        result = msgspec.Raw(_hidden(bytes(outcome.result or b"null"), job))
+        # A handler may have echoed its payload.
+        result = msgspec.Raw(scrub_json(bytes(outcome.result or b"null"), _secrets_of(job)))
         return Closing(Succeeded(job.origin, job.job_id, job.n, executor, started_ms, run_s, result))
     if outcome.collateral:
         return Closing(Released(job.origin, job.job_id, job.n, executor, outcome.error_type or "handed back"))
@@ -85,7 +86,7 @@ def close(
 def _failed_attempt(
     job: AcceptedJob, outcome: JobOutcome, policy: TaskPolicy | None, executor: str, now_ms: int
 ) -> FailedAttempt:
-    hidden = secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()
+    hidden = _secrets_of(job)
     retry = policy.retry if policy is not None else None
     return FailedAttempt(
         job=job,
@@ -104,8 +105,5 @@ def _failed_attempt(
     )
 
 
-def _hidden(result: bytes, job: AcceptedJob) -> bytes:
-    """Take the job's secrets out of its result; a handler may have echoed its payload."""
-    if not job.sensitive:
-        return result
-    return scrub(result.decode(), secrets(bytes(job.payload), job.sensitive)).encode()
+def _secrets_of(job: AcceptedJob) -> tuple[str, ...]:
+    return secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()

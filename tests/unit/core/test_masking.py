@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from core.masking import MASK, mask, scrub, secrets
+from core.masking import MASK, mask, scrub, scrub_json, secrets
 
 CARD = b'{"card": {"number": "4111-1111", "cvc": 987.10}, "to": ["a@x.io", "b@x.io"], "n": 1.50}'
 
@@ -76,3 +76,15 @@ def test_scrub_takes_the_longer_of_two_secrets_first() -> None:
 
 def test_scrub_leaves_short_secrets_and_other_text_alone() -> None:
     assert scrub("yes, 123 and more", ("yes", "123", "")) == "yes, 123 and more"
+
+
+def test_json_is_scrubbed_by_value_and_stays_json() -> None:
+    raw = b'{"a":[12345,1.5,true,null,"x 12345 y"],"12345":{"b":"ok"}}'
+    assert json.loads(scrub_json(raw, ["12345"])) == {
+        "a": ["***", 1.5, True, None, "x *** y"],
+        "***": {"b": "ok"},
+    }
+
+
+def test_json_without_secrets_keeps_its_bytes() -> None:
+    assert scrub_json(b'{ "a" : 1.0 }', ()) == b'{ "a" : 1.0 }'

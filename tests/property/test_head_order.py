@@ -1,0 +1,90 @@
+"""Head-start order: nobody is overtaken beyond the difference in head start, nothing is lost."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.buckets import BUCKET_BOUNDS_S, BUCKETS, REFERENCE_COST_S, bucket_head_start_s, bucket_of
+from core.head_order import HeadOrder
+from core.priority import PriorityRule, score
+
+PER_DECADE_S = 1200.0
+arrivals = st.lists(
+    st.tuples(st.integers(0, 20_000_000), st.integers(0, BUCKETS - 1)), min_size=1, max_size=60
+)
+
+
+def head_start_ms(bucket: int) -> float:
+    return bucket_head_start_s(bucket, PER_DECADE_S) * 1000
+
+
+@given(arrivals, st.data())
+def test_nobody_is_overtaken_beyond_the_difference_in_head_start(
+    jobs: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    order: HeadOrder[tuple[int, int]] = HeadOrder()
+    served: list[tuple[int, int, int]] = []
+    position = 0
+    for position, (ready_ms, bucket) in enumerate(sorted(jobs)):
+        order.offer(bucket, head_start_ms(bucket), ready_ms, (ready_ms, bucket))
+        for taken in order.take(data.draw(st.integers(0, 2)), lambda _: True):
+            served.append((*taken, position))
+    served += [(*taken, position) for taken in order.take(len(jobs), lambda _: True)]
+    assert sorted((ready, bucket) for ready, bucket, _ in served) == sorted(jobs)
+    for index, (ready, bucket, _) in enumerate(served):
+        for other_ready, other_bucket, _ in served[:index]:
+            # Served before: it became ready later by less than its larger head start.
+            assert other_ready - ready <= max(0.0, head_start_ms(other_bucket) - head_start_ms(bucket))
+
+
+@given(arrivals, st.integers(0, BUCKETS - 1))
+def test_an_item_that_does_not_fit_keeps_its_place(jobs: list[tuple[int, int]], blocked: int) -> None:
+    order: HeadOrder[tuple[int, int, int]] = HeadOrder()
+    for number, (ready_ms, bucket) in enumerate(sorted(jobs)):
+        order.offer(bucket, head_start_ms(bucket), ready_ms, (ready_ms, bucket, number))
+    first = list(order.take(len(jobs), lambda item: item[1] != blocked))
+    assert all(item[1] != blocked for item in first)
+    rest = list(order.take(len(jobs), lambda _: True))
+    assert [item[2] for item in rest] == sorted(item[2] for item in rest)
+    assert len(first) + len(rest) == len(jobs)
+    assert len(order) == 0
+
+
+@given(
+    st.floats(1e-4, 1e6),
+    st.integers(0, 9),
+    st.none() | st.integers(-(10**9), 10**9),
+)
+def test_a_score_is_bounded_and_its_parts_explain_it(
+    predicted_s: float, priority: int, slack_ms: int | None
+) -> None:
+    rule = PriorityRule()
+    deadline = None if slack_ms is None else 10**12 + slack_ms
+    scored = score(
+        predicted_run_s=predicted_s, priority=priority, deadline_ms=deadline, now_ms=10**12, rule=rule
+    )
+    assert 0 <= scored.head_start_s <= rule.max_s
+    total = sum(scored.parts.values())
+    assert abs(scored.head_start_s - min(rule.max_s, max(0.0, total))) < 0.01
+    bucket = bucket_of(scored.head_start_s, rule.per_decade_s)
+    assert 0 <= bucket < BUCKETS
+    assert bucket_head_start_s(bucket, rule.per_decade_s) <= scored.head_start_s + 0.01
+
+
+@given(st.floats(1e-3, 1e5))
+def test_without_urgency_the_bucket_is_the_log_of_the_cost(cost_s: float) -> None:
+    scored = score(predicted_run_s=cost_s, priority=5, deadline_ms=None, now_ms=0, rule=PriorityRule())
+    bucket = bucket_of(scored.head_start_s, PER_DECADE_S)
+    bounds = (0.0, *BUCKET_BOUNDS_S, float("inf"))
+    # The score is rounded to a millisecond of head start, so a cost that near a bound may fall either way.
+    assert bounds[bucket] * (1 - 1e-4) <= cost_s <= bounds[bucket + 1] * (1 + 1e-4)
+    assert REFERENCE_COST_S == 4096.0
+
+
+@given(st.integers(0, 8), st.integers(1, 9))
+def test_more_urgency_never_starts_later(priority: int, more: int) -> None:
+    def head_start(level: int) -> float:
+        return score(
+            predicted_run_s=7.0, priority=level, deadline_ms=None, now_ms=0, rule=PriorityRule()
+        ).head_start_s
+
+    assert head_start(min(9, priority + more)) >= head_start(priority)
