@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 
+UNREADABLE_HEADER = "penstock-unreadable"
+"""Header of the stand-in for a record that could not be parsed; its value says why."""
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""

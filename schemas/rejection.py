@@ -11,6 +11,7 @@ class Reason(StrEnum):
     """Why a record was refused; stable names, fit for a metric label."""
 
     NULL_RECORD = "null_record"
+    UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
     BAD_UTF8 = "bad_utf8"
     BYTE_ORDER_MARK = "byte_order_mark"

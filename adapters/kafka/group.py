@@ -22,7 +22,9 @@ from adapters.kafka.reader import (
     out_of_range_text,
     record_of,
 )
+from adapters.kafka.salvage import read_around
 from core.log import Record, TopicPartition
+from core.offsets import next_positions
 from penstock.connection import KafkaConnection
 from ports.log import Assignment, Batch, OffsetOutOfRangeError
 
@@ -67,6 +69,7 @@ class KafkaGroupMember:
         self._assignment = Assignment(0, frozenset())
         self._owned: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
+        self._delivered: dict[TopicPartition, int] = {}
         self._consumer: Any = AIOKafkaConsumer(
             **connection.client_options(),
             client_id=instance,
@@ -100,6 +103,7 @@ class KafkaGroupMember:
         Called by aiokafka inside a rebalance, before the first fetch under the new assignment.
         """
         self._owned = assigned
+        self._delivered = {}
         wanted = [AioTopicPartition(*tp) for tp in assigned]
         starts = await self._consumer.beginning_offsets(wanted) if wanted else {}
         for tp in wanted:
@@ -108,6 +112,7 @@ class KafkaGroupMember:
             self._committed[TopicPartition(tp.topic, tp.partition)] = position
             if self._start_at is not None:
                 position = max(starts[tp], self._start_at(TopicPartition(tp.topic, tp.partition), position))
+            self._delivered[TopicPartition(tp.topic, tp.partition)] = position
             self._consumer.seek(tp, position)
         numbers = frozenset(tp.partition for tp in assigned)
         self._assignment = Assignment(self._assignment.number + 1, numbers)
@@ -118,13 +123,17 @@ class KafkaGroupMember:
             fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         except (AioOutOfRangeError, NoOffsetForPartitionError) as error:
             raise OffsetOutOfRangeError(out_of_range_text(error)) from error
-        records: list[Record] = []
-        for tp, batch in fetched.items():
-            if TopicPartition(tp.topic, tp.partition) in self._owned:
-                records.extend(record_of(raw) for raw in batch)
-        if records:
-            self._clock.observe(max(record.timestamp_ms for record in records))
-        return Batch(self._assignment.number, records)
+        except UnicodeDecodeError:
+            return self._deliver(await read_around(self._consumer, dict(self._delivered)))
+        return self._deliver([record_of(raw) for batch in fetched.values() for raw in batch])
+
+    def _deliver(self, records: list[Record]) -> Batch:
+        """Note how far each partition was given out, and learn the broker's time."""
+        mine = [record for record in records if TopicPartition(*record[:2]) in self._owned]
+        self._delivered |= next_positions(mine)
+        if mine:
+            self._clock.observe(max(record.timestamp_ms for record in mine))
+        return Batch(self._assignment.number, mine)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.GroupMember.pause``."""

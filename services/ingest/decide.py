@@ -11,7 +11,7 @@ from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
 from core.ledger import notes
-from core.log import Record
+from core.log import UNREADABLE_HEADER, Record
 from penstock.identity import Origin, home, job_id_from_key, job_id_from_origin
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob
@@ -134,7 +134,7 @@ def decide_batch(records: Iterable[Record], context: IngestContext) -> BatchDeci
 def decide(record: Record, context: IngestContext) -> Decision:
     """Accept the job of one record, or say why it is none."""
     if record.value is None:
-        return _reject(record, _null_record())
+        return _reject(record, _null_record(record))
     size = _size(record)
     if size > context.record_max_bytes:
         return _reject(record, _too_large(size, context))
@@ -230,7 +230,14 @@ def _reject(record: Record, rejection: Rejection) -> Rejected:
     return Rejected(rejected_record(record, rejection), record.partition, rejection.reason)
 
 
-def _null_record() -> Rejection:
+def _null_record(record: Record) -> Rejection:
+    unreadable = record.header(UNREADABLE_HEADER)
+    if unreadable is not None:
+        return Rejection(
+            Reason.UNREADABLE,
+            f"the Kafka record cannot be parsed: {unreadable.decode(errors='replace')}",
+            "send header names as UTF-8; the original stands in `jobs` at the coordinate",
+        )
     return Rejection(
         Reason.NULL_RECORD,
         "the record has no value (a tombstone)",

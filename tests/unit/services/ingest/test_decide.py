@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.log import Coordinate, Headers, Record
+from core.log import UNREADABLE_HEADER, Coordinate, Headers, Record
 from penstock.identity import Origin, home, job_id_from_key, job_id_from_origin
 from schemas.job_parser import ParsedJob, parse_job
 from schemas.rejection import Reason, Rejection
@@ -236,3 +236,12 @@ def test_a_context_that_would_refuse_every_job_cannot_be_made(
 def test_a_job_with_an_idempotency_key_gets_its_note_from_the_id_gate() -> None:
     decision = accepted(record(idempotency_key="k"))
     assert (decision.note, decision.gates) == (None, (Gate.ID,))
+
+
+def test_a_record_that_cannot_be_parsed_is_rejected_by_its_coordinate() -> None:
+    stand_in = Record("jobs", 2, 9, 0, None, None, ((UNREADABLE_HEADER, b"a header name is not UTF-8"),))
+    decision = decide(stand_in, CONTEXT)
+    assert isinstance(decision, Rejected)
+    assert decision.reason is Reason.UNREADABLE
+    assert decision.record.coordinate == ("jobs", 2, 9)
+    assert "header name" in decision.record.message
