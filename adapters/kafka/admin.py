@@ -3,16 +3,16 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from adapters.kafka.reader import KafkaReader
 from core.ledger.fold import FOLD_VERSION
-from core.log import Record
+from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
 from schemas.codec import decode_control, encode
 from schemas.control import EPOCH_KEY, EpochRecord
@@ -44,7 +44,7 @@ async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec],
                 error = for_code(code)
                 if code and error is not TopicAlreadyExistsError:
                     raise error(f"cannot create topics: {answer.topic_errors}")
-        await _until_known(admin, {spec.name for spec in specs})
+        await _until_led(admin, [spec.name for spec in specs])
     finally:
         await admin.close()
     return len(missing)
@@ -57,12 +57,22 @@ def _new_topic(spec: TopicSpec, replication: int) -> Any:
     return NewTopic(spec.name, spec.partitions, replication, topic_configs=config)
 
 
-async def _until_known(admin: Any, names: set[str]) -> None:
+async def _until_led(admin: Any, names: Sequence[str]) -> None:
+    """Wait until every partition has a leader: a topic can be listed before it can be used."""
     deadline = time.monotonic() + _CREATE_TIMEOUT_S
-    while names - set(await admin.list_topics()):
+    while True:
+        topics = await admin.describe_topics(list(names))
+        waiting = [topic["topic"] for topic in topics if not _is_led(topic)]
+        if not waiting:
+            return
         if time.monotonic() > deadline:
-            raise EpochError(f"topics did not appear within {_CREATE_TIMEOUT_S:.0f} s: {sorted(names)}")
+            raise EpochError(f"no leader within {_CREATE_TIMEOUT_S:.0f} s for topics {sorted(waiting)}")
         await asyncio.sleep(0.05)
+
+
+def _is_led(topic: Mapping[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return not topic["error_code"] and bool(partitions) and all(p["leader"] >= 0 for p in partitions)
 
 
 async def ensure_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord:
@@ -136,25 +146,20 @@ async def read_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochReco
 
 async def read_control(connection: KafkaConnection, routes: RouteMap) -> list[Record]:
     """Read the whole (small, compacted) topic ``control``."""
-    consumer: Any = AIOKafkaConsumer(**connection.client_options(), enable_auto_commit=False)
-    await consumer.start()
+    reader = KafkaReader(connection, client_id="penstock-control")
+    await reader.start()
     try:
-        if routes.control not in await consumer.topics():
+        if routes.control not in await reader.topics():
             return []
-        partition = AioTopicPartition(routes.control, 0)
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
+        control = TopicPartition(routes.control, 0)
+        end = (await reader.end_offsets([control]))[control]
+        await reader.assign(await reader.start_offsets([control]))
         records: list[Record] = []
-        while await consumer.position(partition) < end:
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                records.extend(
-                    Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
-                    for r in batch
-                )
+        while reader.position(control) < end:
+            records += await reader.poll(0.5)
         return records
     finally:
-        await consumer.stop()
+        await reader.close()
 
 
 async def _write_epoch(connection: KafkaConnection, routes: RouteMap, epoch: EpochRecord) -> None:

@@ -42,8 +42,9 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(self, member: "KafkaGroupMember") -> None:
         self._member = member
 
-    async def on_partitions_revoked(self, revoked: object) -> None:
-        """Nothing: positions are dropped when the new assignment is known."""
+    async def on_partitions_revoked(self, _revoked: object) -> None:
+        """Tell the member that nothing is its own until the new assignment is known."""
+        self._member.on_revoked()
 
     async def on_partitions_assigned(self, assigned: set[AioTopicPartition]) -> None:
         """Tell the member what it owns now."""
@@ -97,13 +98,16 @@ class KafkaGroupMember:
         """See ``ports.log.GroupMember.assignment``."""
         return self._assignment
 
+    def on_revoked(self) -> None:
+        """Give out nothing more: what aiokafka has prefetched may be somebody else's by now."""
+        self._owned = set()
+
     async def on_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start every partition that is new here at its committed offset, or at the log's start.
 
-        Called by aiokafka inside a rebalance, before the first fetch under the new assignment.
+        aiokafka fetches from the committed offsets meanwhile; ``poll`` drops what that brings.
         """
-        self._owned = assigned
-        self._delivered = {}
+        delivered: dict[TopicPartition, int] = {}
         wanted = [AioTopicPartition(*tp) for tp in assigned]
         starts = await self._consumer.beginning_offsets(wanted) if wanted else {}
         for tp in wanted:
@@ -112,20 +116,33 @@ class KafkaGroupMember:
             self._committed[TopicPartition(tp.topic, tp.partition)] = position
             if self._start_at is not None:
                 position = max(starts[tp], self._start_at(TopicPartition(tp.topic, tp.partition), position))
-            self._delivered[TopicPartition(tp.topic, tp.partition)] = position
+            delivered[TopicPartition(tp.topic, tp.partition)] = position
             self._consumer.seek(tp, position)
+        self._owned, self._delivered = assigned, delivered
         numbers = frozenset(tp.partition for tp in assigned)
         self._assignment = Assignment(self._assignment.number + 1, numbers)
 
     async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
         """See ``ports.log.GroupMember.poll``."""
+        before = self._assignment.number
         try:
             fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except (AioOutOfRangeError, NoOffsetForPartitionError) as error:
+        except NoOffsetForPartitionError:
+            # aiokafka looked for a committed offset before ``on_assigned`` had set the position.
+            fetched = {}
+        except AioOutOfRangeError as error:
             raise OffsetOutOfRangeError(out_of_range_text(error)) from error
         except UnicodeDecodeError:
             return self._deliver(await read_around(self._consumer, dict(self._delivered)))
+        if self._assignment.number != before:
+            # Drained before the rebalance, given out after it: neither end nor start is certain.
+            self._seek_to_delivered()
+            fetched = {}
         return self._deliver([record_of(raw) for batch in fetched.values() for raw in batch])
+
+    def _seek_to_delivered(self) -> None:
+        for partition, position in self._delivered.items():
+            self._consumer.seek(AioTopicPartition(*partition), position)
 
     def _deliver(self, records: list[Record]) -> Batch:
         """Note how far each partition was given out, and learn the broker's time."""

@@ -59,6 +59,11 @@ class KafkaReader:
             records.extend(record_of(raw) for raw in batch)
         return records
 
+    async def topics(self) -> set[str]:
+        """Give the names of all topics this client may see."""
+        names: set[str] = await self._consumer.topics()
+        return names
+
     def position(self, partition: TopicPartition) -> int:
         """See ``ports.log.PartitionReader.position``."""
         return self._positions[partition]

@@ -1,0 +1,111 @@
+"""Services under test: topics prepared under a prefix, processes started and stopped."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.kafka.admin import create_topics, ensure_epoch
+from adapters.kafka.reader import KafkaReader
+from adapters.kafka.topology import route_map
+from core.log import Record, TopicPartition
+from penstock.connection import KafkaConnection, PipelineNames
+from schemas.control import EpochRecord
+from schemas.topics import RouteMap
+from tests.support.processes import Program, wait_until
+from tests.support.servers import Servers
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One pipeline on shared servers, kept apart by its topic prefix."""
+
+    servers: Servers
+    kafka: KafkaConnection
+    routes: RouteMap
+    epoch: EpochRecord
+    directory: Path
+    database_url: str
+
+    def environment(self, service: str, **settings: str) -> dict[str, str]:
+        """The environment of one service process."""
+        return {
+            **self.servers.environment,
+            "PENSTOCK_DATABASE_URL": self.database_url,
+            "PENSTOCK_TOPIC_PREFIX": self.routes.prefix,
+            "PENSTOCK_PARTITIONS": str(self.routes.partitions),
+            "PENSTOCK_INSTANCE": f"{self.routes.prefix}{service}",
+            "PENSTOCK_METRICS_PORT": "0",
+            **settings,
+        }
+
+    def start(self, service: str, name: str = "", **settings: str) -> Program:
+        """Start one service; the caller ends it."""
+        name = name or service
+        return Program(
+            self.directory / f"{name}.log",
+            "-m",
+            f"services.{service}",
+            env=self.environment(name, **settings),
+        )
+
+    @contextmanager
+    def running(self, *services: str, **settings: str) -> Iterator[None]:
+        """Run services for the length of a block."""
+        with ExitStack() as stack:
+            for service in services:
+                stack.enter_context(self.start(service, **settings))
+            yield
+
+    def read(self, *topics: str) -> list[Record]:
+        """Read whole topics, as far as they reach now."""
+        return asyncio.run(self.read_async(*topics))
+
+    async def read_async(self, *topics: str) -> list[Record]:
+        """Read whole topics, as far as they reach now."""
+        reader = KafkaReader(self.kafka, client_id="test-reader")
+        await reader.start()
+        try:
+            counts = {spec.name: spec.partitions for spec in self.routes.specs()}
+            partitions = [TopicPartition(topic, p) for topic in topics for p in range(counts[topic])]
+            ends = await reader.end_offsets(partitions)
+            await reader.assign(await reader.start_offsets(partitions))
+            records: list[Record] = []
+            while any(reader.position(tp) < end for tp, end in ends.items()):
+                records += await reader.poll(0.2)
+            return records
+        finally:
+            await reader.close()
+
+    def wait_for(self, topic: str, count: int, timeout_s: float = 60.0) -> list[Record]:
+        """Wait until a topic has ``count`` records; give them all."""
+        found: list[Record] = []
+
+        def enough() -> bool:
+            found[:] = self.read(topic)
+            return len(found) >= count
+
+        wait_until(enough, f"{count} records in {topic}", timeout_s)
+        return found
+
+
+@contextmanager
+def pipeline(
+    servers: Servers,
+    prefix: str,
+    directory: Path,
+    *,
+    database_url: str = "",
+    pools: Sequence[str] = ("default",),
+) -> Iterator[Pipeline]:
+    """Prepare the topics and the epoch of a pipeline of its own."""
+    kafka = KafkaConnection(bootstrap=servers.kafka_bootstrap)
+    names = PipelineNames(topic_prefix=prefix, partitions=2, pools=",".join(pools))
+    routes = route_map(names)
+
+    async def prepare() -> EpochRecord:
+        await create_topics(kafka, routes.specs(), 1)
+        return await ensure_epoch(kafka, routes)
+
+    yield Pipeline(servers, kafka, routes, asyncio.run(prepare()), directory, database_url)
