@@ -1,0 +1,1 @@
+"""Tasks that every worker knows: ``http.request`` and ``penstock.replay``."""

@@ -1,0 +1,1 @@
+"""The executor's worker processes: user code runs in them, never in the service."""
