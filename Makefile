@@ -1,0 +1,76 @@
+# Everything runs from one virtual environment in .venv, made from the locked requirements.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: help init init-runtime demo test check chaos bench lock lock-jars generate clean
+
+help:  ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Stamps: a target that is up to date costs nothing. The last line of each recipe makes the stamp,
+# so an interrupted installation is done again.
+$(VENV)/.created: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "The module venv is missing; on Debian: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created requirements/runtime.txt pyproject.toml
+	@echo "Installing what Penstock needs"
+	@$(UV) --require-hashes -r requirements/runtime.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created requirements/dev.txt requirements/runtime.txt pyproject.toml
+	@echo "Installing what development needs"
+	@$(UV) --require-hashes -r requirements/dev.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.runtime $@
+
+init: $(VENV)/.dev  ## Install everything for development into .venv
+
+init-runtime: $(VENV)/.runtime  ## Install only what is needed to run
+
+demo: init-runtime  ## Run a pipeline and verify it; TRACE=FILE SPEED=N JOBS=N ARGS=--json
+	@$(BIN)/penstock demo $(if $(TRACE),--trace '$(TRACE)') $(if $(SPEED),--speed $(SPEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+test: init  ## Run all tests but the chaos scenarios
+	$(BIN)/python -m pytest -m "not chaos" tests $(ARGS)
+
+check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.sizes
+	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m tests.support.infra_lint
+	$(BIN)/python -m pytest -q tests/unit tests/property
+
+chaos: init  ## Run the fault scenarios
+	$(BIN)/python -m pytest -m chaos tests $(ARGS)
+
+bench: init  ## Measure; ARGS are passed on
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.created  ## Renew the locked requirements
+	requirements/lock.sh
+
+lock-jars: init  ## Renew the locked jars of Kafka
+	$(BIN)/python -m adapters.embedded.lock_jars
+
+generate: init  ## Write the generated schemas
+	$(BIN)/python -m schemas.generate
+
+clean:  ## Remove caches and build outputs; keeps .venv and data
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

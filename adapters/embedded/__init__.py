@@ -1,0 +1,1 @@
+"""Kafka, Postgres and the services on one machine, under one supervisor."""
