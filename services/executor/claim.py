@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from core.ledger.verdicts import Claimed, Expired
 from core.log import NewRecord
-from ports.log import Appender
-from ports.meter import Meter, Metric
+from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
 from services.executor.held import Held, HeldJob, Stage, WaitingJob
 from services.executor.leased import Leased
@@ -24,31 +23,20 @@ class Claimer:
 
     def __init__(
         self,
-        routes: RouteMap,
-        appender: Appender,
-        meter: Meter,
+        context: ExecutorContext,
         folds: LedgerFolds,
         fetcher: Fetcher,
         held: Held,
         leased: Leased,
         workers: WorkerPool,
-        *,
-        pool: str,
-        now_ms: Callable[[], int],
-        now_s: Callable[[], float],
         may_claim_on: Callable[[int], bool],
     ) -> None:
-        self._routes = routes
-        self._appender = appender
-        self._meter = meter
+        self._context = context
         self._folds = folds
         self._fetcher = fetcher
         self._held = held
         self._leased = leased
         self._workers = workers
-        self._pool = pool
-        self._now_ms = now_ms
-        self._now_s = now_s
         self._may_claim_on = may_claim_on
         self.wake = asyncio.Event()
         """Set when something arrived, a slot came free, or the lease was confirmed."""
@@ -72,17 +60,17 @@ class Claimer:
         taken = self._fetcher.take(free, lambda waiting: self._fits(waiting, budget))
         if not taken:
             return False
-        executor, now_s = self._leased.boot_id, self._now_s()
+        executor, now_s = self._leased.boot_id, self._context.now_s()
         outputs: list[NewRecord] = []
         for waiting in taken:
             verdict = self._verdict(waiting, executor)
             if verdict is None:
-                self._meter.count(Metric.CLAIMS, pool=self._pool, result="skipped")
+                self._context.meter.count(Metric.CLAIMS, pool=self._context.pool, result="skipped")
                 continue
-            outputs.append(ledger_record(self._routes, verdict))
+            outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
                 self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s))
-        await self._appender.append(outputs)
+        await self._context.appender.append(outputs)
         # The claim is in the log: whatever happens to us now, the keeper finds it there.
         self._fetcher.handled(taken)
         return True
@@ -106,7 +94,7 @@ class Claimer:
         fold = self._folds.fold(record.partition)
         if not fold.may_claim(job.origin, job.job_id, job.n):
             return None
-        expired = job.expires_at_ms is not None and job.expires_at_ms <= self._now_ms()
+        expired = job.expires_at_ms is not None and job.expires_at_ms <= self._context.now_ms()
         if expired and job.n == 1:
             return Expired(job.origin, job.job_id)
         return Claimed(

@@ -10,10 +10,9 @@ from core.ledger.verdicts import Failed, Succeeded
 from core.log import NewRecord
 from penstock.identity import home
 from penstock.worker.frames import JobOutcome
-from ports.log import Appender
-from ports.meter import Meter, Metric
+from ports.meter import Metric
 from schemas.codec import job_record, ledger_record
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.decide import Closing, close
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
@@ -28,26 +27,17 @@ class Closer:
 
     def __init__(
         self,
-        routes: RouteMap,
-        appender: Appender,
-        meter: Meter,
+        context: ExecutorContext,
         held: Held,
         leased: Leased,
         workers: WorkerPool,
         reporter: Reporter,
-        *,
-        pool: str,
-        now_ms: Callable[[], int],
     ) -> None:
-        self._routes = routes
-        self._appender = appender
-        self._meter = meter
+        self._context = context
         self._held = held
         self._leased = leased
         self._workers = workers
         self._reporter = reporter
-        self._pool = pool
-        self._now_ms = now_ms
         self._under_way: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         """Set when the pool has stopped and every outcome was taken."""
@@ -92,7 +82,7 @@ class Closer:
                 self._workers.policies.get(held.job.type),
                 executor=executor,
                 started_ms=held.started_ms,
-                now_ms=self._now_ms(),
+                now_ms=self._context.now_ms(),
             )
             ended.append((held, closing))
             self._measure(held, outcome, closing)
@@ -101,23 +91,23 @@ class Closer:
     async def _append(self, ended: list[tuple[HeldJob, Closing]]) -> None:
         failures = [(held, closing) for held, closing in ended if closing.failed is not None]
         records = [self._dlq_record(held, closing) for held, closing in failures]
-        places = await self._appender.append(records)
+        places = await self._context.appender.append(records)
         offsets = {held.key: place.offset for (held, _), place in zip(failures, places, strict=True)}
         verdicts: list[NewRecord] = []
         for held, closing in ended:
             verdict = closing.verdict
             if isinstance(verdict, Failed):
                 verdict = msgspec.structs.replace(verdict, dlq_offset=offsets[held.key])
-            verdicts.append(ledger_record(self._routes, verdict))
-        await self._appender.append(verdicts)
+            verdicts.append(ledger_record(self._context.routes, verdict))
+        await self._context.appender.append(verdicts)
         for held, _ in ended:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)
 
     def _dlq_record(self, held: HeldJob, closing: Closing) -> NewRecord:
-        partition = home(held.job.job_id, self._routes.partitions)
+        partition = home(held.job.job_id, self._context.routes.partitions)
         assert closing.failed is not None
-        return job_record(self._routes.dlq, partition, closing.failed, held.job, b"FAILED")
+        return job_record(self._context.routes.dlq, partition, closing.failed, held.job, b"FAILED")
 
     def _measure(self, held: HeldJob, outcome: JobOutcome, closing: Closing) -> None:
         match closing.verdict:
@@ -127,7 +117,7 @@ class Closer:
                 result = closing.verdict.error_class
             case _:
                 result = "released"
-        self._meter.observe(Metric.RUN, outcome.run_s, pool=self._pool, outcome=result)
+        self._context.meter.observe(Metric.RUN, outcome.run_s, pool=self._context.pool, outcome=result)
         self._reporter.ended(held.job, outcome)
         if result not in ("succeeded", "released"):
             logger.info(

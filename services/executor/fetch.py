@@ -9,9 +9,9 @@ from core.head_order import HeadOrder
 from core.log import Record, TopicPartition
 from core.offsets import OffsetTracker
 from ports.log import GroupMember
-from ports.meter import Meter, Metric
+from ports.meter import Metric
 from schemas.codec import decode_queued
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.held import WaitingJob
 
 POLL_S = 0.5
@@ -24,18 +24,16 @@ class Fetcher:
     def __init__(
         self,
         member: GroupMember,
-        routes: RouteMap,
-        meter: Meter,
+        context: ExecutorContext,
         *,
-        pool: str,
         per_decade_s: float,
         lane_buffer: int,
     ) -> None:
         self._member = member
-        self._meter = meter
-        self._pool = pool
+        self._meter = context.meter
+        self._pool = context.pool
         self._lane_buffer = lane_buffer
-        self._bucket = {routes.execution(pool, bucket): bucket for bucket in range(BUCKETS)}
+        self._bucket = {context.routes.execution(context.pool, bucket): bucket for bucket in range(BUCKETS)}
         self._head_start_ms = [bucket_head_start_s(bucket, per_decade_s) * 1000 for bucket in range(BUCKETS)]
         self._order: HeadOrder[WaitingJob] = HeadOrder()
         self._trackers: dict[TopicPartition, OffsetTracker] = {}

@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from core.lease import Lease
 from core.log import NewRecord
-from ports.log import Appender
-from ports.meter import Meter, Metric
+from ports.meter import Metric
 from schemas.codec import encode
 from schemas.executors import Heartbeat
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.held import Held
 
 logger = logging.getLogger(__name__)
@@ -30,31 +29,21 @@ class Leased:
 
     def __init__(
         self,
-        routes: RouteMap,
-        appender: Appender,
-        meter: Meter,
+        context: ExecutorContext,
         held: Held,
         *,
-        instance: str,
-        pool: str,
         slots: int,
         lease_s: float,
         heartbeat_s: float,
-        version: str,
         types: Callable[[], tuple[str, ...]],
         renew: Callable[[float], None],
         lapsed: Callable[[], Awaitable[None]],
     ) -> None:
-        self._routes = routes
-        self._appender = appender
-        self._meter = meter
+        self._context = context
         self._held = held
-        self._instance = instance
-        self._pool = pool
         self._slots = slots
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
-        self._version = version
         self._types = types
         self._renew = renew
         self._on_lapse = lapsed
@@ -66,12 +55,12 @@ class Leased:
         """Set by the first confirmed heartbeat of this boot id."""
 
     def _new_boot_id(self) -> str:
-        return f"{self._instance}:{secrets.token_hex(4)}"
+        return f"{self._context.instance}:{secrets.token_hex(4)}"
 
     @property
     def holds(self) -> bool:
         """Whether the lease holds now."""
-        return self._lease.check(boot_clock_s())
+        return self._lease.check(self._context.now_s())
 
     @property
     def may_claim(self) -> bool:
@@ -106,11 +95,11 @@ class Leased:
 
     async def _send(self, *, goodbye: bool) -> None:
         self._seq += 1
-        boot_id, lease, sent_at_s = self.boot_id, self._lease, boot_clock_s()
+        boot_id, lease, sent_at_s = self.boot_id, self._lease, self._context.now_s()
         beat = Heartbeat(
             executor=boot_id,
-            instance=self._instance,
-            pool=self._pool,
+            instance=self._context.instance,
+            pool=self._context.pool,
             seq=self._seq,
             held=self._held.keys(),
             slots=self._slots,
@@ -120,18 +109,18 @@ class Leased:
             types=self._types(),
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=self._version,
+            version=self._context.version,
         )
         headers = (("schema", b"1"), ("kind", b"HEARTBEAT"))
-        await self._appender.append(
-            [NewRecord(self._routes.executors, 0, boot_id.encode(), encode(beat), headers)]
+        await self._context.appender.append(
+            [NewRecord(self._context.routes.executors, 0, boot_id.encode(), encode(beat), headers)]
         )
         if boot_id != self.boot_id:
             # The lease lapsed while this heartbeat was on its way: it confirms nothing.
             return
-        lease.confirm(sent_at_s, boot_clock_s())
-        if lease.check(boot_clock_s()):
-            self._renew(lease.remaining_s(boot_clock_s()))
+        lease.confirm(sent_at_s, self._context.now_s())
+        if lease.check(self._context.now_s()):
+            self._renew(lease.remaining_s(self._context.now_s()))
             self.confirmed.set()
 
     async def _lapse(self) -> None:
@@ -143,7 +132,7 @@ class Leased:
             self._lease_s,
             dropped,
         )
-        self._meter.count(Metric.LEASE_LAPSES)
+        self._context.meter.count(Metric.LEASE_LAPSES)
         self.confirmed.clear()
         # Everything of the old lease ends before a new one can begin.
         await self._on_lapse()

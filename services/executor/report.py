@@ -5,18 +5,16 @@ import contextlib
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.ledger.notes import Logged, LogLine, Progress
 from core.log import NewRecord
 from core.masking import scrub, secrets
 from penstock.worker.frames import JobNote, JobOutcome
-from ports.log import Appender
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import encode, ledger_record
 from schemas.outcomes import OutcomeSketch
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.held import Held
 from services.executor.workers.pool import WorkerPool
 
@@ -34,22 +32,10 @@ class _Sums:
 class Reporter:
     """Appends notes of running jobs, and sketches of what ended."""
 
-    def __init__(
-        self,
-        routes: RouteMap,
-        appender: Appender,
-        held: Held,
-        workers: WorkerPool,
-        *,
-        instance: str,
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._routes = routes
-        self._appender = appender
+    def __init__(self, context: ExecutorContext, held: Held, workers: WorkerPool) -> None:
+        self._context = context
         self._held = held
         self._workers = workers
-        self._instance = instance
-        self._now_ms = now_ms
         self._sums: dict[tuple[str, str], _Sums] = {}
         self._lines: Counter[str] = Counter()
         self._seq = 0
@@ -90,12 +76,12 @@ class Reporter:
             hidden = secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()
             if note.lines:
                 logged = Logged(job.origin, job.job_id, job.n, self._numbered(note, hidden))
-                outputs.append(ledger_record(self._routes, logged))
+                outputs.append(ledger_record(self._context.routes, logged))
             if note.progress is not None:
                 message = scrub(note.progress_message, hidden)
                 progress = Progress(job.origin, job.job_id, job.n, note.progress, message)
-                outputs.append(ledger_record(self._routes, progress))
-        await self._appender.append(outputs)
+                outputs.append(ledger_record(self._context.routes, progress))
+        await self._context.appender.append(outputs)
 
     def _numbered(self, note: JobNote, hidden: tuple[str, ...]) -> tuple[LogLine, ...]:
         first = self._lines[note.key]
@@ -113,14 +99,16 @@ class Reporter:
             sketch = OutcomeSketch(
                 type_,
                 tenant,
-                self._instance,
+                self._context.instance,
                 self._seq,
-                self._now_ms(),
+                self._context.now_ms(),
                 one.succeeded,
                 one.failed,
                 one.run_ms,
                 one.run_log2_sum,
             )
-            partition = zlib.crc32(type_.encode()) % self._routes.partitions
-            outputs.append(NewRecord(self._routes.outcomes, partition, type_.encode(), encode(sketch)))
-        await self._appender.append(outputs)
+            partition = zlib.crc32(type_.encode()) % self._context.routes.partitions
+            outputs.append(
+                NewRecord(self._context.routes.outcomes, partition, type_.encode(), encode(sketch))
+            )
+        await self._context.appender.append(outputs)

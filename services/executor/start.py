@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from core.ledger.verdicts import Released
 from core.log import NewRecord
 from penstock.worker.frames import StartJob, TaskPolicy
-from ports.log import Appender
-from ports.meter import Meter, Metric
+from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
-from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
 from services.executor.decide import Verdict, may_start
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
@@ -24,29 +23,18 @@ class Starter:
 
     def __init__(
         self,
-        routes: RouteMap,
-        appender: Appender,
-        meter: Meter,
+        context: ExecutorContext,
         folds: LedgerFolds,
         held: Held,
         leased: Leased,
         workers: WorkerPool,
-        *,
-        pool: str,
-        now_ms: Callable[[], int],
-        now_s: Callable[[], float],
         known_end: Callable[[int], int],
     ) -> None:
-        self._routes = routes
-        self._appender = appender
-        self._meter = meter
+        self._context = context
         self._folds = folds
         self._held = held
         self._leased = leased
         self._workers = workers
-        self._pool = pool
-        self._now_ms = now_ms
-        self._now_s = now_s
         self._known_end = known_end
         self._confirmed: list[HeldJob] = []
 
@@ -56,7 +44,9 @@ class Starter:
             held = self._held.get(key)
             if held is None or held.stage is not Stage.CLAIMING:
                 continue
-            self._meter.count(Metric.CLAIMS, pool=self._pool, result="held" if holds else "refused")
+            self._context.meter.count(
+                Metric.CLAIMS, pool=self._context.pool, result="held" if holds else "refused"
+            )
             if holds:
                 held.read_back_end = self._known_end(held.partition)
                 self._confirmed.append(held)
@@ -90,13 +80,13 @@ class Starter:
             held.stage = Stage.CLOSING
             job = held.job
             outputs.append(
-                ledger_record(self._routes, Released(job.origin, job.job_id, job.n, executor, reason))
+                ledger_record(self._context.routes, Released(job.origin, job.job_id, job.n, executor, reason))
             )
-        await self._appender.append(outputs)
+        await self._context.appender.append(outputs)
         for held in refused:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)
-        self._meter.count(Metric.CLAIMS, len(refused), pool=self._pool, result="released")
+        self._context.meter.count(Metric.CLAIMS, len(refused), pool=self._context.pool, result="released")
 
     def _may_start(self, held: HeldJob) -> Verdict:
         job = held.job
@@ -105,16 +95,18 @@ class Starter:
             holds=fold.holds_claim(job.origin, job.n, self._leased.boot_id)
             and not fold.is_cancel_asked(job.origin),
             lease_holds=self._leased.holds,
-            claim_age_s=self._now_s() - held.claimed_at_s,
+            claim_age_s=self._context.now_s() - held.claimed_at_s,
             lease_s=self._leased.lease_s,
         )
 
     def _start(self, held: HeldJob) -> StartJob:
         job = held.job
         held.stage = Stage.RUNNING
-        held.started_ms = self._now_ms()
+        held.started_ms = self._context.now_ms()
         wait_s = max(0.0, (held.started_ms - held.queued.ready_ms) / 1000)
-        self._meter.observe(Metric.WAIT, wait_s, pool=self._pool, bucket=str(held.queued.bucket))
+        self._context.meter.observe(
+            Metric.WAIT, wait_s, pool=self._context.pool, bucket=str(held.queued.bucket)
+        )
         policy = self._workers.policies.get(job.type)
         return StartJob(
             key=held.key,

@@ -11,6 +11,7 @@ from ports.log import GroupMember, PartitionReader
 from ports.meter import Metric
 from schemas.ledger import FoldedEvent, LedgerFolds
 from services.executor.claim import Claimer
+from services.executor.context import ExecutorContext
 from services.executor.drain import DrainWatch
 from services.executor.end import Closer
 from services.executor.fetch import Fetcher
@@ -73,84 +74,43 @@ class Executor:
         reader: PartitionReader,
         control: PartitionReader,
     ) -> None:
-        routes, appender, meter, now_ms = (
-            service.routes,
-            service.appender,
-            service.meter,
-            service.clock.now_ms,
+        context = ExecutorContext(
+            routes=service.routes,
+            appender=service.appender,
+            meter=service.meter,
+            pool=settings.pool,
+            instance=service.instance,
+            version=package_version(),
+            now_ms=service.clock.now_ms,
+            now_s=boot_clock_s,
         )
-        pool = settings.pool
         self._service = service
         self._settings = settings
         self._workers = workers
-        self._folds = LedgerFolds(service.epoch.epoch, with_notes=False)
-        self._held = Held()
-        self._leased = Leased(
-            routes,
-            appender,
-            meter,
-            self._held,
-            instance=service.instance,
-            pool=pool,
+        self._held = held = Held()
+        self._leased = leased = Leased(
+            context,
+            held,
             slots=settings.slots * settings.workers,
             lease_s=settings.lease_s,
             heartbeat_s=settings.heartbeat_s,
-            version=package_version(),
             types=lambda: tuple(workers.policies),
             renew=workers.renew_lease,
             lapsed=self._lapsed,
         )
         self._fetcher = Fetcher(
             member,
-            routes,
-            meter,
-            pool=pool,
+            context,
             per_decade_s=settings.head_start_per_decade_s,
             lane_buffer=settings.lane_buffer,
         )
-        self._follower = Follower(reader, routes, self._folds)
-        self._claimer = Claimer(
-            routes,
-            appender,
-            meter,
-            self._folds,
-            self._fetcher,
-            self._held,
-            self._leased,
-            workers,
-            pool=pool,
-            now_ms=now_ms,
-            now_s=boot_clock_s,
-            may_claim_on=self._follower.may_claim_on,
-        )
-        self._starter = Starter(
-            routes,
-            appender,
-            meter,
-            self._folds,
-            self._held,
-            self._leased,
-            workers,
-            pool=pool,
-            now_ms=now_ms,
-            now_s=boot_clock_s,
-            known_end=self._follower.known_end,
-        )
-        self._reporter = Reporter(
-            routes, appender, self._held, workers, instance=service.instance, now_ms=now_ms
-        )
-        self._closer = Closer(
-            routes,
-            appender,
-            meter,
-            self._held,
-            self._leased,
-            workers,
-            self._reporter,
-            pool=pool,
-            now_ms=now_ms,
-        )
-        self._drain = DrainWatch(control, routes, self._leased, service.instance)
+        folds = LedgerFolds(service.epoch.epoch, with_notes=False)
+        self._follower = follower = Follower(reader, service.routes, folds)
+        self._claimer = Claimer(context, folds, self._fetcher, held, leased, workers, follower.may_claim_on)
+        self._starter = Starter(context, folds, held, leased, workers, follower.known_end)
+        self._reporter = Reporter(context, held, workers)
+        self._closer = Closer(context, held, leased, workers, self._reporter)
+        self._drain = DrainWatch(control, service.routes, leased, service.instance)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
