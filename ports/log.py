@@ -130,5 +130,9 @@ class GroupMember(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave: at once for a clean stop, so that partitions move without a session timeout."""
+        """Stop reading.
+
+        A member of the same instance name may take over at once; without one the partitions move to
+        others after the session timeout (static membership, KIP-345).
+        """
         ...

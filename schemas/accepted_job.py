@@ -73,8 +73,9 @@ class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_s: float | None = None
     """What the failing dependency asked for (``Retry-After``)."""
     retry_base_s: float | None = None
-    """The task's own retry rule, when it has one: backoff base and cap, seconds."""
+    """The task's own retry rule, when it has one: backoff base and cap in seconds, and growth."""
     retry_cap_s: float | None = None
+    retry_factor: float | None = None
     task_max_attempts: int | None = None
     """The task's own limit; the smaller of it and the job's holds."""
 

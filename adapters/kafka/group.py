@@ -47,8 +47,11 @@ class _Listener(ConsumerRebalanceListener):
         self._member.on_revoked()
 
     async def on_partitions_assigned(self, assigned: set[AioTopicPartition]) -> None:
-        """Tell the member what it owns now."""
-        await self._member.on_assigned({TopicPartition(tp.topic, tp.partition) for tp in assigned})
+        """Tell the member what it owns now; aiokafka would log an error here and go on without it."""
+        try:
+            await self._member.on_assigned({TopicPartition(tp.topic, tp.partition) for tp in assigned})
+        except Exception as error:
+            self._member.fail(error)
 
 
 class KafkaGroupMember:
@@ -71,6 +74,7 @@ class KafkaGroupMember:
         self._owned: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
         self._delivered: dict[TopicPartition, int] = {}
+        self._failure: Exception | None = None
         self._consumer: Any = AIOKafkaConsumer(
             **connection.client_options(),
             client_id=instance,
@@ -102,6 +106,10 @@ class KafkaGroupMember:
         """Give out nothing more: what aiokafka has prefetched may be somebody else's by now."""
         self._owned = set()
 
+    def fail(self, error: Exception) -> None:
+        """Let the next ``poll`` raise: without positions this member would idle for ever."""
+        self._failure = error
+
     async def on_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start every partition that is new here at its committed offset, or at the log's start.
 
@@ -124,6 +132,8 @@ class KafkaGroupMember:
 
     async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
         """See ``ports.log.GroupMember.poll``."""
+        if self._failure is not None:
+            raise self._failure
         before = self._assignment.number
         try:
             fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)

@@ -24,15 +24,19 @@ from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.log import NewRecord
+from penstock.errors import PenstockError
 from ports.log import OffsetOutOfRangeError
 from ports.meter import Metric
 from schemas.codec import UnreadableRecordError, encode
 from schemas.control import EpochRecord, PresenceRecord
+from schemas.ledger import LedgerGapError
 from schemas.topics import RouteMap
 
 logger = logging.getLogger(__name__)
 
 CONNECT_ATTEMPT_S = 1.0
+_WITH_REMEDY = (EpochError, LedgerGapError, OffsetOutOfRangeError, PenstockError, UnreadableRecordError)
+"""Errors whose message says what to do; no traceback helps."""
 SKEW_WARN_S = 5.0
 """A wall clock further off the broker's than this is named in the log; nothing relies on it."""
 
@@ -89,13 +93,21 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
     setup_logs(name, instance, settings.log_level)
     try:
         asyncio.run(_serve(name, instance, settings, run))
-    except (EpochError, OffsetOutOfRangeError, UnreadableRecordError) as error:
-        logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400 - the message is the remedy
-        return 1
-    except Exception:
-        logger.exception("%s stopped by an unexpected error", name)
+    except Exception as error:
+        for cause in _causes(error):
+            if isinstance(cause, _WITH_REMEDY):
+                logger.error("%s cannot go on: %s", name, cause)  # noqa: TRY400 - the message is the remedy
+            else:
+                logger.error("%s stopped by an unexpected error", name, exc_info=cause)  # noqa: TRY400
         return 1
     return 0
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Take task groups apart: what the first failing step raised is what people must read."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [cause for inner in error.exceptions for cause in _causes(inner)]
 
 
 async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) -> None:

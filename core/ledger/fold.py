@@ -245,6 +245,7 @@ class LedgerFold:
         if job is None:
             job = self._open(verdict.origin, verdict.job_id)
         job.phase = Phase.CLOSED
+        job.preempted = verdict
         job.late_success_n = 0
         return self._progress(job, State.HELD)
 
@@ -261,6 +262,7 @@ class LedgerFold:
         self._cancels.setdefault(verdict.job_id, offset)
         if origin:
             self._mark_done(origin)
+            self._ended_n[origin] = 1
         return Outcome(holds=True, state=State.CANCELLED, rank=progress_rank(State.CANCELLED, 1))
 
     def _end_unclaimed(self, verdict: Expired | Skipped | Refused, state: State) -> Outcome:

@@ -4,7 +4,7 @@ from enum import Enum
 
 import msgspec
 
-from core.ledger.verdicts import Claimed, Closure
+from core.ledger.verdicts import Claimed, Closure, Preempted
 
 
 class Phase(Enum):
@@ -32,6 +32,8 @@ class OpenJob(msgspec.Struct):
     claim_timestamp_ms: int = 0
     closure: Closure | None = None
     """The latest closure that held."""
+    preempted: Preempted | None = None
+    """The latest pre-emption that held; says where the diverted job can be read."""
     late_success_n: int = 0
     """A SUCCEEDED of this dispatch still ends the job (it was lost or released, and its
     successor is unclaimed); 0 when there is none."""

@@ -8,6 +8,7 @@ from core.ledger.verdicts import Claimed, Expired
 from core.log import NewRecord
 from ports.meter import Metric
 from schemas.codec import ledger_record
+from schemas.executors import dispatch_key
 from schemas.ledger import LedgerFolds
 from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
@@ -89,10 +90,15 @@ class Claimer:
         return budget[type_] >= 0
 
     def _verdict(self, waiting: WaitingJob, executor: str) -> Claimed | Expired | None:
-        """Say what to append for a dispatch; None when its claim could not hold any more."""
+        """Say what to append for a dispatch; None when its claim could not hold any more.
+
+        A repeated hand-over puts a dispatch into the topic twice: what is held here already is not
+        claimed again, though the fold may not have read the first claim yet.
+        """
         job, record = waiting.queued.job, waiting.record
         fold = self._folds.fold(record.partition)
-        if not fold.may_claim(job.origin, job.job_id, job.n):
+        is_held = self._held.get(dispatch_key(job.origin, job.n)) is not None
+        if is_held or not fold.may_claim(job.origin, job.job_id, job.n):
             return None
         expired = job.expires_at_ms is not None and job.expires_at_ms <= self._context.now_ms()
         if expired and job.n == 1:

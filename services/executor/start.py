@@ -42,7 +42,8 @@ class Starter:
         """Take in claims of this boot id that were read back: they wait for the known end, or are over."""
         for key, holds in claims:
             held = self._held.get(key)
-            if held is None or held.stage is not Stage.CLAIMING:
+            if held is None or held.stage is not Stage.CLAIMING or held.read_back_end >= 0:
+                # Not ours any more, or a later copy of a claim that was read back before.
                 continue
             self._context.meter.count(
                 Metric.CLAIMS, pool=self._context.pool, result="held" if holds else "refused"

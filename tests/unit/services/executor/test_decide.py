@@ -75,7 +75,8 @@ def test_a_failure_goes_to_the_dlq_with_its_policy_and_without_secrets() -> None
     failed = ended.failed
     assert failed is not None
     assert "4111" not in msgspec.json.encode((failed.message, failed.traceback, failed.log_tail)).decode()
-    assert (failed.retry_base_s, failed.retry_cap_s, failed.task_max_attempts) == (2.0, 60.0, 4)
+    assert (failed.retry_base_s, failed.retry_cap_s, failed.retry_factor) == (2.0, 60.0, 2.0)
+    assert failed.task_max_attempts == 4
     assert bytes(failed.job.payload) == bytes(JOB.payload)
 
 
@@ -86,12 +87,8 @@ def test_collateral_is_handed_back_and_burns_no_attempt() -> None:
 
 
 def test_a_death_shared_with_others_proves_nothing_against_this_job() -> None:
-    alone = closing(
-        JobOutcome("k", False, 1.0, error_class="lost", error_type="WorkerDied", cohort=1)
-    )
-    shared = closing(
-        JobOutcome("k", False, 1.0, error_class="lost", error_type="WorkerDied", cohort=9)
-    )
+    alone = closing(JobOutcome("k", False, 1.0, error_class="lost", error_type="WorkerDied", cohort=1))
+    shared = closing(JobOutcome("k", False, 1.0, error_class="lost", error_type="WorkerDied", cohort=9))
     assert (alone.verdict.error_type, shared.verdict.error_type) == ("WorkerDied", LOST_WITH_OTHERS)
 
 

@@ -116,6 +116,7 @@ def test_the_note_says_what_the_job_says() -> None:
     fields = {"tenant": "acme", "pool": "gpu", "priority": 9, "timeout_s": 2.5, "max_attempts": 2}
     decision = accepted(record(**fields, deadline=AFTER, labels={"team": "x"}, payload=[1, 2]))
     job, note = decision.job, decision.note
+    assert note is not None
     shared = set(type(note).__struct_fields__) & set(type(job).__struct_fields__) - {"payload"}
     assert {"tenant", "pool", "priority", "deadline_ms", "labels", "trace_id", "submitted_ms"} <= shared
     assert all(getattr(job, name) == getattr(note, name) for name in shared)
@@ -127,6 +128,7 @@ def test_the_note_says_what_the_job_says() -> None:
 def test_the_note_is_masked_and_the_job_is_not() -> None:
     payload = {"card": {"number": "4111-1111"}, "to": "x"}
     decision = accepted(record(payload=payload, sensitive=["/card/number"]))
+    assert decision.note is not None
     assert json.loads(bytes(decision.note.payload)) == {"card": {"number": "***"}, "to": "x"}
     assert json.loads(bytes(decision.job.payload)) == payload
     assert decision.job.sensitive == ("/card/number",)
