@@ -122,7 +122,8 @@ class _Executor:
 
     seq: int
     heard_ms: int
-    held: frozenset[str] = frozenset()
+    held: frozenset[str] | None = None
+    """What the newest heartbeat lists; None before any was read."""
     standing: _Standing = _Standing.ALIVE
     asked_seq: int | None = None
     """``seq`` of a probe this keeper has sent and not read back."""
@@ -176,7 +177,7 @@ class Keeper:
         known.asked_seq = None
         if known.seq <= seq and at_ms - known.heard_ms >= self._lease_ms:
             known.standing = _Standing.LAPSED
-            known.held = frozenset()
+            known.held = None
 
     def has_lapsed(self, executor: str) -> bool:
         """Whether the lease of this boot id has ended for good."""
@@ -233,13 +234,19 @@ class Keeper:
             case _Standing.GONE:
                 return [DeclareLost(claim, LossReason.GOODBYE) for claim in claims]
             case _Standing.ALIVE:
-                # The lease between claim and heartbeat covers a heartbeat that was written before
-                # the claim and appended after it.
                 return [
                     DeclareLost(claim, LossReason.NOT_HELD)
                     for claim in claims
-                    if known.heard_ms - claim.claimed_ms > self._lease_ms and claim.dispatch not in known.held
+                    if self._is_let_go(known, claim)
                 ]
+
+    def _is_let_go(self, known: _Executor, claim: OpenClaim) -> bool:
+        """Whether a heartbeat that must list the claim does not.
+
+        The lease between the two covers a heartbeat written before the claim and appended after it.
+        """
+        listable = known.heard_ms - claim.claimed_ms > self._lease_ms
+        return listable and known.held is not None and claim.dispatch not in known.held
 
     def forget(self, now_ms: int, claims: OpenClaims) -> None:
         """Drop executors that ended long ago and have no open claims; bounds the memory."""

@@ -22,7 +22,9 @@ FREE_HAND_BACKS = 3
 """Hand-backs of a job that are answered at once. From then on they wait as after failures: an
 executor that cannot start a job must not pass it round as fast as the log goes."""
 HAND_BACK_CAP_S = 60.0
+GROWTH = 2.0
 _EXPONENT_MAX = 60
+_LOG_MAX = 600.0
 
 
 class Cause(Enum):
@@ -71,11 +73,14 @@ class RetryPolicy:
         Upper bound of the first wait, seconds.
     cap_s
         Upper bound of any wait, seconds; a longer ``Retry-After`` still counts.
+    factor
+        Growth of the window from failure to failure, >= 1.
     """
 
     max_attempts: int
     base_s: float | None = None
     cap_s: float | None = None
+    factor: float | None = None
 
 
 class RetryDecision(NamedTuple):
@@ -151,14 +156,15 @@ def _after_hand_back(closed: ClosedDispatch, what: str, now_ms: int, draw: float
 def failure_delay_s(closed: ClosedDispatch, policy: RetryPolicy, draw: float) -> float:
     """Give the wait after a failure, seconds: full-jitter exponential backoff with a floor.
 
-    Uniform in [0, window), where the window doubles from failure to failure up to the cap ("Exponential
+    Uniform in [0, window), where the window grows (doubles, unless the task says otherwise) from
+    failure to failure up to the cap ("Exponential
     Backoff and Jitter", AWS Architecture Blog, 2015). A ``Retry-After`` is never cut short, below
     ``RETRY_AFTER_MAX_S``.
     """
     law = LAWS[closed.fault]
     base_s = (DEFAULT_BASE_S if policy.base_s is None else policy.base_s) * law.base_factor
     cap_s = law.cap_s if policy.cap_s is None else policy.cap_s
-    backoff_s = max(FLOOR_S, draw * _window_s(closed.failures, base_s, cap_s))
+    backoff_s = max(FLOOR_S, draw * _window_s(closed.failures, base_s, cap_s, policy.factor or GROWTH))
     asked_s = closed.retry_after_s
     if asked_s is None or not asked_s > 0:
         return backoff_s
@@ -166,8 +172,10 @@ def failure_delay_s(closed: ClosedDispatch, policy: RetryPolicy, draw: float) ->
     return max(backoff_s, asked_s + draw * max(DEFAULT_BASE_S, RETRY_AFTER_SPREAD * asked_s))
 
 
-def _window_s(failures: int, base_s: float, cap_s: float) -> float:
-    return min(cap_s, base_s * 2.0 ** min(max(failures, 1) - 1, _EXPONENT_MAX))
+def _window_s(failures: int, base_s: float, cap_s: float, factor: float = GROWTH) -> float:
+    exponent = min(max(failures, 1) - 1, _EXPONENT_MAX)
+    # Past the cap the exact power does not matter, and a large factor would overflow.
+    return min(cap_s, base_s * math.exp(min(exponent * math.log(max(factor, 1.0)), _LOG_MAX)))
 
 
 def _retry(reason: str, now_ms: int, delay_s: float) -> RetryDecision:

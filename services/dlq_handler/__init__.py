@@ -1,0 +1,1 @@
+"""The dlq_handler: it failed, what now; and is its executor alive."""

@@ -1,0 +1,216 @@
+"""What the dlq_handler decides without touching anything: what is owed, and the records that pay it."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from core.fault import FaultClass, fault_class
+from core.keeper import DeclareLost
+from core.ledger.fold import LedgerFold
+from core.ledger.open_job import OpenJob, Phase
+from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Released
+from core.log import Coordinate, NewRecord
+from core.retry import Cause, ClosedDispatch, RetryPolicy, decide_retry, draw_for
+from penstock.identity import home
+from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob
+from schemas.codec import encode, job_record, ledger_record
+from schemas.ledger import FoldedEvent
+from schemas.routing import release_record
+from schemas.topics import RouteMap
+
+DEAD_MAX_BYTES = 900_000
+"""A dead letter above this goes without traceback and log tail; under the broker's 1 MiB."""
+
+Ended = Failed | Lost | Released | Preempted
+"""Verdicts that are followed by a decision."""
+
+
+class Undecided(NamedTuple):
+    """A dispatch that ended without success and has no decision yet."""
+
+    verdict: Ended
+    job: OpenJob
+    source: Coordinate
+    """Where the job stands: a record of ``jobs.dlq``, or the queued dispatch."""
+
+
+class Uncarried(NamedTuple):
+    """A decision that holds and has to be carried out."""
+
+    verdict: Decided
+    decided_ms: int
+    job: OpenJob
+    source: Coordinate
+    fault: FaultClass | None
+    """What the dispatch died of; None when nothing failed."""
+
+
+class Owed(NamedTuple):
+    """What a stretch of the ledger asks of the handler."""
+
+    undecided: list[Undecided]
+    uncarried: list[Uncarried]
+
+
+def owed_by(events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold], dlq: str) -> Owed:
+    """Say what these events ask for, after all of them were folded.
+
+    What the fold shows as settled further on is left out: a closure that is decided, a decision
+    whose next dispatch is claimed already, a job that has ended otherwise.
+    """
+    owed = Owed([], [])
+    for event in events:
+        if event.outcome is None or not event.outcome.holds or event.outcome.job is None:
+            continue
+        job = event.outcome.job
+        match event.event:
+            case Failed() | Lost() | Released() | Preempted() as verdict:
+                if _awaits_decision(fold_of(event.partition), job, verdict):
+                    source = _source(verdict, job, event.partition, dlq)
+                    owed.undecided.append(Undecided(verdict, job, source))
+            case Decided() as verdict:
+                if _is_owed(fold_of(event.partition), job, verdict):
+                    owed.uncarried.append(_uncarried(event, verdict, job, dlq))
+            case _:
+                pass
+    return owed
+
+
+def _awaits_decision(fold: LedgerFold, job: OpenJob, verdict: Ended) -> bool:
+    return fold.open.get(verdict.origin) is job and job.phase is Phase.CLOSED and job.n == verdict.n
+
+
+def _is_owed(fold: LedgerFold, job: OpenJob, verdict: Decided) -> bool:
+    match verdict.action:
+        case Action.RETRY:
+            released = job.n == verdict.n + 1 and job.phase is Phase.UNCLAIMED
+            return released and fold.open.get(verdict.origin) is job
+        case Action.DEAD:
+            return True
+        case Action.HOLD:
+            return False
+        case _:
+            assert_never(verdict.action)
+
+
+def _uncarried(event: FoldedEvent, verdict: Decided, job: OpenJob, dlq: str) -> Uncarried:
+    diverted = job.preempted is not None and job.preempted.n == verdict.n
+    ended = job.preempted if diverted else job.closure
+    if not isinstance(ended, Ended):
+        raise TypeError(f"a decision on {verdict.origin}/{verdict.n} holds, but nothing closed that dispatch")
+    source = _source(ended, job, event.partition, dlq)
+    fault = _fault(ended) if isinstance(ended, Failed | Lost) else None
+    return Uncarried(verdict, event.timestamp_ms, job, source, fault)
+
+
+def _source(verdict: Ended, job: OpenJob, partition: int, dlq: str) -> Coordinate:
+    match verdict:
+        case Failed() | Lost() | Preempted():
+            return Coordinate(dlq, partition, verdict.dlq_offset)
+        case Released():
+            if job.claim is None:
+                raise TypeError(f"{verdict.origin}/{verdict.n} was handed back without a claim")
+            return Coordinate(job.claim.topic, job.claim.partition, job.claim.offset)
+        case _:
+            assert_never(verdict)
+
+
+def _fault(verdict: Ended) -> FaultClass:
+    match verdict:
+        case Failed():
+            return fault_class(verdict.error_class)
+        case Lost() | Released() | Preempted():
+            return FaultClass.LOST
+        case _:
+            assert_never(verdict)
+
+
+def _cause(verdict: Ended) -> Cause:
+    match verdict:
+        case Failed():
+            return Cause.FAILED
+        case Lost():
+            return Cause.LOST
+        case Released():
+            return Cause.RELEASED
+        case Preempted():
+            return Cause.PREEMPTED
+        case _:
+            assert_never(verdict)
+
+
+def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
+    """Decide about one dispatch; two decisions about the same one differ in ``due_ms`` at most."""
+    verdict, job = item.verdict, item.job
+    closed = ClosedDispatch(
+        _cause(verdict),
+        _fault(verdict),
+        failures=job.failures,
+        losses=job.losses,
+        worker_deaths=job.worker_deaths,
+        hand_backs=verdict.n - job.failures - job.losses,
+        retry_after_s=attempt.retry_after_s,
+    )
+    decided = decide_retry(closed, policy_of(attempt), now_ms, draw_for(verdict.origin, verdict.n))
+    return Decided(
+        verdict.origin,
+        verdict.job_id,
+        verdict.n,
+        decided.action,
+        decided.reason,
+        due_ms=decided.due_ms,
+        error_class=decided.error_class,
+    )
+
+
+def policy_of(attempt: FailedAttempt) -> RetryPolicy:
+    """Give the job's policy; of its own and its task's limit of attempts the smaller holds."""
+    limits = (attempt.job.max_attempts, attempt.task_max_attempts)
+    return RetryPolicy(
+        max_attempts=min(limit for limit in limits if limit is not None),
+        base_s=attempt.retry_base_s,
+        cap_s=attempt.retry_cap_s,
+        factor=attempt.retry_factor,
+    )
+
+
+def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_ms: int) -> NewRecord:
+    """Make the record that carries a decision out: the next dispatch, or the dead letter."""
+    verdict = item.verdict
+    if verdict.action is Action.DEAD:
+        return _dead_letter(item, attempt, routes)
+    following = msgspec.structs.replace(attempt.job, n=verdict.n + 1, attempt=item.job.attempt)
+    return release_record(routes, following, verdict.due_ms or now_ms, now_ms)
+
+
+def _dead_letter(item: Uncarried, attempt: FailedAttempt, routes: RouteMap) -> NewRecord:
+    job = attempt.job
+    error_class = item.verdict.error_class or attempt.error_class
+    partition = home(job.job_id, routes.partitions)
+    dead = DeadJob(
+        attempt, item.verdict.reason, error_class, item.job.failures, item.job.losses, item.decided_ms
+    )
+    if len(encode(dead)) > DEAD_MAX_BYTES:
+        cut = msgspec.structs.replace(attempt, traceback="", log_tail=())
+        dead = msgspec.structs.replace(dead, last=cut)
+    return job_record(routes.dead, partition, dead, job, b"DEAD")
+
+
+def attempt_of_queued(queued: QueuedJob) -> FailedAttempt:
+    """Wrap a dispatch that was handed back, so that both kinds of source look alike."""
+    return FailedAttempt(queued.job, "", str(FaultClass.TRANSIENT), "Released", "it was handed back", 0)
+
+
+def lost_attempt(loss: DeclareLost, job: AcceptedJob, now_ms: int) -> FailedAttempt:
+    """Make the record of ``jobs.dlq`` for a lost claim."""
+    claim = loss.claim
+    message = f"executor {claim.executor} is gone or does not hold the job any more ({loss.reason})"
+    return FailedAttempt(job, claim.executor, str(FaultClass.LOST), "ExecutorLost", message, now_ms)
+
+
+def lost_verdict(loss: DeclareLost, dlq_offset: int, routes: RouteMap) -> NewRecord:
+    """Make the verdict that closes a lost claim; ``dlq_offset`` names the record written before."""
+    claim = loss.claim
+    lost = Lost(claim.origin, claim.job_id, claim.n, claim.executor, str(loss.reason), dlq_offset)
+    return ledger_record(routes, lost)

@@ -1,0 +1,133 @@
+"""Handle the ledger: decide what closed, and carry out the decisions that were read back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from core.keeper import LossReason, OpenClaims
+from core.ledger.verdicts import Action, Claimed, Failed, Lost, Released, Succeeded
+from core.log import NewRecord, Record, TopicPartition
+from ports.log import Appender, GroupMember
+from ports.meter import Meter, Metric
+from schemas.codec import ledger_record
+from schemas.ledger import FoldedEvent, LedgerFolds
+from schemas.topics import RouteMap
+from services.dlq_handler.decide import Owed, carried_out, decision, owed_by
+from services.dlq_handler.fetch import Attempts
+
+
+class Handler:
+    """The step from a stretch of the ledger to decisions, next dispatches and dead letters.
+
+    Keeps ``claims`` and ``folds`` up to date for the keeper beside it. Every event below
+    ``folds.next_offset`` was acted on when ``work`` has returned, so a partition that was lost and
+    comes back goes on from there.
+    """
+
+    def __init__(
+        self,
+        routes: RouteMap,
+        appender: Appender,
+        member: GroupMember,
+        meter: Meter,
+        now_ms: Callable[[], int],
+        folds: LedgerFolds,
+        claims: OpenClaims,
+        attempts: Attempts,
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._member = member
+        self._meter = meter
+        self._now_ms = now_ms
+        self._folds = folds
+        self._claims = claims
+        self._attempts = attempts
+        self.folded = asyncio.Event()
+        """Set whenever more of the ledger was folded; whoever waits clears it first."""
+
+    @property
+    def restored(self) -> bool:
+        """Whether everything worked on before, on the partitions owned now, is folded."""
+        assignment = self._member.assignment
+        return assignment.number > 0 and all(
+            self._folds.next_offset(partition) >= self._member.committed(self._ledger(partition))
+            for partition in assignment.partitions
+        )
+
+    async def work(self, records: list[Record]) -> None:
+        """Return when everything these records ask for is acknowledged."""
+        events = self._take(records)
+        self.folded.set()
+        committed = {
+            partition: self._member.committed(self._ledger(partition))
+            for partition in {event.partition for event in events}
+        }
+        new = [event for event in events if event.offset >= committed[event.partition]]
+        owed = owed_by(new, self._folds.fold, self._routes.dlq)
+        await self._appender.append(await self._outputs(owed))
+        self._measure(records, new, owed)
+
+    def _ledger(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._routes.ledger, partition)
+
+    def _take(self, records: Iterable[Record]) -> list[FoldedEvent]:
+        ledger: list[Record] = []
+        for record in records:
+            if record.topic == self._routes.dlq:
+                self._attempts.remember(record)
+            else:
+                ledger.append(record)
+        events = self._folds.take(ledger)
+        for event in events:
+            if event.outcome is not None and event.outcome.holds:
+                self._follow_claims(event)
+        return events
+
+    def _follow_claims(self, event: FoldedEvent) -> None:
+        match event.event:
+            case Claimed() as claimed:
+                self._claims.opened(event.partition, event.timestamp_ms, claimed)
+            case Succeeded() | Failed() | Lost() | Released() as closure:
+                self._claims.closed(closure.origin, closure.executor)
+            case _:
+                pass
+
+    async def _outputs(self, owed: Owed) -> list[NewRecord]:
+        places = [item.source for item in owed.undecided] + [item.source for item in owed.uncarried]
+        if not places:
+            return []
+        attempts = await self._attempts.get(places)
+        now_ms = self._now_ms()
+        outputs = [
+            ledger_record(self._routes, decision(item, attempts[item.source], now_ms))
+            for item in owed.undecided
+        ]
+        outputs.extend(
+            carried_out(item, attempts[item.source], self._routes, now_ms) for item in owed.uncarried
+        )
+        return outputs
+
+    def _measure(self, records: list[Record], new: list[FoldedEvent], owed: Owed) -> None:
+        self._meter.observe(Metric.BATCH, len(records), stage="dlq_handler")
+        newest: dict[str, int] = {}
+        for record in records:
+            newest[record.topic] = max(record.timestamp_ms, newest.get(record.topic, 0))
+        for topic, timestamp_ms in newest.items():
+            lag_s = (self._now_ms() - timestamp_ms) / 1000
+            self._meter.gauge(Metric.LAG_SECONDS, max(0.0, lag_s), topic=topic)
+        outcomes: Counter[tuple[Metric, str]] = Counter()
+        for item in owed.uncarried:
+            dead = item.verdict.action is Action.DEAD
+            label = (item.verdict.error_class if dead else None) or item.fault or "none"
+            outcomes[Metric.DEAD if dead else Metric.RETRIES, str(label)] += 1
+        for (metric, label), count in outcomes.items():
+            self._meter.count(metric, count, error_class=label)
+        for event in new:
+            if isinstance(event.event, Lost) and event.outcome is not None and event.outcome.holds:
+                self._meter.count(Metric.LOST, reason=_reason(event.event.reason))
+
+
+def _reason(text: str) -> str:
+    """Bound what a label may be."""
+    return text if text in set(LossReason) else "other"

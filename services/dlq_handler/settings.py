@@ -1,0 +1,31 @@
+"""Settings of the dlq_handler."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from adapters.runtime.settings import ServiceSettings
+
+HEARTBEATS_PER_LEASE_MIN = 3
+
+
+class DlqHandlerSettings(ServiceSettings):
+    """``PENSTOCK_*`` settings of the dlq_handler; every executor must use the same lease."""
+
+    lease_s: float = Field(default=45.0, gt=0)
+    """Silence after which an executor is asked whether it lives, seconds. Above the longest time a
+    broker may be away, plus 10 s."""
+    heartbeat_s: float = Field(default=3.0, gt=0)
+    """Time between two heartbeats of an executor, seconds."""
+    attempt_cache_max_bytes: int = Field(default=67_108_864, ge=0)
+    """Failed attempts kept in memory between their decision and its reading back; what does not fit
+    is read again from the log."""
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> Self:
+        if self.lease_s < HEARTBEATS_PER_LEASE_MIN * self.heartbeat_s:
+            raise ValueError(
+                f"PENSTOCK_LEASE_S is {self.lease_s:g} and PENSTOCK_HEARTBEAT_S is {self.heartbeat_s:g}: "
+                f"a lease must outlast {HEARTBEATS_PER_LEASE_MIN} heartbeats; raise the lease"
+            )
+        return self
