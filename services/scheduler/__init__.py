@@ -1,0 +1,1 @@
+"""Scheduler: may it run now."""

@@ -1,0 +1,162 @@
+"""May it run now? What becomes of a job at the gates and of a record that leaves a wheel tier."""
+
+from collections.abc import Callable
+from enum import Enum, StrEnum, auto
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from core.gates.id_gate import Answer, Body, Passed, Repeat, Submission
+from core.ledger import notes
+from core.ledger.verdicts import Expired
+from core.log import NewRecord, Record
+from core.wheel import tier_for
+from schemas.acceptance import accepted_note
+from schemas.accepted_job import AcceptedJob, DelayedJob
+from schemas.codec import UnreadableRecordError, decode_delayed, ledger_record
+from schemas.routing import delayed_record, ready_record
+from schemas.topics import RouteMap
+from services.scheduler.reject import conflict_record
+
+_NULL = msgspec.Raw(b"null")
+
+
+class Then(StrEnum):
+    """What happens to a record of the wheel when it is due."""
+
+    READY = "ready"
+    EXPIRE = "expire"
+
+
+class Fate(Enum):
+    """What the gates said of one record."""
+
+    PASSED = auto()
+    REPEATED = auto()
+    CONFLICT = auto()
+
+
+class Admission(NamedTuple):
+    """What follows from one record of ``jobs.gates``."""
+
+    fate: Fate
+    records: list[NewRecord]
+
+
+class Departure(NamedTuple):
+    """What follows from one record whose time in a tier is over."""
+
+    record: NewRecord
+    late_ms: int | None
+    """Broker time passed since it was due; None when it only hops on."""
+
+
+class _Delayed(msgspec.Struct, frozen=True):
+    """A ``DelayedJob`` whose job stays bytes: most hops need no more than the time."""
+
+    due_ms: int
+    then: Then
+    job: msgspec.Raw
+
+
+_decode: Callable[[bytes], _Delayed] = msgspec.json.Decoder(_Delayed).decode
+
+
+def submission_of(job: AcceptedJob) -> Submission | None:
+    """Give what the id gate needs to know; None when nobody named the job."""
+    if not job.supplied_id and job.idempotency_key is None:
+        return None
+    return Submission(
+        job.job_id, job.origin, job.submitted_ms, job.body_hash, job.tenant, job.idempotency_key
+    )
+
+
+def admit(routes: RouteMap, job: AcceptedJob, answer: Answer | None, now_ms: int) -> Admission:
+    """Say what follows from a job at the gates, given what the id gate answered.
+
+    A job that passes the id gate is told to the ledger here (``ACCEPTED``) and not by ingest, which
+    does not know yet whether it is one.
+    """
+    match answer:
+        case None:
+            return Admission(Fate.PASSED, _pass_due_gate(routes, job, now_ms))
+        case Passed():
+            own = job if job.job_id == answer.job_id else msgspec.structs.replace(job, job_id=answer.job_id)
+            told = ledger_record(routes, accepted_note(own))
+            return Admission(Fate.PASSED, [told, *_pass_due_gate(routes, own, now_ms)])
+        case Repeat():
+            return _repeat(routes, job, answer)
+        case _:
+            assert_never(answer)
+
+
+def _repeat(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> Admission:
+    conflict = repeat.body is Body.DIFFERENT
+    note = notes.Repeated(job.origin, repeat.job_id, repeat.first_origin, conflict)
+    told = ledger_record(routes, note)
+    if conflict:
+        return Admission(Fate.CONFLICT, [told, conflict_record(routes, job, repeat)])
+    return Admission(Fate.REPEATED, [told])
+
+
+def _pass_due_gate(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
+    records: list[NewRecord] = []
+    if job.expires_at_ms is not None:
+        # The payload is not needed to say that a job has expired.
+        alarm = DelayedJob(job.expires_at_ms, Then.EXPIRE, msgspec.structs.replace(job, payload=_NULL))
+        expiry = delayed_record(routes, alarm, now_ms)
+        if expiry is None:
+            return [_expired_record(routes, job)]
+        records.append(expiry)
+    delayed = None
+    if job.run_at_ms is not None:
+        delayed = delayed_record(routes, DelayedJob(job.run_at_ms, Then.READY, job), now_ms)
+    if delayed is None:
+        return [*records, ready_record(routes, job)]
+    note = notes.Waiting(job.origin, job.job_id, on="due", n=job.n, due_ms=job.run_at_ms)
+    return [*records, ledger_record(routes, note), delayed]
+
+
+def depart(routes: RouteMap, record: Record, now_ms: int) -> Departure:
+    """Say where a record goes whose time in its tier is over: the next hop, or what ``then`` says.
+
+    The job is handed on byte for byte; a hop never writes it anew.
+
+    Raises
+    ------
+    schemas.codec.UnreadableRecordError
+        It was not written by this version; the service stops and skips nothing.
+    """
+    delayed = _read(record)
+    remaining_ms = delayed.due_ms - now_ms
+    tier = tier_for(remaining_ms)
+    if tier is not None:
+        hop = NewRecord(routes.delay(tier), record.partition, record.key, record.value, record.headers)
+        return Departure(hop, None)
+    match delayed.then:
+        case Then.READY:
+            return Departure(_ready(routes, record, delayed), -remaining_ms)
+        case Then.EXPIRE:
+            return Departure(_expired_record(routes, decode_delayed(record).job), -remaining_ms)
+        case _:
+            assert_never(delayed.then)
+
+
+def _read(record: Record) -> _Delayed:
+    try:
+        return _decode(record.value or b"")
+    except msgspec.DecodeError as error:
+        raise UnreadableRecordError(
+            f"{record.topic}/{record.partition}/{record.offset}: {error}; "
+            "it was written by another version or by something that is not Penstock"
+        ) from error
+
+
+def _ready(routes: RouteMap, record: Record, delayed: _Delayed) -> NewRecord:
+    headers = tuple((name, b"READY" if name == "kind" else value) for name, value in record.headers)
+    return NewRecord(routes.ready, record.partition, record.key, bytes(delayed.job), headers)
+
+
+def _expired_record(routes: RouteMap, job: AcceptedJob) -> NewRecord:
+    """Make the verdict; the fold refuses it for a job that was ever claimed or has ended."""
+    return ledger_record(routes, Expired(job.origin, job.job_id))

@@ -1,0 +1,163 @@
+"""Schedule: the loop that admits what enters, releases what is due, and only then lets go."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from itertools import chain
+
+from core.log import NewRecord, Record, TopicPartition
+from core.offsets import next_positions
+from ports.log import Appender, Batch, GroupMember
+from ports.stage import COMMIT_INTERVAL_S, POLL_S
+from schemas.topics import RouteMap
+from services.scheduler.admit import Admitter
+from services.scheduler.decide import depart
+from services.scheduler.hold import Heads
+from services.scheduler.measure import Measures
+
+logger = logging.getLogger(__name__)
+
+RELEASE_MAX = 2000
+"""Most records released in one turn; a turn of so many takes well under a tick of the wheel."""
+_ROUND_UP_S = 0.001
+"""The group member waits whole milliseconds, rounded down; without this it would spin before each head."""
+
+
+class Positions:
+    """How far each partition was handed over, and where reading goes on after a rebalance."""
+
+    def __init__(self, routes: RouteMap, admitter: Admitter) -> None:
+        self._gates = routes.gates
+        self._admitter = admitter
+        self.handed: dict[TopicPartition, int] = {}
+        """Offsets below which all outputs were acknowledged to this process."""
+
+    def start_at(self, place: TopicPartition, committed: int) -> int:
+        """Choose where to read from: nothing handed over is handed over again without need.
+
+        A gate is read from where its fold ends, or earlier, from where records were folded and
+        their outputs not acknowledged.
+        """
+        start = max(committed, self.handed.get(place, 0))
+        if place.topic == self._gates:
+            return min(start, self._admitter.gate(place.partition).next_offset)
+        return start
+
+
+class Scheduler:
+    """Runs gates and wheel over one group member of ``jobs.gates`` and all ``jobs.delay.*``."""
+
+    def __init__(
+        self,
+        *,
+        routes: RouteMap,
+        member: GroupMember,
+        appender: Appender,
+        now_ms: Callable[[], int],
+        admitter: Admitter,
+        positions: Positions,
+        heads: Heads,
+        measures: Measures,
+    ) -> None:
+        self._routes = routes
+        self._member = member
+        self._appender = appender
+        self._now_ms = now_ms
+        self._admitter = admitter
+        self._positions = positions
+        self._heads = heads
+        self._measures = measures
+        self._assignment = 0
+        self._pending: dict[TopicPartition, int] = {}
+        self._committed_at_s = time.monotonic()
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether partitions are shared out and every owned gate is folded up to its commit."""
+        assignment = self._member.assignment
+        return assignment.number > 0 and all(
+            self._admitter.gate(partition).next_offset >= self._committed_gate(partition)
+            for partition in assignment.partitions
+        )
+
+    async def run(self, stopping: asyncio.Event, turn: Callable[[], None]) -> None:
+        """Work until ``stopping``; ``turn`` is called every time round.
+
+        Whatever a step raises ends the loop, with nothing of the turn committed: the next start
+        does it again, and the ledger refuses what was done twice.
+        """
+        while not stopping.is_set():
+            await self.step()
+            turn()
+        await self._member.commit(self._assignment, self._pending)
+
+    async def step(self) -> None:
+        """Go round once: poll, admit and release, append, then count as handed over."""
+        batch = await self._member.poll(self._wait_s())
+        self._follow(batch)
+        entered = [record for record in batch.records if record.topic == self._routes.gates]
+        self._heads.take(record for record in batch.records if record.topic != self._routes.gates)
+        outputs = self._admitter.admit(entered, self._act_from)
+        now_ms = self._now_ms()
+        due = self._heads.pop_due(now_ms, RELEASE_MAX)
+        released, lateness_ms = self._release(due, now_ms)
+        await self._appender.append([*outputs, *released])
+        self._measures.admitted(entered)
+        self._measures.departed(due, lateness_ms)
+        self._measures.appended(chain(outputs, released))
+        handed = next_positions(chain(entered, due))
+        for place, offset in handed.items():
+            # A gate being restored is read from before what was handed over.
+            self._positions.handed[place] = max(offset, self._positions.handed.get(place, 0))
+        self._pending |= handed
+        self._regulate(now_ms)
+        await self._commit(idle=not due and not batch.records)
+
+    def _release(self, due: list[Record], now_ms: int) -> tuple[list[NewRecord], list[int]]:
+        departures = [depart(self._routes, record, now_ms) for record in due]
+        lateness_ms = [departure.late_ms for departure in departures if departure.late_ms is not None]
+        return [departure.record for departure in departures], lateness_ms
+
+    def _wait_s(self) -> float:
+        wait_s = COMMIT_INTERVAL_S if self._pending else POLL_S
+        leave_ms = self._heads.next_leave_ms()
+        if leave_ms is None:
+            return wait_s
+        remaining_ms = leave_ms - self._now_ms()
+        return 0.0 if remaining_ms <= 0 else min(wait_s, remaining_ms / 1000 + _ROUND_UP_S)
+
+    def _follow(self, batch: Batch) -> None:
+        """Start over from the positions when the assignment changed: the member reads again."""
+        if batch.assignment == self._assignment:
+            return
+        self._assignment = batch.assignment
+        self._heads.clear()
+        owned = self._member.assignment.partitions
+        logger.info("follows partitions %s", sorted(owned))
+        self._pending = {
+            place: offset for place, offset in self._positions.handed.items() if place.partition in owned
+        }
+
+    def _act_from(self, partition: int) -> int:
+        handed = self._positions.handed.get(TopicPartition(self._routes.gates, partition), 0)
+        return max(handed, self._committed_gate(partition))
+
+    def _committed_gate(self, partition: int) -> int:
+        return self._member.committed(TopicPartition(self._routes.gates, partition))
+
+    def _regulate(self, now_ms: int) -> None:
+        full = self._heads.to_pause(now_ms)
+        if full:
+            self._member.pause(list(full))
+        wanting = self._heads.to_resume(now_ms)
+        if wanting:
+            self._member.resume(list(wanting))
+
+    async def _commit(self, *, idle: bool) -> None:
+        if not self._pending:
+            return
+        due = time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S
+        if (idle or due) and await self._member.commit(self._assignment, self._pending):
+            self._pending = {}
+            self._committed_at_s = time.monotonic()

@@ -1,0 +1,13 @@
+"""Settings of the scheduler."""
+
+from pydantic import Field
+
+from adapters.runtime.settings import ServiceSettings
+
+
+class SchedulerSettings(ServiceSettings):
+    """``PENSTOCK_*`` settings of the scheduler."""
+
+    key_window_s: float = Field(default=86_400, gt=0)
+    """How long after a job its idempotency key stands for that job, by broker time in ``jobs``; used
+    again later, it is a new job. The same for all schedulers of a pipeline, and best never changed."""
