@@ -29,6 +29,10 @@ from core.states import TERMINAL, State, progress_rank
 from penstock.identity import Origin
 
 _encode = msgspec.json.Encoder().encode
+_ACCEPTED = State.ACCEPTED.value
+_ACCEPTED_RANK = progress_rank(State.ACCEPTED, 1)
+_QUEUED = State.QUEUED.value
+_WAITING = State.WAITING.value
 
 
 class Patches(NamedTuple):
@@ -79,8 +83,8 @@ def _accepted(folded: Folded, event: Accepted) -> Row:
     origin = Origin.parse(event.origin)
     row: Row = {
         "updated_at": folded.timestamp_ms,
-        "state": State.ACCEPTED.value,
-        "state_rank": progress_rank(State.ACCEPTED, 1),
+        "state": _ACCEPTED,
+        "state_rank": _ACCEPTED_RANK,
         "type": event.type,
         "tenant": event.tenant,
         "pool": event.pool,
@@ -108,7 +112,7 @@ def _accepted(folded: Folded, event: Accepted) -> Row:
 def _queued(folded: Folded, event: Queued) -> Row:
     row: Row = {
         "updated_at": folded.timestamp_ms,
-        "state": State.QUEUED.value,
+        "state": _QUEUED,
         "state_rank": progress_rank(State.QUEUED, event.n),
         "queued_dispatch": event.n,
         "bucket": event.bucket,
@@ -126,7 +130,7 @@ def _queued(folded: Folded, event: Queued) -> Row:
 def _waiting(folded: Folded, event: Waiting) -> Row:
     row: Row = {
         "updated_at": folded.timestamp_ms,
-        "state": State.WAITING.value,
+        "state": _WAITING,
         "state_rank": progress_rank(State.WAITING, event.n),
         "waiting_on": event.on,
     }
@@ -152,7 +156,7 @@ def _line(at_ms: int, level: str, message: str) -> Row:
 def _of_verdict(folded: Folded, event: Verdict, outcome: Outcome) -> Patches | None:
     job: Row = {"updated_at": folded.timestamp_ms, "verdict_offset": folded.offset}
     if outcome.state is not None:
-        job["state"] = outcome.state.value
+        job["state"] = str(outcome.state)
         job["state_rank"] = outcome.rank
         if outcome.state in TERMINAL:
             job["finished_at"] = folded.timestamp_ms

@@ -1,4 +1,4 @@
-"""What a database can hold: text without NUL, JSON without NUL, half surrogates or giant exponents.
+"""What a database can hold: text and JSON without NUL, numbers that a double can hold.
 
 The contract and the workers refuse such values already; this is for what they cannot see, such as
 the text of an exception, so that no record can ever stop the table.
@@ -9,15 +9,13 @@ import re
 
 REPLACEMENT = "\ufffd"
 
-_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|[0-9][eE][+-]?[0-9]{3}")
-"""Escapes that jsonb may refuse, and exponents beyond a double."""
+_SUSPICIOUS = re.compile(rb"\\u0000|[0-9][eE][+-]?[0-9]{3}")
+"""The escape that jsonb refuses (or an escaped backslash before it), and exponents beyond a double."""
 
 
 def storable_text(text: str) -> str:
-    """Give ``text`` with every NUL and half surrogate replaced by U+FFFD."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    return text.replace("\x00", REPLACEMENT).encode(errors="replace").decode()
+    """Give ``text`` with every NUL replaced by U+FFFD."""
+    return text.replace("\x00", REPLACEMENT) if "\x00" in text else text
 
 
 def storable_json(raw: bytes) -> str:

@@ -1,0 +1,197 @@
+"""Is the table what the log says? A fresh fold of the ledger beside what stands in Postgres."""
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+import psycopg
+import sqlalchemy as sa
+
+from adapters.postgres.tables.attempts import job_attempts
+from adapters.postgres.tables.jobs import jobs
+from adapters.postgres.tables.logs import job_logs
+from core.log import Record, TopicPartition
+from core.rows import JSON_COLUMNS, Row, complete
+from core.rows_table import Table, empty_table, gather
+from ports.log import PartitionReader
+from schemas.ledger import LedgerFolds
+from schemas.topics import RouteMap
+
+STAGE = "materializer"
+_POLL_S = 0.5
+
+Image = dict[str, dict[str, object]]
+"""Rows in normal form: ``jobs/ID``, ``job_attempts/ID/N`` or ``job_logs/ID/N/SEQ`` to what is not null.
+
+Times are milliseconds since 1970, ids text, JSON parsed with exact numbers.
+"""
+
+
+class TableImage(NamedTuple):
+    """The table at one moment, and up to where in the ledger that moment is."""
+
+    positions: dict[int, int]
+    rows: Image
+
+
+def fresh_fold(records: Iterable[Record], epoch: str) -> Image:
+    """Fold ledger records, from the log's start, into rows in memory.
+
+    Parameters
+    ----------
+    records
+        In offset order within each partition.
+
+    Raises
+    ------
+    schemas.ledger.LedgerGapError, core.ledger.fold.WrongEpochError
+        The records are not the whole of one ledger.
+    """
+    table = empty_table()
+    gather(table, LedgerFolds(epoch, with_notes=True).take(records))
+    return image_of(table)
+
+
+async def fold_ledger(
+    reader: PartitionReader, routes: RouteMap, epoch: str, until: Mapping[int, int] | None = None
+) -> Image:
+    """Read the ledger from its start and fold it.
+
+    Parameters
+    ----------
+    reader
+        Used for this alone; the caller closes it.
+    until
+        Partition to the first offset that no longer counts, as ``read_table`` gives it, so that
+        both are of one moment while work goes on; by default the log's end as of now.
+    """
+    partitions = [TopicPartition(routes.ledger, number) for number in range(routes.partitions)]
+    ends = await reader.end_offsets(partitions)
+    if until is not None:
+        ends = {tp: min(end, until.get(tp.partition, 0)) for tp, end in ends.items()}
+    await reader.assign(dict.fromkeys(partitions, 0))
+    folds, table = LedgerFolds(epoch, with_notes=True), empty_table()
+    while any(folds.next_offset(tp.partition) < end for tp, end in ends.items()):
+        records = await reader.poll(_POLL_S)
+        wanted = [one for one in records if one.offset < ends[TopicPartition(one.topic, one.partition)]]
+        gather(table, folds.take(wanted))
+    return image_of(table)
+
+
+async def read_table(conninfo: str, epoch: str | None = None) -> TableImage:
+    """Read all rows at one moment (one repeatable-read transaction).
+
+    Parameters
+    ----------
+    epoch
+        Give only rows of jobs submitted to this incarnation of the topics (or not known to which),
+        and its positions; by default all rows, and no positions.
+    """
+    async with await psycopg.AsyncConnection.connect(conninfo) as connection:
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        rows: Image = {}
+        for reading in map(_Rows, (jobs, job_attempts, job_logs)):
+            cursor = await connection.execute(reading.query(epoch), {"epoch": epoch})
+            async for values in cursor:
+                rows[reading.name(values)] = reading.normal(values)
+        found = await connection.execute(
+            "SELECT partition, next_offset FROM stage_offsets WHERE stage = %s AND epoch = %s",
+            (STAGE, epoch or ""),
+        )
+        return TableImage(dict(await found.fetchall()), rows)
+
+
+def image_of(table: Table) -> Image:
+    """Give the rows of a table in memory in normal form."""
+    image = {f"jobs/{job_id}": _normal(complete(row)) for job_id, row in table.jobs.items()}
+    image |= {f"job_attempts/{job_id}/{n}": _normal(row) for (job_id, n), row in table.attempts.items()}
+    image |= {f"job_logs/{job_id}/{n}/{seq}": _normal(row) for (job_id, n, seq), row in table.logs.items()}
+    return image
+
+
+def difference(expected: Image, found: Image, limit: int = 20) -> list[str]:
+    """Name the first differences, one line each; none: they are equal.
+
+    Parameters
+    ----------
+    expected
+        The fresh fold.
+    found
+        The table.
+    limit
+        Most lines to give.
+    """
+    lines: list[str] = []
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            lines.extend(_row_difference(name, expected.get(name), found.get(name)))
+        if len(lines) >= limit:
+            break
+    return lines[:limit]
+
+
+def _row_difference(
+    name: str, expected: dict[str, object] | None, found: dict[str, object] | None
+) -> list[str]:
+    if found is None:
+        return [f"{name}: the log has it, the table has not"]
+    if expected is None:
+        return [f"{name}: the table has it, the log has not"]
+    return [
+        f"{name}: {column} is {found.get(column)!r}, the log says {expected.get(column)!r}"
+        for column in sorted(expected.keys() | found.keys())
+        if expected.get(column) != found.get(column)
+    ]
+
+
+def _normal(row: Row) -> dict[str, object]:
+    normal: dict[str, object] = dict(row)
+    for column in JSON_COLUMNS & row.keys():
+        normal[column] = _parsed(str(row[column]))
+    return normal
+
+
+def _parsed(text: str) -> object:
+    """Parse JSON as Postgres stores it: numbers exactly, so 1.0, 1 and 1e0 are equal."""
+    return json.loads(text, parse_float=Decimal)
+
+
+class _Rows:
+    """Names the columns of one table as they are read, and puts each value into normal form."""
+
+    def __init__(self, table: sa.Table) -> None:
+        self._keys = len(table.primary_key.columns)
+        self._names = [column.name for column in table.columns]
+        self._table = table.name
+        self._select = ", ".join(_selected(column) for column in table.columns)
+
+    def query(self, epoch: str | None) -> str:
+        query = f"SELECT {self._select} FROM {self._table}"  # noqa: S608 - names of our own
+        if epoch is None:
+            return query
+        other = "SELECT job_id FROM jobs WHERE origin_epoch <> %(epoch)s"
+        return f"{query} WHERE job_id NOT IN ({other})"
+
+    def name(self, values: tuple[object, ...]) -> str:
+        return "/".join([self._table, *(str(key) for key in values[: self._keys])])
+
+    def normal(self, values: tuple[object, ...]) -> dict[str, object]:
+        named = zip(self._names[self._keys :], values[self._keys :], strict=True)
+        return {
+            name: _parsed(str(value)) if name in JSON_COLUMNS else value
+            for name, value in named
+            if value is not None
+        }
+
+
+def _selected(column: sa.Column[object]) -> str:
+    match column.type:
+        case sa.DateTime():
+            return f'round(extract(epoch FROM "{column.name}") * 1000)::bigint'
+        case sa.Uuid():
+            return f'"{column.name}"::text'
+        case _ if column.name in JSON_COLUMNS:
+            return f'"{column.name}"::text'
+        case _:
+            return f'"{column.name}"'

@@ -1,0 +1,193 @@
+"""Writes batches of rows: one transaction, positions first, staged by COPY, merged by one statement each."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import psycopg
+import sqlalchemy as sa
+
+from adapters.postgres.copy_format import RowPacker
+from adapters.postgres.tables.attempts import job_attempts
+from adapters.postgres.tables.jobs import jobs
+from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.upsert import copy_statement, staging_name, staging_statements, upsert_statement
+from core.rows import Row, Value, complete
+from core.rows_table import Table
+from ports.meter import Meter, Metric
+from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # After a failover the address may still lead to the standby.
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+_INCOMPLETE_SCHEMA = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
+_ENSURE = """
+    INSERT INTO stage_offsets (stage, epoch, partition, next_offset)
+    SELECT %s, %s, p, 0 FROM unnest(%s::int[]) AS p ON CONFLICT DO NOTHING
+"""
+_READ = (
+    "SELECT partition, next_offset FROM stage_offsets WHERE stage = %s AND epoch = %s AND partition = ANY(%s)"
+)
+_MOVE = """
+    UPDATE stage_offsets AS t SET next_offset = m.new
+    FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS m (partition, old, new)
+    WHERE t.stage = %s AND t.epoch = %s AND t.partition = m.partition AND t.next_offset = m.old
+"""
+
+STAGED_MAX_BYTES = 33_554_432
+"""So much is deleted from a staging table before it is truncated: nobody vacuums temporary tables."""
+
+Packed = tuple[tuple[Value, ...], Row]
+
+
+class SchemaError(Exception):
+    """The database has not the tables this version writes; the message names the remedy."""
+
+
+class _Target:
+    """One table with its statements and packer, made once."""
+
+    def __init__(self, table: sa.Table, rows_of: Callable[[Table], Iterable[Packed]]) -> None:
+        self.name = table.name
+        self.rows_of = rows_of
+        self.packer = RowPacker(table)
+        self.staging = staging_statements(table)
+        self.copy = copy_statement(table)
+        self.upsert = upsert_statement(table)
+        self.truncate = f"TRUNCATE {staging_name(table)}"
+
+
+_TARGETS = (
+    _Target(jobs, lambda rows: (((job_id,), complete(row)) for job_id, row in rows.jobs.items())),
+    _Target(job_attempts, lambda rows: rows.attempts.items()),
+    _Target(job_logs, lambda rows: rows.logs.items()),
+)
+
+
+class PostgresTable:
+    """A ``StateTable`` on psycopg; one connection, opened when needed, dropped on any failure.
+
+    Parameters
+    ----------
+    conninfo
+        Address; holds the password.
+    stage, epoch
+        Whose positions these are.
+    """
+
+    def __init__(self, conninfo: str, *, stage: str, epoch: str, meter: Meter) -> None:
+        self._conninfo = conninfo
+        self._stage = stage
+        self._epoch = epoch
+        self._meter = meter
+        self._connection: psycopg.AsyncConnection | None = None
+        self._staged_bytes: dict[str, int] = {}
+        """Bytes that went through each staging table of this session since it was truncated."""
+
+    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
+        """See ``ports.state_table.StateTable.positions``."""
+        wanted = sorted(partitions)
+        try:
+            connection = await self._connected()
+            async with connection.transaction(), connection.cursor() as cursor:
+                await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
+                await cursor.execute(_READ, (self._stage, self._epoch, wanted))
+                return dict(await cursor.fetchall())
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+
+    async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
+        """See ``ports.state_table.StateTable.write``."""
+        packed = _pack(rows)
+        try:
+            connection = await self._connected()
+            async with connection.transaction(), connection.cursor() as cursor:
+                await self._move(cursor, moves)
+                for target, data, _ in packed:
+                    await self._merge(cursor, target, data)
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+        for target, _, count in packed:
+            self._meter.count(Metric.ROWS, count, table=target.name)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _move(self, cursor: psycopg.AsyncCursor, moves: Mapping[int, Move]) -> None:
+        # In order of partition, so that two writers wait for each other instead of deadlocking.
+        ordered = sorted(moves.items())
+        partitions = [partition for partition, _ in ordered]
+        olds, news = [move.old for _, move in ordered], [move.new for _, move in ordered]
+        await cursor.execute(_MOVE, (partitions, olds, news, self._stage, self._epoch))
+        if cursor.rowcount != len(moves):
+            raise OffsetsMovedError(
+                f"{len(moves) - cursor.rowcount} of the partitions {partitions} are not where they were left"
+            )
+
+    async def _merge(self, cursor: psycopg.AsyncCursor, target: _Target, data: bytes) -> None:
+        async with cursor.copy(target.copy) as copy:
+            await copy.write(data)
+        await cursor.execute(target.upsert)
+        staged = self._staged_bytes.get(target.name, 0) + len(data)
+        if staged >= STAGED_MAX_BYTES:
+            await cursor.execute(target.truncate)
+            staged = 0
+        self._staged_bytes[target.name] = staged
+
+    async def _connected(self) -> psycopg.AsyncConnection:
+        if self._connection is None:
+            connection = await psycopg.AsyncConnection.connect(
+                self._conninfo,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name=f"penstock {self._stage}",
+                prepare_threshold=1,
+                autocommit=True,
+                # A server that vanished without a word is noticed after about 25 s.
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+            )
+            # Set before the rest: a failure below must close it.
+            self._connection = connection
+            self._staged_bytes.clear()
+            # Known plans: compiling them or replanning for values would only cost.
+            await connection.execute("SET jit = off")
+            for target in _TARGETS:
+                for statement in target.staging:
+                    await connection.execute(statement)
+            logger.info("connected to Postgres at %s:%s", connection.info.host, connection.info.port)
+        return self._connection
+
+    async def _give_up(self, error: BaseException) -> None:
+        """Drop the connection unless it is certainly good, and translate the error."""
+        if isinstance(error, OffsetsMovedError):
+            return
+        await self.close()
+        if isinstance(error, _UNAVAILABLE):
+            raise TableUnavailableError(str(error).strip() or type(error).__name__) from error
+        if isinstance(error, _INCOMPLETE_SCHEMA):
+            raise SchemaError(
+                f"the database lacks what this version writes ({error}): run `python -m adapters.prepare`"
+            ) from error
+
+
+def _pack(rows: Table) -> list[tuple[_Target, bytes, int]]:
+    """Pack before the transaction: while packing, no lock is held."""
+    packed: list[tuple[_Target, bytes, int]] = []
+    for target in _TARGETS:
+        listed = list(target.rows_of(rows))
+        if listed:
+            packed.append((target, target.packer.pack(listed), len(listed)))
+    return packed

@@ -1,0 +1,15 @@
+"""How far each partition is in the tables: moved in the same transaction as the rows."""
+
+import sqlalchemy as sa
+
+from adapters.postgres.tables.metadata import BIG, INT, METADATA, TEXT, key, needed
+
+stage_offsets = sa.Table(
+    "stage_offsets",
+    METADATA,
+    key("stage", TEXT, "Who writes the rows, such as materializer."),
+    key("epoch", TEXT, "Incarnation of the topics."),
+    key("partition", INT, "Partition of jobs.events."),
+    needed("next_offset", BIG, "Everything below this offset is in the tables, nothing from it on."),
+    comment="How far the tables are; moved by compare-and-set in the transaction that writes the rows.",
+)

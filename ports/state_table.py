@@ -1,0 +1,50 @@
+"""What the materializer asks of the database that holds the state table."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from core.rows_table import Table
+
+
+class Move(NamedTuple):
+    """How far one ledger partition gets with a batch: from ``old`` to ``new``, next offsets."""
+
+    old: int
+    new: int
+
+
+class StateTable(Protocol):
+    """Rows and how far they are, changed together or not at all."""
+
+    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Give the next offset of each partition; 0 for one that was never written.
+
+        Raises
+        ------
+        TableUnavailableError
+            The caller tries again later.
+        """
+        ...
+
+    async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
+        """Merge ``rows`` into the tables and move the positions, in one transaction.
+
+        When it raises or is cancelled, all or nothing may have been written; ``positions`` tells.
+
+        Raises
+        ------
+        OffsetsMovedError
+            A position is not at its ``old``: nothing was written. The caller reads the positions
+            again and goes on from there.
+        TableUnavailableError
+            The caller tries again later with the same batch.
+        """
+        ...
+
+
+class OffsetsMovedError(Exception):
+    """Somebody else wrote these partitions (or an earlier try of our own did, unheard)."""
+
+
+class TableUnavailableError(Exception):
+    """The database does not answer or cannot take writes now; the message says why."""

@@ -1,0 +1,1 @@
+"""The materializer: what happened."""

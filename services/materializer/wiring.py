@@ -1,0 +1,60 @@
+"""The materializer's parts and what connects them."""
+
+import contextlib
+import logging
+from typing import cast
+
+from adapters.postgres.refold import STAGE
+from adapters.postgres.sink import PostgresTable
+from adapters.runtime.service import Service
+from ports.stage import run_stage
+from schemas.ledger import LedgerFolds
+from services.materializer.materialize import Materialize, StoppedError
+from services.materializer.settings import MaterializerSettings
+
+logger = logging.getLogger(__name__)
+
+
+async def run(service: Service) -> None:
+    """Keep the tables up with the ledger until the service is told to stop.
+
+    Offsets committed to Kafka only show lag: the position that counts is in the table, and the
+    fold is made anew from the log's start.
+    """
+    settings = cast("MaterializerSettings", service.settings)
+    epoch, ledger = service.epoch.epoch, service.routes.ledger
+    folds = LedgerFolds(epoch, with_notes=True)
+    table = PostgresTable(settings.database.conninfo, stage=STAGE, epoch=epoch, meter=service.meter)
+    step = Materialize(
+        topic=ledger,
+        folds=folds,
+        table=table,
+        meter=service.meter,
+        health=service.health,
+        now_ms=service.clock.now_ms,
+        stopping=service.stopping,
+    )
+    member = await service.join([ledger], start_at=lambda tp, _: folds.next_offset(tp.partition))
+
+    def turn() -> None:
+        service.health.beat()
+        if not member.assignment.number:
+            service.health.set_unready("waiting for partitions of the ledger")
+        elif not step.is_restored(member.assignment.partitions):
+            service.health.set_unready("folding the ledger from its start")
+        else:
+            service.health.set_ready()
+
+    try:
+        with contextlib.suppress(StoppedError):
+            await step.find_positions(range(service.routes.partitions))
+            await run_stage(
+                member,
+                step.work,
+                stopping=service.stopping,
+                turn=turn,
+                max_records=settings.materializer_batch_max,
+            )
+    finally:
+        await member.close()
+        await table.close()
