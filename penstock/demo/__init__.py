@@ -1,0 +1,1 @@
+"""``penstock demo``: jobs through the whole pipeline, and a verification that can fail."""
