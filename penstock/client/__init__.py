@@ -1,0 +1,22 @@
+"""Submit jobs and ask about them, from async code (``Client``) and from plain code (``SyncClient``)."""
+
+from penstock.client.client import Client
+from penstock.client.errors import CancelUnknown, InvalidJob, NotConnected, NotSent, Unacknowledged
+from penstock.client.rows import JobRow, LogLine, SubmittedRef
+from penstock.client.submission import Job, JobOptions
+from penstock.client.sync import SyncClient
+
+__all__ = [
+    "CancelUnknown",
+    "Client",
+    "InvalidJob",
+    "Job",
+    "JobOptions",
+    "JobRow",
+    "LogLine",
+    "NotConnected",
+    "NotSent",
+    "SubmittedRef",
+    "SyncClient",
+    "Unacknowledged",
+]

@@ -1,0 +1,244 @@
+"""The asynchronous client."""
+
+import asyncio
+import getpass
+import math
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka.errors import KafkaError
+from typing_extensions import Unpack
+
+from penstock.client.errors import CancelUnknown
+from penstock.client.events import cancel_record
+from penstock.client.link import KafkaLink
+from penstock.client.rejections import RejectionWatch
+from penstock.client.rows import JobRow, LogLine, SubmittedRef
+from penstock.client.sending import YIELD_EVERY, send
+from penstock.client.submission import (
+    RECORD_MAX_BYTES,
+    EncodedJob,
+    Job,
+    JobOptions,
+    canonical_id,
+    encode_job,
+)
+from penstock.client.table import StateTable
+from penstock.client.waiting import Waiter
+from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.errors import JobFailed
+
+NO_PAYLOAD: dict[str, Any] = {}
+
+
+class Client:
+    """Submits jobs and asks about them; ``async with Client() as client``.
+
+    Connects to Kafka and to Postgres when a call first needs them: a program that only submits
+    needs no database. Made and used in one event loop; safe for any number of tasks in it.
+    An instance belongs to one incarnation of the topics: make a new one after they were recreated.
+
+    Parameters
+    ----------
+    kafka, database, names
+        Where the pipeline is; None takes ``PENSTOCK_*`` from the environment.
+    timeout_s
+        How long a submit goes without any acknowledgement before it gives up.
+    record_max_bytes
+        Largest record the pipeline is configured to take.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaConnection | None = None,
+        database: DatabaseConnection | None = None,
+        names: PipelineNames | None = None,
+        timeout_s: float = 30.0,
+        record_max_bytes: int = RECORD_MAX_BYTES,
+    ) -> None:
+        kafka = kafka or KafkaConnection()
+        self._prefix = (names or PipelineNames()).topic_prefix
+        self._timeout_s = timeout_s
+        self._record_max_bytes = record_max_bytes
+        self._link = KafkaLink(kafka, self._prefix)
+        self._table = StateTable(database or DatabaseConnection())
+        self._rejections = RejectionWatch(kafka, f"{self._prefix}jobs.rejected")
+        self._waiter = Waiter(self._table, self._rejections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Send what is queued, for some seconds at most, and disconnect."""
+        await self._rejections.close()
+        await self._table.close()
+        await self._link.close()
+
+    async def submit(
+        self,
+        type: str,  # noqa: A002 - the name of the field in the public contract
+        payload: Any = NO_PAYLOAD,
+        **options: Unpack[JobOptions],
+    ) -> SubmittedRef:
+        """Append one job and give its id once Kafka has acknowledged the record.
+
+        Not promised: that the job is valid; ``wait`` says if the pipeline refused it. Concurrent
+        calls share batches.
+
+        Raises
+        ------
+        InvalidJob
+            It cannot be written as a record; nothing was sent.
+        NotConnected, NotSent
+            It is not in the log; repeating is safe.
+        SubmitUnknown
+            It may be in the log or not: only with an ``idempotency_key`` is repeating safe.
+        """
+        job = encode_job({"type": type, "payload": payload, **options}, self._record_max_bytes)
+        return (await send(self._link, [job], self._timeout_s))[0]
+
+    async def submit_many(self, jobs: Iterable[Job]) -> list[SubmittedRef]:
+        """Append many jobs, spread over the partitions in batches; give their ids in the same order.
+
+        All are encoded before the first is sent, so ``InvalidJob`` means that nothing was sent.
+
+        Raises
+        ------
+        InvalidJob, NotConnected, NotSent
+            As for ``submit``, about all of them.
+        Unacknowledged
+            A ``SubmitUnknown`` whose ``refs`` holds what was acknowledged.
+        """
+        encoded: list[EncodedJob] = []
+        for job in jobs:
+            encoded.append(encode_job(job, self._record_max_bytes))
+            if len(encoded) % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return await send(self._link, encoded, self._timeout_s)
+
+    async def get(self, job: str | uuid.UUID | SubmittedRef) -> JobRow | None:
+        """Give the job's row, or None when there is none (yet: the table follows the log)."""
+        job_id = _id_of(job)
+        return (await self._table.rows([job_id])).get(job_id)
+
+    async def wait(self, job: str | uuid.UUID | SubmittedRef, timeout_s: float | None = None) -> JobRow:
+        """Wait until the job has ended and give its row, whatever its end.
+
+        Parameters
+        ----------
+        job
+            A reference also finds out that the record was refused; of a bare id nobody can tell.
+        timeout_s
+            None waits for ever.
+
+        Raises
+        ------
+        JobRejected
+            The record is no valid job.
+        WaitTimeout
+            The job goes on.
+        """
+        return (await self.wait_all([job], timeout_s))[0]
+
+    async def wait_all(
+        self, jobs: Sequence[str | uuid.UUID | SubmittedRef], timeout_s: float | None = None
+    ) -> list[JobRow]:
+        """Wait until all jobs have ended, as ``wait``; one query a round for all of them."""
+        refs = [job for job in jobs if isinstance(job, SubmittedRef)]
+        job_ids = [_id_of(job) for job in jobs]
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        rows = await self._waiter.ended(job_ids, refs, until)
+        return [rows[job_id] for job_id in job_ids]
+
+    async def result(self, job: str | uuid.UUID | SubmittedRef, timeout_s: float | None = None) -> Any:
+        """Wait for the job and give what its task returned.
+
+        Raises
+        ------
+        JobFailed
+            It ended in another state than ``succeeded``.
+        JobRejected, WaitTimeout
+            As for ``wait``.
+        """
+        row = await self.wait(job, timeout_s)
+        if row.state != "succeeded":
+            raise JobFailed(row.job_id, row.state, cause=row.error_class, message=row.error_message or "")
+        return row.result
+
+    async def cancel(
+        self, job: str | uuid.UUID | SubmittedRef | JobRow, *, reason: str = "", by: str | None = None
+    ) -> None:
+        """Ask for the end of a job: once this returns, no further attempt of it starts.
+
+        A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, and may
+        still succeed. Of a job that has ended, or that never was, it changes nothing.
+
+        Raises
+        ------
+        CancelUnknown
+            No acknowledgement; repeating is harmless.
+        """
+        opened = await self._link.open()
+        record = cancel_record(
+            f"{self._prefix}jobs.events",
+            opened.epoch.partitions,
+            _id_of(job),
+            origin=_own_origin(job),
+            by=by or _whoami(),
+            reason=reason,
+        )
+        sending: Awaitable[object] = opened.producer.send_and_wait(
+            record.topic,
+            record.value,
+            key=record.key,
+            partition=record.partition,
+            headers=list(record.headers),
+        )
+        try:
+            await asyncio.wait_for(sending, self._timeout_s)
+        except (TimeoutError, KafkaError) as error:
+            raise CancelUnknown(f"cancel of {_id_of(job)}: {error!r}; repeat it") from error
+
+    async def logs(self, job: str | uuid.UUID | SubmittedRef) -> list[LogLine]:
+        """Give what the job's tasks logged so far."""
+        return await self._table.logs(_id_of(job))
+
+
+def _id_of(job: str | uuid.UUID | SubmittedRef | JobRow) -> str:
+    match job:
+        case SubmittedRef() | JobRow():
+            return job.job_id
+        case _:
+            return canonical_id(job)
+
+
+def _own_origin(job: str | uuid.UUID | SubmittedRef | JobRow) -> str:
+    """Give the origin of the job, empty when unknown: a repeat's own record is not the job's origin."""
+    match job:
+        case JobRow():
+            return str(job.origin or "")
+        case SubmittedRef() if job.is_named_by_origin:
+            return str(job.origin)
+        case _:
+            return ""
+
+
+def _whoami() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        # A user id without an entry in the password file, as in many containers.
+        return f"client@{socket.gethostname()}"

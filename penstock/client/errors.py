@@ -1,0 +1,41 @@
+"""Errors of the client that are about reaching the pipeline, named by what the caller may do next."""
+
+from collections.abc import Sequence
+
+from penstock.client.rows import SubmittedRef
+from penstock.errors import PenstockError, SubmitUnknown
+
+
+class NotConnected(PenstockError):  # noqa: N818 - public name; says what happened
+    """Kafka or Postgres does not answer, or is not prepared; nothing was done. Repeat the call later."""
+
+
+class InvalidJob(PenstockError, ValueError):  # noqa: N818 - public name; says what happened
+    """A job that cannot be written as a record; nothing was sent. The message names field and remedy."""
+
+    error_class = "permanent"
+
+
+class NotSent(PenstockError):  # noqa: N818 - public name; says what happened
+    """No job of the call is in the log and none will come: repeating the call is safe."""
+
+
+class Unacknowledged(SubmitUnknown):
+    """Some jobs of a submit have no acknowledgement: each may be in the log, now or soon, or not.
+
+    Parameters
+    ----------
+    refs
+        What is known, in the order of the jobs given: None where no acknowledgement came.
+    withdrawn
+        How many of the unacknowledged ones certainly never left this process.
+    """
+
+    def __init__(self, message: str, *, refs: Sequence[SubmittedRef | None], withdrawn: int) -> None:
+        super().__init__(message)
+        self.refs = tuple(refs)
+        self.withdrawn = withdrawn
+
+
+class CancelUnknown(PenstockError):  # noqa: N818 - public name; says what happened
+    """A cancel was not acknowledged in time: it may be in the log or not. Repeating it is harmless."""

@@ -1,0 +1,95 @@
+"""What the client reads from Postgres: single rows, ended jobs, log lines. Read only."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from penstock.client.errors import NotConnected
+from penstock.client.rows import TERMINAL_STATES, JobRow, LogLine
+from penstock.connection import DatabaseConnection
+
+CONNECT_TIMEOUT_S = 10
+
+_ENDED = "SELECT job_id::text AS job_id FROM jobs WHERE job_id = ANY(%s::uuid[]) AND state = ANY(%s)"
+_KNOWN = "SELECT job_id::text AS job_id FROM jobs WHERE job_id = ANY(%s::uuid[])"
+_ROWS = "SELECT * FROM jobs WHERE job_id = ANY(%s::uuid[])"
+_LOGS = "SELECT n, seq, at, level, message FROM job_logs WHERE job_id = %s::uuid ORDER BY n, seq"
+
+
+class StateTable:
+    """One connection to the state table, opened at first use and again after it broke."""
+
+    def __init__(self, connection: DatabaseConnection) -> None:
+        self._conninfo = connection.conninfo
+        self._lock = asyncio.Lock()
+        self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
+
+    async def rows(self, job_ids: Sequence[str]) -> dict[str, JobRow]:
+        """Give the rows there are, by job id."""
+        found = await self._query(_ROWS, [list(job_ids)])
+        rows = [JobRow.of(columns) for columns in found]
+        return {row.job_id: row for row in rows}
+
+    async def ended(self, job_ids: Sequence[str]) -> set[str]:
+        """Give those of the jobs that are terminal."""
+        found = await self._query(_ENDED, [list(job_ids), sorted(TERMINAL_STATES)])
+        return {columns["job_id"] for columns in found}
+
+    async def known(self, job_ids: Sequence[str]) -> set[str]:
+        """Give those of the jobs that have a row."""
+        found = await self._query(_KNOWN, [list(job_ids)])
+        return {columns["job_id"] for columns in found}
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        """Give what the job's tasks logged, in order of dispatch and line."""
+        return [LogLine(**columns) for columns in await self._query(_LOGS, [job_id])]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _query(self, sql: LiteralString, parameters: list[Any]) -> list[dict[str, Any]]:
+        """Run one query; a connection that broke since the last one is opened again, once."""
+        async with self._lock:
+            try:
+                return await self._fetch(sql, parameters)
+            except psycopg.OperationalError as error:
+                if self._connection is None or not self._connection.broken:
+                    raise NotConnected(f"Postgres at {self._address()}: {_first_line(error)}") from error
+                await self.close()
+            except psycopg.errors.UndefinedTable as error:
+                raise NotConnected(
+                    f"the database at {self._address()} has no state table: run `penstock up` once, "
+                    "or `python -m adapters.prepare`"
+                ) from error
+            try:
+                return await self._fetch(sql, parameters)
+            except psycopg.OperationalError as error:
+                raise NotConnected(f"Postgres at {self._address()}: {_first_line(error)}") from error
+
+    async def _fetch(self, sql: LiteralString, parameters: list[Any]) -> list[dict[str, Any]]:
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._conninfo,
+                autocommit=True,
+                row_factory=dict_row,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                application_name="penstock-client",
+            )
+        cursor = await self._connection.execute(sql, parameters)
+        return await cursor.fetchall()
+
+    def _address(self) -> str:
+        """Give host, port and database, never the password."""
+        parts = conninfo_to_dict(self._conninfo)
+        return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
