@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_a_record_of_a_foreign_client_becomes_a_job_whatever_its_compression(
 def malformed(count: int, seed: int) -> list[bytes | None]:
     """Records none of which is a job: bytes, cut, nested, duplicated, mistyped, unknown, null."""
     dice = random.Random(seed)
-    kinds = [
+    kinds: list[Callable[[], bytes | None]] = [
         lambda: dice.randbytes(dice.randint(1, 200)),
         lambda: JOB[: dice.randint(1, len(JOB) - 1)],
         lambda: b"[" * dice.randint(1000, 100_000),
