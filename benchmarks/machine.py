@@ -1,0 +1,43 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from benchmarks.results import Machine
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def this_machine() -> Machine:
+    """Describe the machine, and how busy it was before the benchmarks began."""
+    return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        processor=_processor(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        commit=commit(),
+        load_1min=round(os.getloadavg()[0], 2),
+    )
+
+
+def commit() -> str:
+    """Give the commit of this tree, marked when tracked files differ from it; empty when unknown."""
+    short = _git("rev-parse", "--short", "HEAD")
+    return f"{short}+" if short and _git("status", "--porcelain", "--untracked-files=no") else short
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

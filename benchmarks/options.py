@@ -1,0 +1,81 @@
+"""What a run of the benchmarks is asked for."""
+
+import argparse
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from benchmarks.machine import ROOT
+
+
+class Part(StrEnum):
+    """A group of measurements."""
+
+    STAGES = "stages"
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is measured.
+
+    Attributes
+    ----------
+    parts
+        Which groups.
+    jobs, rounds
+        Of the backlog, and how often it is repeated; medians are shown.
+    rates
+        Jobs a second of the latency runs, each ``seconds`` long.
+    repeats
+        Of each stage alone; the best counts.
+    """
+
+    parts: frozenset[Part] = frozenset(Part)
+    jobs: int = 20_000
+    rounds: int = 3
+    rates: tuple[float, ...] = (50.0,)
+    seconds: float = 20.0
+    idle_s: float = 10.0
+    repeats: int = 5
+    least_s: float = 0.05
+    log_batches: int = 20
+    json_file: Path = ROOT / "build" / "bench.json"
+
+
+QUICK = Options(jobs=3000, rounds=1, seconds=5.0, idle_s=3.0, repeats=3, least_s=0.02, log_batches=5)
+"""A look within about a minute; too short for figures to compare."""
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the command line; leaves the process with a message when it cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a look, within about a minute")
+    parser.add_argument("--only", type=Part, choices=list(Part), help="one group of measurements")
+    parser.add_argument("--jobs", type=_positive, help="jobs of the backlog")
+    parser.add_argument("--rates", type=_rates, help="jobs a second of the latency runs, such as 50,500")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="default: build/bench.json")
+    given = parser.parse_args(arguments)
+    base = QUICK if given.quick else Options()
+    return replace(
+        base,
+        parts=base.parts if given.only is None else frozenset({given.only}),
+        jobs=given.jobs or base.jobs,
+        rates=given.rates or base.rates,
+        json_file=given.json or base.json_file,
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    rates = tuple(float(part) for part in text.split(","))
+    if min(rates) <= 0:
+        raise ValueError(text)
+    return rates

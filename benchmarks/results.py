@@ -1,0 +1,104 @@
+"""What a run of the benchmarks found, as it is written to a file."""
+
+import msgspec
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Where and on what was measured; figures of two machines are not comparable without it."""
+
+    cores: int
+    processor: str
+    kernel: str
+    python: str
+    commit: str
+    """Commit of the tree, with ``+`` when files differ from it; empty outside a clone."""
+    load_1min: float
+    """Runnable processes at the start, averaged over a minute: what else the machine did."""
+
+
+class StageCost(msgspec.Struct, frozen=True):
+    """CPU of one piece of the pipeline, alone in one process."""
+
+    stage: str
+    unit: str
+    """What one operation is: ``job`` or ``record``."""
+    us: float
+    ratio: float
+    """In runs of the calibration loop (``benchmarks.timing.calibrate``)."""
+    calibration_us: float
+
+
+class LogCost(msgspec.Struct, frozen=True):
+    """One client of the broker, in batches: CPU of the client's process, and elapsed time."""
+
+    what: str
+    cpu_us: float
+    """A record."""
+    elapsed_us: float
+    """A record, the broker's part included."""
+    ratio: float
+    """CPU of a record in runs of the calibration loop."""
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """A backlog of no-op jobs, end to end."""
+
+    jobs: int
+    jobs_per_s: float
+    """From the call of ``submit_many`` until the last row in Postgres is terminal."""
+    submitted_per_s: float
+    """As the client alone saw it: until the last acknowledgement."""
+    cpu_us_per_job: dict[str, float]
+    """By process; ``client`` is the submitting and watching process itself."""
+
+    @property
+    def total_us(self) -> float:
+        """CPU of a job over all processes."""
+        return sum(self.cpu_us_per_job.values())
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Milliseconds."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Jobs at a fixed rate, whatever the pipeline does; times from the moment each was due."""
+
+    per_s: float
+    jobs: int
+    until: dict[str, Quantiles]
+    cpu_percent: dict[str, float]
+    """Of one core, by process, while the load ran; ``client`` submits and asks for the rows."""
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """A pipeline with nothing to do."""
+
+    seconds: float
+    cpu_percent: dict[str, float]
+    """Of one core, by process."""
+
+    @property
+    def total_percent(self) -> float:
+        """Of one core, over all processes."""
+        return sum(self.cpu_percent.values())
+
+
+class Results(msgspec.Struct, frozen=True):
+    """Everything one run measured; parts that were not asked for are empty."""
+
+    machine: Machine
+    stages: tuple[StageCost, ...] = ()
+    log: tuple[LogCost, ...] = ()
+    idle: Idle | None = None
+    latency: tuple[Latency, ...] = ()
+    throughput: tuple[Throughput, ...] = ()
+
+
+def write_json(results: Results) -> bytes:
+    """Give the file's content."""
+    return msgspec.json.format(msgspec.json.encode(results)) + b"\n"

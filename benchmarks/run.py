@@ -1,0 +1,75 @@
+"""One run: stages alone first, while nothing else runs, then everything that needs a pipeline."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.latency import measure_idle, measure_latency
+from benchmarks.log import measure_log
+from benchmarks.machine import ROOT, this_machine
+from benchmarks.options import Options, Part
+from benchmarks.pipeline import Pipeline, running
+from benchmarks.results import Results
+from benchmarks.stages import measure_stages
+from benchmarks.throughput import measure_throughput
+
+WARM_UP_JOBS = 500
+"""Connections, prepared statements, compiled Java: their costs come once."""
+
+Say = Callable[[str], None]
+
+
+async def run(options: Options, say: Say) -> Results:
+    """Measure what was asked for.
+
+    Raises
+    ------
+    benchmarks.pipeline.BenchmarkError
+        The pipeline could not be brought up, or did not do its work.
+    """
+    results = Results(this_machine())
+    if Part.STAGES in options.parts:
+        say("stages alone")
+        stages = measure_stages(repeats=options.repeats, least_s=options.least_s)
+        results = msgspec.structs.replace(results, stages=stages)
+    data = _new_data_directory()
+    try:
+        say("bringing up a pipeline")
+        async with running(data) as pipeline:
+            return await _on(pipeline, options, say, results)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _new_data_directory() -> Path:
+    build = ROOT / "build" / "bench"
+    build.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=build))
+
+
+async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) -> Results:
+    found: dict[str, object] = {}
+    if Part.STAGES in options.parts:
+        say("clients of the broker")
+        found["log"] = await measure_log(pipeline.kafka, batches=options.log_batches, repeats=options.repeats)
+    if options.parts - {Part.STAGES}:
+        say("warming up")
+        await measure_throughput(pipeline, WARM_UP_JOBS)
+    if Part.LATENCY in options.parts:
+        say(f"idle for {options.idle_s:g} s")
+        found["idle"] = await measure_idle(pipeline, options.idle_s)
+        rates = []
+        for rate in options.rates:
+            say(f"{rate:g} jobs/s for {options.seconds:g} s")
+            rates.append(await measure_latency(pipeline, rate, options.seconds))
+        found["latency"] = tuple(rates)
+    if Part.THROUGHPUT in options.parts:
+        rounds = []
+        for number in range(1, options.rounds + 1):
+            say(f"{options.jobs} jobs at once, round {number} of {options.rounds}")
+            rounds.append(await measure_throughput(pipeline, options.jobs))
+        found["throughput"] = tuple(rounds)
+    return msgspec.structs.replace(results, **found)

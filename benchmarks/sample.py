@@ -1,0 +1,135 @@
+"""Typical jobs at every point of their way, made by the pipeline's own code."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from core.ledger.notes import Note, Queued
+from core.ledger.verdicts import Claimed, Verdict
+from core.log import NewRecord, Record
+from core.priority import PriorityRule
+from core.run_times import Completed, RunTimes
+from penstock.client.submission import encode_job
+from penstock.worker.frames import JobOutcome
+from schemas.accepted_job import AcceptedJob, QueuedJob
+from schemas.codec import encode, ledger_record
+from schemas.executors import dispatch_key
+from schemas.topics import RouteMap
+from services.executor.decide import close
+from services.ingest.decide import Accepted, IngestContext, decide
+from services.prioritizer.decide import place
+
+EPOCH = "bench001"
+EXECUTOR = "executor-0-bench"
+BASE_MS = 1_790_000_000_000
+ROUTES = RouteMap(partitions=1)
+CONTEXT = IngestContext(EPOCH, ROUTES.partitions, frozenset(ROUTES.pools))
+RULE = PriorityRule()
+
+
+def fields(number: int) -> dict[str, Any]:
+    """Give a job as a producer writes it, about 230 bytes."""
+    return {
+        "type": "email.send",
+        "tenant": "acme",
+        "priority": 5,
+        "timeout_s": 30,
+        "labels": {"campaign": "autumn"},
+        "payload": {
+            "to": f"customer-{number}@example.com",
+            "template": "order-confirmed",
+            "order": {"id": number, "items": [{"sku": f"A-{number}", "quantity": 2}], "total": 41.90},
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The same jobs, number by number, at every stage; all at home on one partition."""
+
+    submitted: list[dict[str, Any]]
+    records: list[Record]
+    """In ``jobs``."""
+    accepted: list[Accepted]
+    ready: list[Record]
+    queued: list[QueuedJob]
+    queued_notes: list[Queued]
+    execution: list[Record]
+    claims: list[Claimed]
+    outcomes: list[JobOutcome]
+    ledger: list[Record]
+    """Four records a job: accepted, queued, claimed, succeeded."""
+
+
+def make_sample(jobs: int) -> Sample:
+    """Send so many jobs through the decisions of all services."""
+    submitted = [fields(number) for number in range(jobs)]
+    records = [_record(ROUTES.jobs, i, encode_job(job).value) for i, job in enumerate(submitted)]
+    accepted = [accepted_of(record) for record in records]
+    ready = [_record(ROUTES.ready, i, encode(one.job)) for i, one in enumerate(accepted)]
+    times = run_times()
+    placed = [place(one.job, BASE_MS + 10, times, RULE) for one in accepted]
+    queued = [one.queued for one in placed]
+    notes = [one.note for one in placed]
+    claims = [claim(one.job, number) for number, one in enumerate(queued)]
+    outcomes = [
+        JobOutcome(dispatch_key(one.job.origin, one.job.n), ok=True, run_s=0.012, result=b'{"sent":true}')
+        for one in queued
+    ]
+    return Sample(
+        submitted=submitted,
+        records=records,
+        accepted=accepted,
+        ready=ready,
+        queued=queued,
+        queued_notes=notes,
+        execution=[_record("jobs.exec.default.b2", i, encode(one)) for i, one in enumerate(queued)],
+        claims=claims,
+        outcomes=outcomes,
+        ledger=_ledger(accepted, notes, claims, queued, outcomes),
+    )
+
+
+def accepted_of(record: Record) -> Accepted:
+    """Decide about a record that is valid."""
+    decision = decide(record, CONTEXT)
+    assert isinstance(decision, Accepted)
+    return decision
+
+
+def run_times() -> RunTimes:
+    """Give what the prioritizer knows of run times after some completions."""
+    times = RunTimes()
+    times.add(Completed("email.send", 100, 1.2))
+    return times
+
+
+def claim(job: AcceptedJob, offset: int) -> Claimed:
+    """Make the claim of one dispatch."""
+    topic = ROUTES.execution("default", 2)
+    return Claimed(job.origin, job.job_id, job.n, EXECUTOR, topic, 0, offset, attempt=job.attempt)
+
+
+def _ledger(
+    accepted: Iterable[Accepted],
+    notes: Iterable[Queued],
+    claims: Iterable[Claimed],
+    queued: Iterable[QueuedJob],
+    outcomes: Iterable[JobOutcome],
+) -> list[Record]:
+    events: list[Verdict | Note] = [one.note for one in accepted if one.note is not None]
+    events += [*notes, *claims]
+    for one, outcome in zip(queued, outcomes, strict=True):
+        started_ms = BASE_MS + 30
+        ended = close(one.job, outcome, None, executor=EXECUTOR, started_ms=started_ms, now_ms=started_ms)
+        events.append(ended.verdict)
+    return [_read(ledger_record(ROUTES, event), offset) for offset, event in enumerate(events)]
+
+
+def _read(new: NewRecord, offset: int) -> Record:
+    """Give a record as a reader gives it."""
+    return Record(new.topic, new.partition, offset, BASE_MS + offset, new.key, new.value, new.headers)
+
+
+def _record(topic: str, offset: int, value: bytes) -> Record:
+    return Record(topic, 0, offset, BASE_MS + offset, None, value, ())

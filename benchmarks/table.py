@@ -1,0 +1,70 @@
+"""What the state table says of the measured jobs, seen as an analyst sees it: by asking."""
+
+from collections.abc import Collection
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import psycopg
+
+_ENDED = "SELECT job_id::text FROM jobs WHERE job_id = ANY(%s::uuid[]) AND finished_at IS NOT NULL"
+_ENDED_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND finished_at IS NOT NULL"
+_TIMES = """
+    SELECT j.job_id::text, j.state,
+           extract(epoch FROM a.claimed_at)::float8 * 1000,
+           extract(epoch FROM j.started_at)::float8 * 1000,
+           extract(epoch FROM j.finished_at)::float8 * 1000
+    FROM jobs AS j JOIN job_attempts AS a USING (job_id)
+    WHERE j.job_id = ANY(%s::uuid[]) AND a.n = 1
+"""
+
+
+class Times(NamedTuple):
+    """Broker times of one job, milliseconds since 1970."""
+
+    state: str
+    claimed_ms: float
+    """Append time of the claim."""
+    started_ms: float
+    """When the executor handed it to a worker, by its estimate of the broker's clock."""
+    closed_ms: float
+    """Append time of the closure."""
+
+
+class JobsTable:
+    """One connection to the state table."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, conninfo: str) -> Self:
+        """Connect."""
+        return cls(await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=1))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._connection.close()
+
+    async def ended(self, job_ids: Collection[str]) -> set[str]:
+        """Give those of the jobs whose rows are terminal."""
+        cursor = await self._connection.execute(_ENDED, (list(job_ids),))
+        return {str(job_id) for (job_id,) in await cursor.fetchall()}
+
+    async def count_ended(self, type_: str) -> int:
+        """Count the terminal rows of one type."""
+        cursor = await self._connection.execute(_ENDED_OF_TYPE, (type_,))
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    async def times(self, job_ids: Collection[str]) -> dict[str, Times]:
+        """Give the times of jobs that ended in their first dispatch."""
+        cursor = await self._connection.execute(_TIMES, (list(job_ids),))
+        return {job_id: Times(*times) for job_id, *times in await cursor.fetchall()}

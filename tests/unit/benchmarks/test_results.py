@@ -1,0 +1,90 @@
+"""What was measured is shown in full and written to a file a program can read."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from benchmarks.latency import quantiles
+from benchmarks.report import tables
+from benchmarks.results import (
+    Idle,
+    Latency,
+    LogCost,
+    Machine,
+    Quantiles,
+    Results,
+    StageCost,
+    Throughput,
+    write_json,
+)
+from benchmarks.throughput import middle
+
+MACHINE = Machine(
+    cores=2, processor="a processor", kernel="6.1", python="3.11", commit="abc1234+", load_1min=0.5
+)
+
+
+def throughput(jobs_per_s: float, **used_us: float) -> Throughput:
+    return Throughput(jobs=100, jobs_per_s=jobs_per_s, submitted_per_s=9000.0, cpu_us_per_job=used_us)
+
+
+RESULTS = Results(
+    machine=MACHINE,
+    stages=(StageCost("ingest: decide", "job", 12.25, 0.125, 98.0),),
+    log=(LogCost("append, 500 a call", 3.25, 9.5, 0.0331),),
+    idle=Idle(10.0, {"kafka": 5.0, "postgres": 1.5}),
+    latency=(Latency(50.0, 1000, {"terminal row": Quantiles(27.5, 69.25, 80.0)}, {"kafka": 44.0}),),
+    throughput=(throughput(3400.0, kafka=60.0, workers=20.0),),
+)
+
+
+def shown(results: Results) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    for table in tables(results):
+        console.print(table)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "abc1234+",
+        "ingest: decide",
+        "12.25",
+        "append, 500 a call",
+        "9.5",
+        "6.5",
+        "at 50/s",
+        "69.2",
+        "3400",
+        "75",
+    ],
+)
+def test_every_part_is_shown(text: str) -> None:
+    assert text in shown(RESULTS)
+
+
+def test_parts_that_were_not_measured_are_left_out() -> None:
+    assert len(shown(Results(MACHINE)).splitlines()) == 1
+
+
+def test_the_file_holds_every_figure() -> None:
+    said = json.loads(write_json(RESULTS))
+    assert said["machine"]["commit"] == "abc1234+"
+    assert said["stages"][0]["us"] == 12.25
+    assert said["latency"][0]["until"]["terminal row"] == {"p50": 27.5, "p99": 69.25, "max": 80.0}
+    assert said["throughput"][0]["cpu_us_per_job"]["workers"] == 20.0
+
+
+def test_quantiles_are_values_that_occurred() -> None:
+    assert quantiles([float(value) for value in range(100, 0, -1)]) == Quantiles(50.0, 99.0, 100.0)
+    assert quantiles([7.0]) == Quantiles(7.0, 7.0, 7.0)
+
+
+def test_of_several_rounds_the_median_of_each_figure_counts() -> None:
+    rounds = (throughput(10.0, kafka=5.0), throughput(30.0, kafka=1.0), throughput(20.0, kafka=9.0))
+    assert middle(rounds) == throughput(20.0, kafka=5.0)
