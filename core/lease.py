@@ -25,10 +25,16 @@ class Lease:
     lapsed: bool = False
 
     def confirm(self, sent_at_s: float, now_s: float) -> None:
-        """Take in that a heartbeat sent at ``sent_at_s`` is in the log; too late changes nothing."""
-        if self.check(now_s) or self.confirmed_at_s is None:
-            self.confirmed_at_s = max(sent_at_s, self.confirmed_at_s or sent_at_s)
-            self.check(now_s)
+        """Take in that a heartbeat sent at ``sent_at_s`` is in the log; too late changes nothing.
+
+        That goes for the first as well: the lease then begins with the next, nothing having been
+        held under it. Begun already over, it could neither hold nor lapse.
+        """
+        if self.confirmed_at_s is None:
+            if sent_at_s + self.lease_s - margin_s(self.lease_s) > now_s:
+                self.confirmed_at_s = sent_at_s
+        elif self.check(now_s):
+            self.confirmed_at_s = max(sent_at_s, self.confirmed_at_s)
 
     def check(self, now_s: float) -> bool:
         """Whether the lease holds at ``now_s``; once it did not, it never does again."""

@@ -5,8 +5,9 @@ no more than the masks, and no number is rounded on the way.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 import msgspec
@@ -14,6 +15,8 @@ import msgspec
 MASK = "***"
 SECRET_MIN_CHARS = 4
 """Shortest value ``scrub`` looks for; shorter ones would blank out half of any text."""
+SECRETS_MAX = 1000
+"""Most secrets of one job that are looked for one by one."""
 
 _MASK_JSON = msgspec.Raw(b'"***"')
 _WHITE_SPACE = b" \t\r\n"
@@ -55,23 +58,35 @@ def secrets(payload: bytes, pointers: Sequence[str]) -> tuple[str, ...]:
 def scrub_json(raw: bytes, hidden: Sequence[str]) -> bytes:
     """Replace the texts in every string, and every number written like one, of valid JSON.
 
-    The result is valid JSON; without ``hidden`` it is ``raw`` itself.
+    The result is valid JSON; without ``hidden`` it is ``raw`` itself, with more than ``SECRETS_MAX``
+    secrets the mask alone.
     """
-    return _encode(_scrub_value(_any_decoder.decode(raw), hidden)) if hidden else raw
+    if not hidden:
+        return raw
+    forms = _forms_of(tuple(hidden))
+    if forms is None:
+        return bytes(_MASK_JSON)
+    value = _any_decoder.decode(raw)
+    # One look through everything instead of one look per string: few secrets are ever found.
+    whole = "\n".join(_all_texts(value))
+    present = tuple(form for form in forms if form in whole)
+    return _encode(_scrub_value(value, present, frozenset(hidden)))
 
 
-def _scrub_value(value: object, hidden: Sequence[str]) -> object:
+def _scrub_value(value: object, forms: Sequence[str], hidden: Collection[str]) -> object:
     match value:
         case str():
-            return scrub(value, hidden)
+            return _replace(value, forms)
         case bool() | None:
             return value
         case int() | float():
             return MASK if str(value) in hidden else value
         case list():
-            return [_scrub_value(inner, hidden) for inner in value]
+            return [_scrub_value(inner, forms, hidden) for inner in value]
         case dict():
-            return {scrub(name, hidden): _scrub_value(inner, hidden) for name, inner in value.items()}
+            return {
+                _replace(name, forms): _scrub_value(inner, forms, hidden) for name, inner in value.items()
+            }
         case _:
             return value
 
@@ -79,14 +94,34 @@ def _scrub_value(value: object, hidden: Sequence[str]) -> object:
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Replace every secret in ``text`` by ``***``, also where it stands escaped as JSON or by ``repr``.
 
-    Not promised: secrets shorter than ``SECRET_MIN_CHARS``, and secrets that were transformed
+    With more than ``SECRETS_MAX`` of them all of the text: looking for each would stop the caller for
+    seconds. Not promised: secrets shorter than ``SECRET_MIN_CHARS``, and secrets that were transformed
     (encoded, split, hashed) before they were written.
     """
-    forms = {form for secret in secrets if len(secret) >= SECRET_MIN_CHARS for form in _written_forms(secret)}
-    # Longest first: a secret inside another must not break up the longer one.
-    for form in sorted(forms, key=lambda form: (-len(form), form)):
+    forms = _forms_of(tuple(secrets))
+    if forms is None:
+        return MASK if text else text
+    return _replace(text, forms)
+
+
+def _replace(text: str, forms: Sequence[str]) -> str:
+    for form in forms:
         text = text.replace(form, MASK)
     return text
+
+
+@lru_cache(maxsize=8)
+def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Give every way the secrets may be written, None when they are too many to look for.
+
+    Remembered, because all lines of a job ask for the same.
+    """
+    searched = [secret for secret in secrets if len(secret) >= SECRET_MIN_CHARS]
+    if len(searched) > SECRETS_MAX:
+        return None
+    forms = {form for secret in searched for form in _written_forms(secret)}
+    # Longest first: a secret inside another must not break up the longer one.
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _written_forms(secret: str) -> tuple[str, ...]:
@@ -174,6 +209,24 @@ def _is_index(name: str) -> bool:
         and len(name) <= _INDEX_MAX_DIGITS
         and (name == "0" or not name.startswith("0"))
     )
+
+
+def _all_texts(value: object) -> list[str]:
+    """Give all strings of a JSON value, names of members included."""
+    texts: list[str] = []
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                texts.append(text)
+            case dict() as members:
+                texts.extend(members)
+                rest.extend(members.values())
+            case list() as items:
+                rest.extend(items)
+            case _:
+                pass
+    return texts
 
 
 def _leaf_texts(value: object) -> list[str]:

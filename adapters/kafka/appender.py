@@ -1,14 +1,15 @@
 """Appends records in batches, one request per partition in flight, everything else joins the next."""
 
 import asyncio
-import contextlib
+import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from adapters.kafka.clock import BrokerClock
 from core.log import Appended, NewRecord, TopicPartition
@@ -21,6 +22,8 @@ RECORD_OVERHEAD_BYTES = 128
 """More than Kafka's record framing (KIP-98 format v2) adds to key, value and headers."""
 REQUEST_TIMEOUT_MS = 20_000
 """An unanswered produce is sent again after this; idempotent, so it cannot be doubled."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -59,6 +62,9 @@ class KafkaAppender:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             retry_backoff_ms=100,
         )
+        # aiokafka gives up a batch that is older than a request may take while its partition has no
+        # leader, as after a broker's restart, though its sequence number may be spent by then.
+        self._producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - no public setting
         self._clock = clock
         self._lanes: dict[TopicPartition, _Lane] = {}
 
@@ -133,11 +139,21 @@ class KafkaAppender:
                 call.done.set_result(None)
 
     async def _hand_to_producer(self, builder: Any, partition: TopicPartition) -> Any:
-        """Queue a batch; a time-out here means it was never queued, so repeating is safe."""
+        """Queue a batch; an error here means it was never queued, so repeating is safe."""
         while True:
-            with contextlib.suppress(KafkaTimeoutError):
+            try:
                 return await self._producer.send_batch(
                     builder, partition.topic, partition=partition.partition
+                )
+            except KafkaTimeoutError:
+                continue
+            except UnknownTopicOrPartitionError:
+                # Raised after a request's time, also for a topic first written to while the broker is away.
+                logger.warning(
+                    "no broker that knows topic %s has answered for %d s; trying on (if it is missing: "
+                    "run `python -m adapters.prepare`)",
+                    partition.topic,
+                    REQUEST_TIMEOUT_MS // 1000,
                 )
 
 

@@ -111,24 +111,32 @@ class KafkaGroupMember:
         self._failure = error
 
     async def on_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Start every partition that is new here at its committed offset, or at the log's start.
+        """Start every partition at its committed offset, at the log's start, or where ``start_at`` says.
 
-        aiokafka fetches from the committed offsets meanwhile; ``poll`` drops what that brings.
+        aiokafka fetches from the committed offsets meanwhile, and a ``poll`` under way drops what
+        that brings. So no position is set before all are known, and then all at once: a partition
+        sought early would be drained, dropped, and go on behind what was dropped.
         """
-        delivered: dict[TopicPartition, int] = {}
         wanted = [AioTopicPartition(*tp) for tp in assigned]
         starts = await self._consumer.beginning_offsets(wanted) if wanted else {}
+        committed: dict[TopicPartition, int] = {}
         for tp in wanted:
-            committed = await self._consumer.committed(tp)
-            position = starts[tp] if committed is None else committed
-            self._committed[TopicPartition(tp.topic, tp.partition)] = position
-            if self._start_at is not None:
-                position = max(starts[tp], self._start_at(TopicPartition(tp.topic, tp.partition), position))
-            delivered[TopicPartition(tp.topic, tp.partition)] = position
-            self._consumer.seek(tp, position)
-        self._owned, self._delivered = assigned, delivered
+            offset = await self._consumer.committed(tp)
+            committed[TopicPartition(*tp)] = starts[tp] if offset is None else offset
+        self._committed |= committed
+        self._delivered = {
+            tp: self._first_position(tp, offset, starts[AioTopicPartition(*tp)])
+            for tp, offset in committed.items()
+        }
+        self._seek_to_delivered()
+        self._owned = assigned
         numbers = frozenset(tp.partition for tp in assigned)
         self._assignment = Assignment(self._assignment.number + 1, numbers)
+
+    def _first_position(self, partition: TopicPartition, committed: int, start: int) -> int:
+        if self._start_at is None:
+            return committed
+        return max(start, self._start_at(partition, committed))
 
     async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
         """See ``ports.log.GroupMember.poll``."""
@@ -137,18 +145,19 @@ class KafkaGroupMember:
         before = self._assignment.number
         try:
             fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            records = [record_of(raw) for batch in fetched.values() for raw in batch]
         except NoOffsetForPartitionError:
             # aiokafka looked for a committed offset before ``on_assigned`` had set the position.
-            fetched = {}
+            records = []
         except AioOutOfRangeError as error:
             raise OffsetOutOfRangeError(out_of_range_text(error)) from error
         except UnicodeDecodeError:
-            return self._deliver(await read_around(self._consumer, dict(self._delivered)))
+            records = await read_around(self._consumer, dict(self._delivered))
         if self._assignment.number != before:
             # Drained before the rebalance, given out after it: neither end nor start is certain.
             self._seek_to_delivered()
-            fetched = {}
-        return self._deliver([record_of(raw) for batch in fetched.values() for raw in batch])
+            records = []
+        return self._deliver(records)
 
     def _seek_to_delivered(self) -> None:
         for partition, position in self._delivered.items():

@@ -13,6 +13,8 @@ from aiokafka import TopicPartition as AioTopicPartition
 from core.log import UNREADABLE_HEADER, Record, TopicPartition
 
 _PROBE_TIMEOUT_MS = 2_000
+PROBE_MAX_RECORDS = 500
+"""Most records read one by one from a partition in one call, whatever waits behind them."""
 
 
 async def read_around(consumer: Any, delivered: Mapping[TopicPartition, int]) -> list[Record]:
@@ -34,11 +36,11 @@ async def read_around(consumer: Any, delivered: Mapping[TopicPartition, int]) ->
 
 
 async def _probe(consumer: Any, partition: TopicPartition, position: int) -> list[Record]:
-    """Read one partition up to its end or to an unreadable record."""
+    """Read one partition up to its end, to an unreadable record, or as far as one call may go."""
     aio = AioTopicPartition(*partition)
     records: list[Record] = []
     end = (await consumer.end_offsets([aio]))[aio]
-    while position < end:
+    while position < end and len(records) < PROBE_MAX_RECORDS:
         try:
             fetched = await consumer.getmany(aio, timeout_ms=_PROBE_TIMEOUT_MS, max_records=1)
         except UnicodeDecodeError as error:

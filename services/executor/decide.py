@@ -39,6 +39,16 @@ def may_start(*, holds: bool, lease_holds: bool, claim_age_s: float, lease_s: fl
     return Verdict.HAND_BACK
 
 
+def blame_lease(outcome: JobOutcome, *, lease_holds: bool) -> JobOutcome:
+    """Take the blame off a job whose worker ended with the executor's lease, as its watchdog makes it.
+
+    A machine that slept, or an executor that was stopped, uses up no attempt and poisons no job.
+    """
+    if lease_holds or outcome.ok or outcome.error_class != "lost":
+        return outcome
+    return msgspec.structs.replace(outcome, collateral=True)
+
+
 class Closing(NamedTuple):
     """How a dispatch ends: the verdict, and for a failure what goes to ``jobs.dlq`` before it."""
 

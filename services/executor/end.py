@@ -13,7 +13,7 @@ from penstock.worker.frames import JobOutcome
 from ports.meter import Metric
 from schemas.codec import job_record, ledger_record
 from services.executor.context import ExecutorContext
-from services.executor.decide import Closing, close
+from services.executor.decide import Closing, blame_lease, close
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
 from services.executor.report import Reporter
@@ -78,7 +78,7 @@ class Closer:
             held.stage = Stage.CLOSING
             closing = close(
                 held.job,
-                outcome,
+                blame_lease(outcome, lease_holds=self._leased.holds),
                 self._workers.policies.get(held.job.type),
                 executor=executor,
                 started_ms=held.started_ms,

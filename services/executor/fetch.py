@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from core.buckets import BUCKETS, bucket_head_start_s
@@ -16,6 +17,8 @@ from services.executor.held import WaitingJob
 
 POLL_S = 0.5
 COMMIT_INTERVAL_S = 0.25
+LANE_MAX_BYTES = 2_097_152
+"""Most bytes fetched ahead per bucket and partition, give or take one poll; in memory about twice that."""
 
 
 class Fetcher:
@@ -38,6 +41,7 @@ class Fetcher:
         self._order: HeadOrder[WaitingJob] = HeadOrder()
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._paused: set[TopicPartition] = set()
+        self._bytes: Counter[TopicPartition] = Counter()
         self._uncommitted: set[TopicPartition] = set()
         self._committed_at_s = 0.0
         self.assignment = 0
@@ -64,7 +68,10 @@ class Fetcher:
 
     def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
         """Take the dispatches that should run next, at most ``wanted``."""
-        return list(self._order.take(wanted, fits))
+        taken = list(self._order.take(wanted, fits))
+        for job in taken:
+            self._bytes[_lane(job.record)] -= len(job.record.value or b"")
+        return taken
 
     def handled(self, jobs: Iterable[WaitingJob]) -> None:
         """Note that these need no further reading: claimed, refused or closed. Committed a little later.
@@ -72,7 +79,7 @@ class Fetcher:
         A dispatch read again after a crash costs a look at the fold, which knows its claim.
         """
         for job in jobs:
-            partition = TopicPartition(job.record.topic, job.record.partition)
+            partition = _lane(job.record)
             tracker = self._trackers.get(partition)
             if tracker is not None:
                 tracker.done(job.record.offset)
@@ -89,8 +96,10 @@ class Fetcher:
             if (position := tracker.position) is not None
         }
         self._committed_at_s = now_s
-        if await self._member.commit(self.assignment, positions):
-            self._uncommitted -= positions.keys()
+        # Before the wait: what is handled meanwhile must be committed next time.
+        assignment, self._uncommitted = self.assignment, set()
+        if not await self._member.commit(assignment, positions) and assignment == self.assignment:
+            self._uncommitted |= positions.keys()
 
     def measure(self, now_ms: int) -> None:
         """Report what waits, by bucket."""
@@ -109,11 +118,13 @@ class Fetcher:
         self._order = HeadOrder()
         self._trackers = {}
         self._paused = set()
+        self._bytes.clear()
         self._uncommitted = set()
 
     def _offer(self, records: list[Record]) -> None:
         for record in records:
-            lane = TopicPartition(record.topic, record.partition)
+            lane = _lane(record)
+            self._bytes[lane] += len(record.value or b"")
             tracker = self._trackers.get(lane)
             if tracker is None:
                 tracker = self._trackers[lane] = OffsetTracker()
@@ -125,10 +136,14 @@ class Fetcher:
     def _pace(self) -> None:
         """Stop fetching lanes that are full, go on with those half empty."""
         for lane in self._trackers:
-            waiting = self._order.waiting(lane)
-            if waiting >= self._lane_buffer and lane not in self._paused:
+            filled = max(self._order.waiting(lane) / self._lane_buffer, self._bytes[lane] / LANE_MAX_BYTES)
+            if filled >= 1 and lane not in self._paused:
                 self._paused.add(lane)
                 self._member.pause([lane])
-            elif waiting < self._lane_buffer // 2 and lane in self._paused:
+            elif filled < 1 / 2 and lane in self._paused:
                 self._paused.discard(lane)
                 self._member.resume([lane])
+
+
+def _lane(record: Record) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)

@@ -19,6 +19,8 @@ from services.executor.held import Held
 from services.executor.workers.pool import WorkerPool
 
 SKETCH_INTERVAL_S = 1.0
+LINES_PER_NOTE = 100
+"""Lines in one record: 1 KiB each, and JSON may write a control character six times as long."""
 
 
 @dataclass(slots=True)
@@ -74,9 +76,10 @@ class Reporter:
                 continue
             job = held.job
             hidden = secrets(bytes(job.payload), job.sensitive) if job.sensitive else ()
-            if note.lines:
-                logged = Logged(job.origin, job.job_id, job.n, self._numbered(note, hidden))
-                outputs.append(ledger_record(self._context.routes, logged))
+            outputs.extend(
+                ledger_record(self._context.routes, Logged(job.origin, job.job_id, job.n, lines))
+                for lines in _portions(self._numbered(note, hidden))
+            )
             if note.progress is not None:
                 message = scrub(note.progress_message, hidden)
                 progress = Progress(job.origin, job.job_id, job.n, note.progress, message)
@@ -112,3 +115,7 @@ class Reporter:
                 NewRecord(self._context.routes.outcomes, partition, type_.encode(), encode(sketch))
             )
         await self._context.appender.append(outputs)
+
+
+def _portions(lines: tuple[LogLine, ...]) -> list[tuple[LogLine, ...]]:
+    return [lines[start : start + LINES_PER_NOTE] for start in range(0, len(lines), LINES_PER_NOTE)]

@@ -29,7 +29,8 @@ class ExecutorSettings(ServiceSettings):
     """Must equal the prioritizer's."""
     lane_buffer: int = 500
     """Dispatches fetched ahead per bucket and partition."""
-    result_max_bytes: int = 65_536
+    result_max_bytes: int = Field(default=65_536, ge=2, le=524_288)
+    """Largest result, bytes of JSON; a success carries it to the ledger, whose records end at 1 MiB."""
 
     @property
     def app_modules(self) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ class Starter:
     def _may_start(self, held: HeldJob) -> Verdict:
         job = held.job
         fold = self._folds.fold(held.partition)
+        if self._workers.is_stopping:
+            return Verdict.HAND_BACK
         return may_start(
             holds=fold.holds_claim(job.origin, job.n, self._leased.boot_id)
             and not fold.is_cancel_asked(job.origin),

@@ -188,4 +188,11 @@ class Executor:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
+        """Notice a hand-back that failed: what it held would be listed in every heartbeat, for ever."""
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("claims could not be handed back", exc_info=task.exception())
+            self._closer.failed.set()

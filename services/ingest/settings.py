@@ -1,5 +1,7 @@
 """Settings of ingest."""
 
+from pydantic import Field
+
 from adapters.runtime.settings import ServiceSettings
 from schemas.topics import RECORD_MAX_BYTES
 
@@ -7,5 +9,6 @@ from schemas.topics import RECORD_MAX_BYTES
 class IngestSettings(ServiceSettings):
     """``PENSTOCK_*`` settings of ingest."""
 
-    record_max_bytes: int = RECORD_MAX_BYTES
-    """Largest record taken in: key, value and headers; internal topics take four times that."""
+    record_max_bytes: int = Field(default=RECORD_MAX_BYTES, ge=1024, le=2 * RECORD_MAX_BYTES)
+    """Largest record taken in: key, value and headers. A failed attempt carries it together with its
+    error and last log lines, and no internal record may be larger than 1 MiB."""

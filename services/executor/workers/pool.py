@@ -55,7 +55,7 @@ class WorkerPool(Listener):
         self._idle = asyncio.Event()
         self._dropped: list[str] = []
         self._lease_until_s: float | None = None
-        self._is_stopping = False
+        self.is_stopping = False
         self._is_stopped = False
         self.policies: dict[str, TaskPolicy] = {}
         self.deaths: Counter[Cause] = Counter()
@@ -85,7 +85,7 @@ class WorkerPool(Listener):
         Jobs that did not end, or never started, get an outcome with ``collateral`` set: give them back.
         Outcomes stay readable afterwards. Submitting after this is an error.
         """
-        self._is_stopping = True
+        self.is_stopping = True
         self._deliver([returned(job.key) for job in self._backlog])
         self._backlog.clear()
         await self._until_idle(grace_s)
@@ -139,7 +139,7 @@ class WorkerPool(Listener):
         ValueError
             A key is already open, or the pool stops; nothing of the call was taken.
         """
-        if self._is_stopping:
+        if self.is_stopping:
             raise ValueError("the pool stops; give the jobs back")
         repeated = [job.key for job in jobs if job.key in self._where]
         if repeated or len({job.key for job in jobs}) != len(jobs):
@@ -266,7 +266,7 @@ class WorkerPool(Listener):
             self._deadlines.expect(now_s + min(job.timeout_s for job in batch))
 
     def _place_backlog(self) -> None:
-        if self._is_stopping or not any(worker.free for worker in self._workers.values()):
+        if self.is_stopping or not any(worker.free for worker in self._workers.values()):
             return
         waiting = list(self._backlog)
         self._backlog.clear()
@@ -328,12 +328,12 @@ class WorkerPool(Listener):
     async def _keep(self, index: int, first: asyncio.Future[None]) -> None:
         """Keep one worker alive until the pool stops; ``first`` tells how its first start went."""
         backoff_s = _BACKOFF_MIN_S
-        while not self._is_stopping:
+        while not self.is_stopping:
             began_s = self._loop.time()
             await self._live(index, first)
             if self._loop.time() - began_s > _SOUND_AFTER_S:
                 backoff_s = _BACKOFF_MIN_S
-            if not self._is_stopping:
+            if not self.is_stopping:
                 logger.warning("worker %d ended; starting another in %.1f s", index, backoff_s)
                 await asyncio.sleep(backoff_s)
             backoff_s = min(_BACKOFF_MAX_S, backoff_s * 2)
@@ -359,7 +359,7 @@ class WorkerPool(Listener):
             worker.kill(Cause.DIED)
             if not first.done():
                 first.set_exception(error)
-            elif not self._is_stopping:
+            elif not self.is_stopping:
                 logger.error("a worker could not be started again: %s", error)  # noqa: TRY400 - told whole
             return
         self.policies = {policy.type: policy for policy in policies}

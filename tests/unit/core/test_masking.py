@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from core.masking import MASK, mask, scrub, scrub_json, secrets
+from core.masking import MASK, SECRETS_MAX, mask, scrub, scrub_json, secrets
 
 CARD = b'{"card": {"number": "4111-1111", "cvc": 987.10}, "to": ["a@x.io", "b@x.io"], "n": 1.50}'
 
@@ -88,3 +88,19 @@ def test_json_is_scrubbed_by_value_and_stays_json() -> None:
 
 def test_json_without_secrets_keeps_its_bytes() -> None:
     assert scrub_json(b'{ "a" : 1.0 }', ()) == b'{ "a" : 1.0 }'
+
+
+def test_a_payload_full_of_secrets_hides_everything_instead_of_stopping_the_executor() -> None:
+    hidden = [f"secret-{number}" for number in range(SECRETS_MAX + 1)]
+    assert scrub("a line", hidden) == "***"
+    assert scrub("", hidden) == ""
+    assert scrub_json(b'{"a":1}', hidden) == b'"***"'
+
+
+def test_scrubbing_a_large_result_costs_one_look_per_secret_and_not_one_per_string() -> None:
+    hidden = [f"secret-{number:05}" for number in range(SECRETS_MAX)]
+    raw = json.dumps([f"row {number}" for number in range(7000)] + ["secret-00007"]).encode()
+    began_s = time.process_time()
+    scrubbed = scrub_json(raw, hidden)
+    assert json.loads(scrubbed)[-2:] == ["row 6999", "***"]
+    assert time.process_time() - began_s < 2.0

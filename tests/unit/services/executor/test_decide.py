@@ -6,7 +6,7 @@ import pytest
 from core.ledger.verdicts import Failed, Released, Succeeded
 from penstock.worker.frames import JobOutcome, RetryPolicy, TaskPolicy
 from schemas.accepted_job import AcceptedJob
-from services.executor.decide import LOST_WITH_OTHERS, Verdict, close, may_start
+from services.executor.decide import LOST_WITH_OTHERS, Verdict, blame_lease, close, may_start
 from services.executor.start import timeout_s
 
 JOB = AcceptedJob(
@@ -96,3 +96,21 @@ def test_the_shorter_of_the_jobs_and_the_tasks_timeout_holds() -> None:
     assert timeout_s(300, None) == 300
     assert timeout_s(300, msgspec.structs.replace(POLICY, timeout_s=30.0)) == 30
     assert timeout_s(10, msgspec.structs.replace(POLICY, timeout_s=30.0)) == 10
+
+
+def test_a_worker_that_ended_with_the_lease_is_nobodys_fault() -> None:
+    died = JobOutcome("k", False, 1.0, error_class="lost", error_type="WorkerDied", cohort=1)
+
+    assert isinstance(closing(blame_lease(died, lease_holds=False)).verdict, Released)
+    assert isinstance(closing(blame_lease(died, lease_holds=True)).verdict, Failed)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        JobOutcome("k", True, 1.0, result=b"1"),
+        JobOutcome("k", False, 1.0, error_class="permanent", error_type="PermanentError"),
+    ],
+)
+def test_what_a_handler_did_itself_counts_also_without_a_lease(outcome: JobOutcome) -> None:
+    assert blame_lease(outcome, lease_holds=False) is outcome

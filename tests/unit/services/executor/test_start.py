@@ -1,0 +1,113 @@
+"""Claims that were read back while the executor stops."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from adapters.telemetry.prometheus import PrometheusMeter
+from core.ledger.verdicts import Claimed, Released
+from core.log import Appended, NewRecord, Record
+from penstock.identity import home
+from penstock.worker.frames import StartJob
+from schemas.accepted_job import AcceptedJob, QueuedJob
+from schemas.codec import decode_event, ledger_record
+from schemas.ledger import LedgerFolds
+from schemas.topics import RouteMap
+from services.executor.context import ExecutorContext
+from services.executor.follow import claims_of
+from services.executor.held import Held, HeldJob, Stage
+from services.executor.start import Starter
+
+ROUTES = RouteMap()
+BOOT_ID = "executor-0:boot"
+JOB = AcceptedJob(
+    origin="e:0:7",
+    job_id="01234567-89ab-7def-8123-456789abcdef",
+    type="email.send",
+    tenant="default",
+    pool="default",
+    payload=msgspec.Raw(b"{}"),
+    priority=5,
+    submitted_ms=1,
+    timeout_s=300,
+    max_attempts=5,
+    body_hash="0" * 16,
+    trace_id="0" * 32,
+)
+PARTITION = home(JOB.job_id, ROUTES.partitions)
+
+
+class Workers:
+    """A pool that notes what it is given, and like the real one takes nothing once it stops."""
+
+    def __init__(self) -> None:
+        self.is_stopping = False
+        self.policies: dict[str, object] = {}
+        self.started: list[StartJob] = []
+
+    def submit(self, jobs: list[StartJob]) -> None:
+        if self.is_stopping:
+            raise ValueError("the pool stops; give the jobs back")
+        self.started += jobs
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.records: list[NewRecord] = []
+
+    async def append(self, records: list[NewRecord]) -> list[Appended]:
+        self.records += records
+        return [Appended(index, 1) for index in range(len(records))]
+
+
+@pytest.fixture
+def workers() -> Workers:
+    return Workers()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def starter(workers: Workers, ledger: Ledger, held: Held) -> Starter:
+    """A starter that has read back one claim that holds."""
+    context = ExecutorContext(
+        ROUTES, cast("Any", ledger), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, lambda: 1.0
+    )
+    folds = LedgerFolds("e", with_notes=False)
+    leased = SimpleNamespace(boot_id=BOOT_ID, holds=True, lease_s=45.0)
+    starter = Starter(context, folds, held, cast("Any", leased), cast("Any", workers), lambda _: 1)
+    held.add(HeldJob(QueuedJob(JOB, 1, 0, 0.0), PARTITION, 1.0))
+    claim = ledger_record(ROUTES, Claimed(JOB.origin, JOB.job_id, 1, BOOT_ID, "jobs.exec.default.b0", 0, 0))
+    events = folds.take([Record(claim.topic, claim.partition, 0, 1, claim.key, claim.value, claim.headers)])
+    starter.read_back(claims_of(events, BOOT_ID))
+    return starter
+
+
+def test_a_claim_that_was_read_back_starts(starter: Starter, workers: Workers) -> None:
+    assert starter.start_ready() == []
+    assert [job.job_id for job in workers.started] == [JOB.job_id]
+
+
+async def test_a_claim_read_back_while_the_executor_stops_is_handed_back(
+    starter: Starter, workers: Workers, ledger: Ledger, held: Held
+) -> None:
+    workers.is_stopping = True
+
+    refused = starter.start_ready()
+
+    assert [(one.key, one.stage) for one in refused] == [("e:0:7/1", Stage.CLAIMING)]
+    await starter.hand_back(refused, "executor stops")
+    [released] = ledger.records
+    record = Record(released.topic, released.partition, 1, 1, released.key, released.value, released.headers)
+    assert isinstance(decode_event(record), Released)
+    assert len(held) == 0

@@ -1,0 +1,59 @@
+"""Which way a ready job goes, and that none can hold up the rest."""
+
+import msgspec
+
+from adapters.memory.appender import MemoryAppender
+from adapters.memory.broker import MemoryBroker
+from adapters.telemetry.prometheus import PrometheusMeter
+from core.ledger.notes import Queued
+from core.ledger.verdicts import Refused
+from core.log import Record
+from core.run_times import RunTimes
+from schemas.accepted_job import AcceptedJob
+from schemas.codec import decode_event, decode_queued, encode
+from schemas.topics import RouteMap
+from services.prioritizer.hand_over import HandOver
+from services.prioritizer.settings import PrioritizerSettings
+
+ROUTES = RouteMap(partitions=1, pools=("default",))
+
+
+def ready(offset: int, pool: str) -> Record:
+    job = AcceptedJob(
+        origin=f"e:0:{offset}",
+        job_id=f"01234567-89ab-7def-8123-4567{offset:08d}",
+        type="email.send",
+        tenant="default",
+        pool=pool,
+        payload=msgspec.Raw(b"{}"),
+        priority=5,
+        submitted_ms=1,
+        timeout_s=300,
+        max_attempts=5,
+        body_hash="0" * 16,
+        trace_id="0" * 32,
+    )
+    return Record(ROUTES.ready, 0, offset, 1, None, encode(job), ())
+
+
+async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothing() -> None:
+    broker = MemoryBroker(lambda: 5)
+    broker.create_topics(ROUTES.specs())
+    hand_over = HandOver(
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        lambda: 5,
+        RunTimes(),
+        PrioritizerSettings().rule,
+    )
+
+    await hand_over.work([ready(0, "gone"), ready(1, "default")])
+
+    refused, queued = (decode_event(record) for record in broker.records(ROUTES.ledger))
+    assert isinstance(refused, Refused)
+    assert refused.origin == "e:0:0"
+    assert "gone" in refused.reason
+    assert isinstance(queued, Queued)
+    [dispatch] = [record for topic in ROUTES.executions("default") for record in broker.records(topic)]
+    assert decode_queued(dispatch).job.origin == "e:0:1"
