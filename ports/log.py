@@ -130,9 +130,9 @@ class GroupMember(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop reading.
+        """Leave: the partitions move to others at once.
 
-        A member of the same instance name may take over at once; without one the partitions move to
-        others after the session timeout (static membership, KIP-345).
+        A member that ends without this keeps its partitions for its instance name until the session
+        timeout (static membership, KIP-345), so that a restart moves nothing.
         """
         ...

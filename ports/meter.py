@@ -88,7 +88,7 @@ class Metric(Enum):
         "penstock_batch_records", Kind.HISTOGRAM, "Records handled in one batch.", ("stage",), _SIZES
     )
     LAG = Definition(
-        "penstock_lag_records", Kind.GAUGE, "Records not read yet, at the last look.", ("topic", "partition")
+        "penstock_lag_records", Kind.GAUGE, "Records of owned partitions not taken yet.", ("topic",)
     )
     LAG_SECONDS = Definition(
         "penstock_lag_seconds", Kind.GAUGE, "Age of the newest record handled.", ("topic",)

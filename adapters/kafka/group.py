@@ -1,6 +1,7 @@
 """A member of a consumer group that shares out partition numbers, with stamped commits."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
 )
 from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from adapters.kafka.assignor import assignor_for
 from adapters.kafka.clock import BrokerClock
@@ -32,6 +34,8 @@ SESSION_TIMEOUT_MS = 30_000
 """A member silent this long loses its partitions; above the 8 s a broker restart takes."""
 HEARTBEAT_INTERVAL_MS = 3_000
 MAX_POLL_INTERVAL_MS = 300_000
+LEAVE_TIMEOUT_S = 3.0
+STOP_TIMEOUT_S = 10.0
 
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -207,10 +211,31 @@ class KafkaGroupMember:
         self._committed.update(forward)
         return True
 
+    def lag(self) -> dict[str, int]:
+        """Count records of owned partitions not given out yet, by topic, as of the last fetches."""
+        lags = dict.fromkeys(self._topics, 0)
+        for partition in self._owned:
+            end = self._consumer.highwater(AioTopicPartition(*partition))
+            lags[partition.topic] += max(0, (end or 0) - self._delivered.get(partition, 0))
+        return lags
+
     async def close(self) -> None:
         """Leave the group and disconnect."""
-        try:
-            await asyncio.wait_for(self._consumer.stop(), timeout=10)
-        except (TimeoutError, KafkaError):
-            # The broker is away; the session time-out will free the partitions.
+        # With the broker away neither can be done; the session time-out will free the partitions.
+        with contextlib.suppress(TimeoutError, KafkaError):
+            await asyncio.wait_for(self._leave(), LEAVE_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError, KafkaError):
+            await asyncio.wait_for(self._consumer.stop(), STOP_TIMEOUT_S)
+
+    async def _leave(self) -> None:
+        """Give the partitions to others at once.
+
+        A clean stop is meant: the static name only spares a rebalance after a crash. aiokafka 0.14
+        never lets a static member leave, so its coordinator is asked directly.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        if coordinator is None or coordinator.member_id == "":
             return
+        await coordinator._send_req(  # noqa: SLF001
+            LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+        )

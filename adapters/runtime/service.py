@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 CONNECT_ATTEMPT_S = 1.0
 _WITH_REMEDY = (EpochError, LedgerGapError, OffsetOutOfRangeError, PenstockError, UnreadableRecordError)
 """Errors whose message says what to do; no traceback helps."""
+LAG_INTERVAL_S = 5.0
 SKEW_WARN_S = 5.0
 """A wall clock further off the broker's than this is named in the log; nothing relies on it."""
 
@@ -57,6 +58,7 @@ class Service:
     stopping: asyncio.Event
     """Set by SIGTERM or SIGINT: finish what is under way and return."""
     metrics_port: int
+    members: list[KafkaGroupMember] = field(default_factory=list)
 
     async def join(
         self, topics: Sequence[str], *, group: str | None = None, start_at: StartAt | None = None
@@ -71,6 +73,7 @@ class Service:
             start_at=start_at,
         )
         await member.start()
+        self.members.append(member)
         return member
 
     async def reader(self) -> KafkaReader:
@@ -127,7 +130,11 @@ async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) 
     try:
         await _announce(service)
         logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
-        await run(service)
+        lag = asyncio.create_task(_measure_lag(service))
+        try:
+            await run(service)
+        finally:
+            lag.cancel()
     finally:
         health.set_unready("stopping")
         await appender.close()
@@ -145,6 +152,15 @@ async def _until_connected(
             logger.warning("waiting for Kafka at %s: %s", settings.kafka.bootstrap, error)
             await asyncio.sleep(CONNECT_ATTEMPT_S)
     return None
+
+
+async def _measure_lag(service: Service) -> None:
+    """Report, for ever, how many records the service has not been given yet."""
+    while True:
+        for member in service.members:
+            for topic, records in member.lag().items():
+                service.meter.gauge(Metric.LAG, records, topic=topic)
+        await asyncio.sleep(LAG_INTERVAL_S)
 
 
 async def _announce(service: Service) -> None:

@@ -7,7 +7,7 @@ import pytest
 from core.log import TopicPartition
 from ports.log import GroupMember, OffsetOutOfRangeError
 from tests.contract.reading import DEADLINE_S, record, take, texts, until_assigned
-from tests.support.logs_under_test import KafkaLogUnderTest, LogUnderTest
+from tests.support.logs_under_test import LogUnderTest
 
 LEAVE_DEADLINE_S = 6.0
 """Well below the 30 s after which a silent member is put out anyway."""
@@ -268,12 +268,7 @@ async def test_groups_do_not_disturb_each_other(log: LogUnderTest) -> None:
     assert texts((await take(other, 2)).records) == ["0.0", "0.1"]
 
 
-async def test_a_member_that_closes_hands_its_partitions_over_at_once(
-    log: LogUnderTest, request: pytest.FixtureRequest
-) -> None:
-    if isinstance(log, KafkaLogUnderTest):
-        reason = "aiokafka 0.14 sends no LeaveGroup for a static member (KIP-345)"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+async def test_a_member_that_closes_hands_its_partitions_over_at_once(log: LogUnderTest) -> None:
     topic = log.name("t")
     await _fill(log, topic, partitions=4, count=1)
     first = await log.member("a-0", [topic])
