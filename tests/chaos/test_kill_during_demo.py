@@ -21,7 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adapters.embedded.env_file import read_env
+from adapters.embedded.env_file import EnvFileError, read_env
 from adapters.embedded.home import Home
 from adapters.embedded.process_mark import signal_marked
 from adapters.embedded.state import read_state
@@ -61,7 +61,7 @@ def ended_jobs(home: Home) -> int:
         url = read_env(home.env_file)["PENSTOCK_DATABASE_URL"]
         with psycopg.connect(url, connect_timeout=2) as connection:
             row = connection.execute("select count(*) from jobs where finished_at is not null").fetchone()
-    except (OSError, KeyError, psycopg.Error):
+    except (EnvFileError, KeyError, psycopg.Error):
         return 0
     return int(row[0]) if row else 0
 
@@ -98,6 +98,7 @@ def test_verification_holds_when_a_process_is_killed(data: Path, tmp_path: Path,
         stdout, _ = run.communicate(timeout=TIMEOUT_S)
     finally:
         run.kill()
+        run.wait()
     said = json.loads(stdout)
     assert run.returncode == 0, (victim, pid, said, output.read_text()[-3000:])
     assert said["verified"]
