@@ -14,7 +14,7 @@ from core.services import SERVICES
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, show_json, show_table
 from penstock.cli.reading import existing_topics, partitions_of, reading
-from schemas.topics import FOREVER_MS, TopicSpec
+from schemas.topics import FOREVER_MS, RouteMap, TopicSpec
 
 _TOPIC_COLUMNS = ("topic", "partitions", "records", "kept", "written by", "read by")
 _LAG_COLUMNS = ("group", "topic", "committed", "end", "lag")
@@ -114,6 +114,15 @@ async def lag(as_json: JsonOption = False, data: DataOption = None) -> None:
 Committed = dict[str, dict[TopicPartition, int]]
 
 
+def groups_of(routes: RouteMap) -> list[str]:
+    """Name the consumer groups: one a service, and of executors one a pool."""
+    names: list[str] = []
+    for spec in SERVICES:
+        pools = routes.pools if spec.name == "executor" else ()
+        names += [f"executor.{pool}" for pool in pools] or [spec.name]
+    return [f"{routes.prefix}penstock.{name}" for name in names]
+
+
 async def _committed(where: Connections) -> Committed:
     """Ask for the committed offsets of every service's group; a group that never was has none."""
     admin = AIOKafkaAdminClient(**where.kafka.client_options())
@@ -121,7 +130,7 @@ async def _committed(where: Connections) -> Committed:
     try:
         await admin.start()
         known = {name for name, *_ in await admin.list_consumer_groups()}
-        for group in (f"{where.routes.prefix}penstock.{spec.name}" for spec in SERVICES):
+        for group in groups_of(where.routes):
             if group in known:
                 offsets = await admin.list_consumer_group_offsets(group)
                 committed[group] = {
