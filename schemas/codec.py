@@ -10,7 +10,7 @@ from core.ledger.verdicts import Verdict
 from core.log import Headers, NewRecord, Record
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, DelayedJob, FailedAttempt, QueuedJob
-from schemas.control import ControlRecord
+from schemas.control import ControlRecord, FoldVersionRecord
 from schemas.executors import ExecutorRecord
 from schemas.outcomes import OutcomeSketch
 from schemas.topics import RouteMap
@@ -53,10 +53,12 @@ decode_outcome = _reader(msgspec.json.Decoder(OutcomeSketch))
 decode_executor = _reader(_executor_decoder)
 decode_control = _reader(_control_decoder)
 decode_event = _reader(_event_decoder)
+decode_fold_version = _reader(msgspec.json.Decoder(FoldVersionRecord))
 _decode_verdict = _reader(_verdict_decoder)
 
 VERDICT_KINDS = frozenset(verdict.__struct_config__.tag.encode() for verdict in get_args(Verdict))
-"""Values of the header ``kind`` that the fold must see."""
+"""Values of the header ``kind`` that the fold must see, besides ``FOLD_KIND``."""
+FOLD_KIND = b"FOLD"
 
 
 def decode_if_verdict(record: Record) -> Verdict | None:
@@ -74,6 +76,12 @@ def ledger_record(routes: RouteMap, event: Verdict | Note) -> NewRecord:
         encode(event),
         (("schema", _SCHEMA), ("kind", kind), ("origin", event.origin.encode())),
     )
+
+
+def fold_version_record(routes: RouteMap, partition: int, version: int) -> NewRecord:
+    """Make the ledger record from which on the rules of ``version`` hold."""
+    headers = (("schema", _SCHEMA), ("kind", FOLD_KIND))
+    return NewRecord(routes.ledger, partition, None, encode(FoldVersionRecord(version)), headers)
 
 
 def job_record(topic: str, partition: int, message: JobMessage, job: AcceptedJob, kind: bytes) -> NewRecord:

@@ -3,11 +3,17 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from core.ledger.fold import LedgerFold, Outcome
+from core.ledger.fold import LedgerFold, NewerFoldVersionError, Outcome, WrongEpochError
 from core.ledger.notes import Note
 from core.ledger.verdicts import Verdict
 from core.log import Record
-from schemas.codec import decode_event, decode_if_verdict
+from schemas.codec import (
+    FOLD_KIND,
+    UnreadableRecordError,
+    decode_event,
+    decode_fold_version,
+    decode_if_verdict,
+)
 
 
 class LedgerGapError(Exception):
@@ -50,6 +56,21 @@ class LedgerFolds:
         """Offset of the first record of this partition not taken yet."""
         return self.fold(partition).next_offset
 
+    def adopt(self, partition: int, fold: LedgerFold) -> bool:
+        """Go on from a restored fold; False, changing nothing, when this partition is as far already.
+
+        Raises
+        ------
+        core.ledger.fold.WrongEpochError
+            The fold is of another incarnation of the topics.
+        """
+        if fold.epoch != self._epoch:
+            raise WrongEpochError(f"a snapshot of epoch {fold.epoch} was given to a service on {self._epoch}")
+        if fold.next_offset <= self.next_offset(partition):
+            return False
+        self._folds[partition] = fold
+        return True
+
     def take(self, records: Iterable[Record]) -> list[FoldedEvent]:
         """Fold records of the ledger, in offset order within each partition.
 
@@ -61,6 +82,8 @@ class LedgerFolds:
             A stretch was never given; the service stops and starts over from the log.
         core.ledger.fold.WrongEpochError
             The topics were recreated under a running service.
+        UnreadableRecordError
+            The ledger goes on under rules of a newer version: stop, and run that.
         """
         folded: list[FoldedEvent] = []
         for record in records:
@@ -77,10 +100,20 @@ class LedgerFolds:
                 outcome = fold.apply(record.offset, record.timestamp_ms, verdict)
                 folded.append(_folded(record, verdict, outcome))
                 continue
+            if record.header("kind") == FOLD_KIND:
+                _announce(fold, record)
+                continue
             fold.skip_to(record.offset + 1)
             if self._with_notes:
                 folded.append(_folded(record, decode_event(record), None))
         return folded
+
+
+def _announce(fold: LedgerFold, record: Record) -> None:
+    try:
+        fold.announce(record.offset, decode_fold_version(record).version)
+    except NewerFoldVersionError as error:
+        raise UnreadableRecordError(f"{record.topic}/{record.partition}: {error}") from error
 
 
 def _folded(record: Record, event: Verdict | Note, outcome: Outcome | None) -> FoldedEvent:

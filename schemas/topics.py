@@ -15,6 +15,9 @@ RECORD_MAX_BYTES = 262_144
 MESSAGE_MAX_BYTES = 1_048_576
 """Broker limit of every topic; above the largest internal record (failed job + error + log tail)."""
 
+SNAPSHOT_SEGMENT_BYTES = 67_108_864
+"""A few large snapshots; what was replaced is on disk until its segment is full and compacted."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -26,11 +29,14 @@ class TopicSpec:
     written_by: str
     read_by: str
     compacted: bool = False
+    segment_bytes: int | None = None
+    """None leaves it to the broker (1 GiB); compaction never touches the segment being written."""
 
     @property
     def config(self) -> dict[str, str]:
         """Topic configuration for the broker."""
-        return {
+        segment = {} if self.segment_bytes is None else {"segment.bytes": str(self.segment_bytes)}
+        return segment | {
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
             "message.timestamp.type": "LogAppendTime",
@@ -106,6 +112,11 @@ class RouteMap:
         """What operators decided, presence of services, and the epoch (partition 0 only)."""
         return f"{self.prefix}control"
 
+    @property
+    def snapshots(self) -> str:
+        """States of the ledger's fold, so that nobody needs to read the ledger from its start."""
+        return f"{self.prefix}ledger.snapshots"
+
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""
         return f"{self.prefix}jobs.exec.{pool}.b{bucket}"
@@ -153,6 +164,15 @@ class RouteMap:
         return (
             TopicSpec(self.rejected, count, 30 * DAY_MS, "ingest, scheduler", "desk"),
             TopicSpec(self.outcomes, count, 7 * DAY_MS, "executor", "prioritizer"),
+            TopicSpec(
+                self.snapshots,
+                count,
+                FOREVER_MS,
+                "dlq_handler",
+                "whoever folds",
+                compacted=True,
+                segment_bytes=SNAPSHOT_SEGMENT_BYTES,
+            ),
             TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
             TopicSpec(self.control, 1, FOREVER_MS, "people, all services", "all", compacted=True),
         )

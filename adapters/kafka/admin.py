@@ -6,16 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from adapters.kafka.fold_version import announce_fold_version
 from adapters.kafka.reader import KafkaReader
-from core.ledger.fold import FOLD_VERSION
+from core.ledger.fold import FIRST_FOLD_VERSION, FOLD_VERSION
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
 from schemas.codec import decode_control, encode
-from schemas.control import EPOCH_KEY, EpochRecord
+from schemas.control import EPOCH_KEY, FOLD_VERSION_KEY, EpochRecord, FoldVersionRecord
 from schemas.topics import RouteMap, TopicSpec
 
 _CREATE_TIMEOUT_S = 60.0
@@ -78,20 +80,30 @@ def _is_led(topic: Mapping[str, Any]) -> bool:
 async def ensure_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord:
     """Give the epoch of these topics, writing it first if there is none; then check it.
 
+    Announces the fold version of this code if the ledger is still under an older one: do this when
+    every service has been replaced, for those that do not know it stop.
+
     Raises
     ------
     EpochError
-        The topics have another partition count, or belong to another fold version.
+        The topics have another partition count, or are under a newer fold version.
     """
     found = await read_epoch(connection, routes)
     if found is None:
-        fresh = EpochRecord(secrets.token_hex(4), routes.partitions, FOLD_VERSION, int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        fresh = EpochRecord(secrets.token_hex(4), routes.partitions, FIRST_FOLD_VERSION, now_ms)
         await _write_epoch(connection, routes, fresh)
-        # Two first starts may race; whoever reads takes the first record of the key.
+        # Two first starts may race; whoever reads takes the first record of the key. The loser writes
+        # that one once more, because compaction keeps the last.
         found = await read_epoch(connection, routes)
+        if found is not None and found.epoch != fresh.epoch:
+            await _write_epoch(connection, routes, found)
     if found is None:
         raise EpochError("the epoch record that was just written cannot be read back; is control trimmed?")
     check_epoch(found, routes)
+    if found.fold_version < FOLD_VERSION:
+        await announce_fold_version(connection, routes, FOLD_VERSION)
+        found = msgspec.structs.replace(found, fold_version=FOLD_VERSION)
     return found
 
 
@@ -127,21 +139,31 @@ def check_epoch(epoch: EpochRecord, routes: RouteMap) -> None:
             f"{routes.partitions}. A job's home depends on the count: set it to {epoch.partitions}, "
             "or drain and start a new epoch on new topics."
         )
-    if epoch.fold_version != FOLD_VERSION:
+    if epoch.fold_version > FOLD_VERSION:
         raise EpochError(
-            f"epoch {epoch.epoch} was written for fold version {epoch.fold_version}, this is "
-            f"{FOLD_VERSION}: run the version that fits, or drain and start a new epoch."
+            f"the ledger of epoch {epoch.epoch} is under fold version {epoch.fold_version}, this is "
+            f"{FOLD_VERSION}: run a Penstock that has it, or drain and start a new epoch."
         )
 
 
 async def read_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochRecord | None:
-    """Read the epoch record from ``control``; None when there is none (or no such topic)."""
+    """Read the epoch from ``control``, with the newest fold version announced since.
+
+    None when there is none (or no such topic).
+    """
+    found: EpochRecord | None = None
+    version = FIRST_FOLD_VERSION
     for record in await read_control(connection, routes):
-        if record.key == EPOCH_KEY and record.value is not None:
-            message = decode_control(record)
-            if isinstance(message, EpochRecord):
-                return message
-    return None
+        if record.value is None or record.key not in (EPOCH_KEY, FOLD_VERSION_KEY):
+            continue
+        match decode_control(record):
+            case EpochRecord() as epoch:
+                found = found or epoch
+            case FoldVersionRecord() as announced:
+                version = max(version, announced.version)
+            case _:
+                pass
+    return found and msgspec.structs.replace(found, fold_version=max(version, found.fold_version))
 
 
 async def read_control(connection: KafkaConnection, routes: RouteMap) -> list[Record]:

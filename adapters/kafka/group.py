@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata
@@ -40,6 +40,9 @@ STOP_TIMEOUT_S = 10.0
 
 StartAt = Callable[[TopicPartition, int], int]
 """Given a partition and its committed offset (or the log's start): where to read from."""
+Restore = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
+"""Given all partitions owned from now on and their committed offsets: awaited before ``StartAt`` is asked
+and before anything of them is given out. Much shorter than the session timeout, or the member is out."""
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -70,10 +73,12 @@ class KafkaGroupMember:
         instance: str,
         topics: Sequence[str],
         start_at: StartAt | None = None,
+        restore: Restore | None = None,
     ) -> None:
         self._topics = tuple(topics)
         self._clock = clock
         self._start_at = start_at
+        self._restore = restore
         self._assignment = Assignment(0, frozenset())
         self._owned: set[TopicPartition] = set()
         self._committed: dict[TopicPartition, int] = {}
@@ -128,6 +133,8 @@ class KafkaGroupMember:
             offset = await self._consumer.committed(tp)
             committed[TopicPartition(*tp)] = starts[tp] if offset is None else offset
         self._committed |= committed
+        if self._restore is not None:
+            await self._restore(committed)
         self._delivered = {
             tp: self._first_position(tp, offset, starts[AioTopicPartition(*tp)])
             for tp, offset in committed.items()

@@ -16,13 +16,14 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from adapters.kafka.admin import EpochError, require_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
-from adapters.kafka.group import KafkaGroupMember, StartAt
+from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from adapters.runtime.settings import ServiceSettings
 from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
+from core.ledger.fold import WrongEpochError
 from core.log import NewRecord
 from penstock.errors import PenstockError
 from ports.log import OffsetOutOfRangeError
@@ -35,7 +36,14 @@ from schemas.topics import RouteMap
 logger = logging.getLogger(__name__)
 
 CONNECT_ATTEMPT_S = 1.0
-_WITH_REMEDY = (EpochError, LedgerGapError, OffsetOutOfRangeError, PenstockError, UnreadableRecordError)
+_WITH_REMEDY = (
+    EpochError,
+    LedgerGapError,
+    OffsetOutOfRangeError,
+    PenstockError,
+    UnreadableRecordError,
+    WrongEpochError,
+)
 """Errors whose message says what to do; no traceback helps."""
 LAG_INTERVAL_S = 5.0
 SKEW_WARN_S = 5.0
@@ -61,7 +69,12 @@ class Service:
     members: list[KafkaGroupMember] = field(default_factory=list)
 
     async def join(
-        self, topics: Sequence[str], *, group: str | None = None, start_at: StartAt | None = None
+        self,
+        topics: Sequence[str],
+        *,
+        group: str | None = None,
+        start_at: StartAt | None = None,
+        restore: Restore | None = None,
     ) -> KafkaGroupMember:
         """Join the service's consumer group on ``topics``; the caller closes the member."""
         member = KafkaGroupMember(
@@ -71,6 +84,7 @@ class Service:
             instance=self.instance,
             topics=topics,
             start_at=start_at,
+            restore=restore,
         )
         await member.start()
         self.members.append(member)

@@ -15,7 +15,7 @@ from penstock.cli.console import JsonOption, command, say, show_json
 from penstock.cli.describe import clock, describe
 from penstock.cli.reading import follow, partitions_of, reading, require_topics
 from penstock.identity import home
-from schemas.codec import decode_event
+from schemas.codec import FOLD_KIND, decode_event
 from schemas.topics import RouteMap
 
 TEXT_MAX_CHARS = 300
@@ -99,6 +99,9 @@ def _line_of(routes: RouteMap, topic: str) -> Callable[[Record], None]:
 
 
 def _ledger_line(record: Record) -> None:
+    if record.header("kind") == FOLD_KIND:
+        _plain_line(record)
+        return
     event = decode_event(record)
     say(f"{clock(record.timestamp_ms)} {event.job_id} {describe(event, record.timestamp_ms)}")
 

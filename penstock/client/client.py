@@ -184,7 +184,9 @@ class Client:
         """Ask for the end of a job: once this returns, no further attempt of it starts.
 
         A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, and may
-        still succeed. Of a job that has ended, or that never was, it changes nothing.
+        still succeed. Of a job that has ended, or that never was, it changes nothing. Given by its id
+        alone, a job that has not started is remembered as cancelled for 24 hours; given as the
+        ``SubmittedRef`` or its row, for good.
 
         Raises
         ------

@@ -21,6 +21,13 @@ class DlqHandlerSettings(ServiceSettings):
     """Failed attempts kept in memory between their decision and its reading back; what does not fit
     is read again from the log."""
 
+    snapshot_every: int = Field(default=200_000, ge=1)
+    """Ledger records of one partition after which its fold is written as a snapshot."""
+    snapshot_every_s: float = Field(default=600.0, gt=0)
+    """Time after which it is written although there were fewer records, seconds."""
+    snapshot_not_before_s: float = Field(default=60.0, ge=0)
+    """Time between two snapshots of one partition at least, seconds: bounds what they cost under load."""
+
     @model_validator(mode="after")
     def _check_lease(self) -> Self:
         if self.lease_s < HEARTBEATS_PER_LEASE_MIN * self.heartbeat_s:

@@ -1,18 +1,22 @@
 """The dlq_handler's parts and what connects them."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import cast
 
 from adapters.runtime.service import Service
 from core.keeper import Keeper, OpenClaims
 from core.log import TopicPartition
+from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.ledger import LedgerFolds
 from services.dlq_handler.fetch import Attempts, RecordFetcher
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.settings import DlqHandlerSettings
+from services.dlq_handler.snapshot import SnapshotRule, Snapshotter, begin_at_snapshots
 
 
 async def run(service: Service) -> None:
@@ -29,7 +33,12 @@ async def run(service: Service) -> None:
         stack.push_async_callback(heartbeats.close)
         records = await service.reader()
         stack.push_async_callback(records.close)
-        member = await service.join([routes.ledger, routes.dlq], start_at=start_at)
+        snapshots = await service.reader()
+        stack.push_async_callback(snapshots.close)
+        store = SnapshotStore(routes, service.epoch.epoch, service.appender, snapshots, service.instance)
+
+        restore = partial(begin_at_snapshots, store, folds, claims, routes.ledger)
+        member = await service.join([routes.ledger, routes.dlq], start_at=start_at, restore=restore)
         stack.push_async_callback(member.close)
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
@@ -48,6 +57,14 @@ async def run(service: Service) -> None:
             name=service.instance,
             turn_s=settings.heartbeat_s / 2,
         )
+        snapshotter = Snapshotter(
+            store,
+            member,
+            folds,
+            routes.ledger,
+            SnapshotRule(settings.snapshot_every, settings.snapshot_every_s, settings.snapshot_not_before_s),
+            time.monotonic,
+        )
         await watch.start()
 
         def turn() -> None:
@@ -57,4 +74,5 @@ async def run(service: Service) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch.run(service.stopping))
+            tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(run_stage(member, handler.work, stopping=service.stopping, turn=turn))

@@ -8,6 +8,7 @@ from core.ledger.fold import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Lost
 from core.log import TopicPartition
 from ports.log import PartitionReader
+from ports.snapshots import SnapshotStore
 from schemas.executors import dispatch_key
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
@@ -23,10 +24,13 @@ class Follower:
     Belongs to no group: a rebalance cannot come between a claim and its read-back.
     """
 
-    def __init__(self, reader: PartitionReader, routes: RouteMap, folds: LedgerFolds) -> None:
+    def __init__(
+        self, reader: PartitionReader, routes: RouteMap, folds: LedgerFolds, snapshots: SnapshotStore
+    ) -> None:
         self._reader = reader
         self._routes = routes
         self._folds = folds
+        self._snapshots = snapshots
         self._targets: dict[int, int] = {}
         self._followed: frozenset[int] = frozenset()
         self._wanted = asyncio.Event()
@@ -50,9 +54,10 @@ class Follower:
         if partitions == self._followed:
             return
         ledger = self._routes.ledger
-        await self._reader.assign({TopicPartition(ledger, p): self._folds.next_offset(p) for p in partitions})
         fresh = [TopicPartition(ledger, p) for p in partitions - self._followed]
         ends = await self._reader.end_offsets(fresh) if fresh else {}
+        await self._snapshots.restore(self._folds, {tp.partition: end for tp, end in ends.items()})
+        await self._reader.assign({TopicPartition(ledger, p): self._folds.next_offset(p) for p in partitions})
         kept = {p: target for p, target in self._targets.items() if p in partitions}
         self._targets = kept | {tp.partition: end for tp, end in ends.items()}
         self._followed = partitions

@@ -9,6 +9,7 @@ from typing import cast
 from adapters.runtime.service import Service, package_version
 from ports.log import GroupMember, PartitionReader
 from ports.meter import Metric
+from ports.snapshots import SnapshotStore
 from schemas.ledger import FoldedEvent, LedgerFolds
 from services.executor.claim import Claimer
 from services.executor.context import ExecutorContext
@@ -44,10 +45,12 @@ async def run(service: Service) -> None:
         stack.push_async_callback(reader.close)
         control = await service.reader()
         stack.push_async_callback(control.close)
+        snapshots = await service.reader()
+        stack.push_async_callback(snapshots.close)
         topics = service.routes.executions(settings.pool)
         member = await service.join(topics, group=f"executor.{settings.pool}")
         stack.push_async_callback(member.close)
-        await Executor(service, settings, workers, member, reader, control).run()
+        await Executor(service, settings, workers, member, reader, control, snapshots).run()
 
 
 def _pool_options(settings: ExecutorSettings) -> PoolOptions:
@@ -73,6 +76,7 @@ class Executor:
         member: GroupMember,
         reader: PartitionReader,
         control: PartitionReader,
+        snapshots: PartitionReader,
     ) -> None:
         context = ExecutorContext(
             routes=service.routes,
@@ -105,7 +109,10 @@ class Executor:
             lane_buffer=settings.lane_buffer,
         )
         folds = LedgerFolds(service.epoch.epoch, with_notes=False)
-        self._follower = follower = Follower(reader, service.routes, folds)
+        store = SnapshotStore(
+            service.routes, service.epoch.epoch, service.appender, snapshots, service.instance
+        )
+        self._follower = follower = Follower(reader, service.routes, folds, store)
         self._claimer = Claimer(context, folds, self._fetcher, held, leased, workers, follower.may_claim_on)
         self._starter = Starter(context, folds, held, leased, workers, follower.known_end)
         self._reporter = Reporter(context, held, workers)

@@ -86,6 +86,10 @@ class Materialize:
             else:
                 return
 
+    def positions_of(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Give how far the table is, as far as known: 0 where that is not known."""
+        return {number: self._positions.get(number, 0) for number in partitions}
+
     def is_restored(self, partitions: Iterable[int]) -> bool:
         """Whether the fold of these partitions has come to where the table is, as far as known."""
         return all(self._folds.next_offset(number) >= self._positions.get(number, 0) for number in partitions)

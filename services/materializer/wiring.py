@@ -2,11 +2,14 @@
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import cast
 
 from adapters.postgres.refold import STAGE
 from adapters.postgres.sink import PostgresTable
 from adapters.runtime.service import Service
+from core.log import TopicPartition
+from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.ledger import LedgerFolds
 from services.materializer.materialize import Materialize, StoppedError
@@ -19,7 +22,7 @@ async def run(service: Service) -> None:
     """Keep the tables up with the ledger until the service is told to stop.
 
     Offsets committed to Kafka only show lag: the position that counts is in the table, and the
-    fold is made anew from the log's start.
+    fold is made anew from the newest snapshot that is not ahead of the table.
     """
     settings = cast("MaterializerSettings", service.settings)
     epoch, ledger = service.epoch.epoch, service.routes.ledger
@@ -34,20 +37,33 @@ async def run(service: Service) -> None:
         now_ms=service.clock.now_ms,
         stopping=service.stopping,
     )
-    member = await service.join([ledger], start_at=lambda tp, _: folds.next_offset(tp.partition))
 
-    def turn() -> None:
-        service.health.beat()
-        if not member.assignment.number:
-            service.health.set_unready("waiting for partitions of the ledger")
-        elif not step.is_restored(member.assignment.partitions):
-            service.health.set_unready("folding the ledger from its start")
-        else:
-            service.health.set_ready()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(table.close)
+        snapshots = await service.reader()
+        stack.push_async_callback(snapshots.close)
+        store = SnapshotStore(service.routes, epoch, service.appender, snapshots, service.instance)
 
-    try:
+        async def restore(owned: Mapping[TopicPartition, int]) -> None:
+            """Begin at snapshots; never beyond the table, which needs every event from there on."""
+            await store.restore(folds, step.positions_of(tp.partition for tp in owned))
+
         with contextlib.suppress(StoppedError):
             await step.find_positions(range(service.routes.partitions))
+            member = await service.join(
+                [ledger], start_at=lambda tp, _: folds.next_offset(tp.partition), restore=restore
+            )
+            stack.push_async_callback(member.close)
+
+            def turn() -> None:
+                service.health.beat()
+                if not member.assignment.number:
+                    service.health.set_unready("waiting for partitions of the ledger")
+                elif not step.is_restored(member.assignment.partitions):
+                    service.health.set_unready("folding the ledger")
+                else:
+                    service.health.set_ready()
+
             await run_stage(
                 member,
                 step.work,
@@ -55,6 +71,3 @@ async def run(service: Service) -> None:
                 turn=turn,
                 max_records=settings.materializer_batch_max,
             )
-    finally:
-        await member.close()
-        await table.close()
