@@ -54,7 +54,7 @@ check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
 	$(BIN)/python -m tests.support.sizes
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m tests.support.infra_lint
-	$(BIN)/python -m pytest -q tests/unit tests/property
+	$(BIN)/python -m pytest -q tests/unit tests/property tests/model/test_walk.py tests/model/test_document.py
 
 chaos: init  ## Run the fault scenarios
 	$(BIN)/python -m pytest -m chaos tests $(ARGS)

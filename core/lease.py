@@ -25,14 +25,14 @@ class Lease:
     lapsed: bool = False
 
     def confirm(self, sent_at_s: float, now_s: float) -> None:
-        """Take in that a heartbeat sent at ``sent_at_s`` is in the log; too late changes nothing.
+        """Take in that a heartbeat sent at ``sent_at_s`` is in the log; too late revives nothing.
 
-        That goes for the first as well: the lease then begins with the next, nothing having been
-        held under it. Begun already over, it could neither hold nor lapse.
+        That goes for the first as well: it stands in the log, so a keeper may have proven this boot id
+        gone, and whatever was claimed under it afterwards would be declared lost while it runs.
         """
         if self.confirmed_at_s is None:
-            if sent_at_s + self.lease_s - margin_s(self.lease_s) > now_s:
-                self.confirmed_at_s = sent_at_s
+            self.confirmed_at_s = sent_at_s
+            self.check(now_s)
         elif self.check(now_s):
             self.confirmed_at_s = max(sent_at_s, self.confirmed_at_s)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from core.ledger.fold import Outcome
 from core.ledger.notes import Note
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Verdict
 from core.states import State
 

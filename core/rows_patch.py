@@ -5,8 +5,8 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from core.ledger.fold import Outcome
 from core.ledger.notes import Accepted, Logged, Note, Progress, Queued, Repeated, Waiting
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import (
     Action,
     Cancel,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from core.ledger.fold import LedgerFold, NewerFoldVersionError, Outcome, WrongEpochError
+from core.ledger.fold import LedgerFold, NewerFoldVersionError, WrongEpochError
 from core.ledger.notes import Note
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Verdict
 from core.log import Record
 from schemas.codec import (

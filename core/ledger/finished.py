@@ -39,6 +39,11 @@ class FinishedJobs:
         self.succeeded(place)
         self._failed.setdefault(n, {}).setdefault(place.partition, BitMap64()).add(place.offset)
 
+    def may_reopen(self, place: Origin, n: int) -> bool:
+        """Whether a redrive could open this job as dispatch ``n``."""
+        bits = self._failed.get(n - 1, {}).get(place.partition)
+        return bits is not None and place.offset in bits
+
     def reopen(self, place: Origin, n: int) -> bool:
         """Open a job again whose last dispatch was ``n - 1``; False, changing nothing, if it was not."""
         bits = self._failed.get(n - 1, {}).get(place.partition)

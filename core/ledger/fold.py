@@ -5,12 +5,12 @@ every reader, at any time, after any restart, agrees. Notes are not folded: they
 """
 
 from copy import copy
-from dataclasses import dataclass
 from typing import Self, assert_never
 
 from core.ledger.finished import FinishedJobs
 from core.ledger.image import CancelMark, LedgerImage
 from core.ledger.open_job import OpenJob, Phase
+from core.ledger.outcome import REFUSED, Outcome
 from core.ledger.verdicts import (
     Action,
     Cancel,
@@ -46,26 +46,6 @@ that names the origin holds for ever: the job is done."""
 
 WORKER_DEATH = frozenset({"WorkerDied", "MemoryLimitExceeded"})
 """``error_type`` values that mean the attempt took its worker process down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one verdict did. ``holds`` False: it changed nothing, and nobody may act on it.
-
-    ``job`` is the job *after* the verdict (None when it was never opened), ``state`` and ``rank``
-    what its row shows from now on; ``closed_n`` names the dispatch a closure ended.
-    """
-
-    holds: bool
-    state: State | None = None
-    rank: int = 0
-    job: OpenJob | None = None
-    closed_n: int = 0
-    late: bool = False
-    """A success that came after its dispatch had been lost or released, and still ends the job."""
-
-
-REFUSED = Outcome(holds=False)
 
 
 class WrongEpochError(Exception):
@@ -155,6 +135,17 @@ class LedgerFold:
         if job is not None:
             return job.phase is Phase.UNCLAIMED and job.n == n and not job.cancel_asked
         return n == 1 and job_id not in self._cancels and not self.is_done(origin)
+
+    def is_behind(self, origin: str, n: int) -> bool:
+        """Whether dispatch ``n`` rests on a decision or a redrive that was not folded yet.
+
+        A claim of it does not hold as far as folded, and may all the same hold later.
+        """
+        job = self.open.get(origin)
+        if job is not None:
+            return n > job.n
+        place = self._parse(origin)
+        return self._finished.may_reopen(place, n) if place in self._finished else n > 1
 
     def holds_claim(self, origin: str, n: int, executor: str) -> bool:
         """Whether dispatch ``n`` is claimed by this boot id and not closed, as far as folded."""

@@ -78,7 +78,11 @@ class Claimer:
 
     def _fits(self, waiting: WaitingJob, budget: dict[str, int]) -> bool:
         """Whether this dispatch can be claimed in this round; counts what it lets through."""
-        if not self._may_claim_on(waiting.record.partition):
+        job, partition = waiting.queued.job, waiting.record.partition
+        if not self._may_claim_on(partition):
+            return False
+        if self._folds.fold(partition).is_behind(job.origin, job.n):
+            # Its lane waits for the ledger: passed by now, it would be committed past and never run.
             return False
         type_ = waiting.queued.job.type
         policy = self._workers.policies.get(type_)

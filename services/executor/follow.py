@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from core.ledger.fold import Outcome
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Lost
 from core.log import TopicPartition
 from ports.log import PartitionReader

@@ -85,7 +85,7 @@ class Leased:
     async def watch(self, stopped: asyncio.Event) -> None:
         """Drop everything as soon as the lease has lapsed, also while a heartbeat is stuck."""
         while not stopped.is_set():
-            if self.confirmed.is_set() and not self.holds:
+            if not self.holds and self._lease.lapsed:
                 await self._lapse()
             await asyncio.sleep(min(0.25, self._heartbeat_s / 4))
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ledger.fold import LedgerFold, Outcome
+from core.ledger.fold import LedgerFold
 from core.ledger.open_job import Phase
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Closure, Decided, Preempted, Verdict
 from core.log import Record
 from core.states import TERMINAL, State

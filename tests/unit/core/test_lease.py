@@ -43,11 +43,10 @@ def test_answers_out_of_order_do_not_shorten_a_lease() -> None:
     assert lease.confirmed_at_s == 10.0
 
 
-def test_a_first_heartbeat_confirmed_too_late_leaves_the_lease_to_the_next() -> None:
-    """Nothing was held yet, so nothing has lapsed; begun already over, it could neither hold nor lapse."""
+def test_a_first_heartbeat_confirmed_too_late_is_a_lapse() -> None:
+    """It is in the log: a keeper may have proven this boot id gone, so nothing may begin under it."""
     lease = Lease(10.0)
     lease.confirm(sent_at_s=100.0, now_s=130.0)
-    assert not lease.check(130.0)
-    assert not lease.lapsed
+    assert lease.lapsed
     lease.confirm(sent_at_s=131.0, now_s=131.1)
-    assert lease.check(131.1)
+    assert not lease.check(131.1)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from core.ledger.fold import LedgerFold, Outcome, WrongEpochError
+from core.ledger.fold import LedgerFold, WrongEpochError
 from core.ledger.open_job import OpenJob, Phase
+from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Verdict
 from core.states import State
 from tests.support.verdicts import EPOCH, JOB_ID, ORIGIN, About
