@@ -134,6 +134,10 @@ class RouteMap:
         """Give all wheel topics, shortest delay first."""
         return tuple(self.delay(tier) for tier in range(TIERS))
 
+    def group(self, name: str) -> str:
+        """Give the consumer group of a service, or of ``executor.POOL``."""
+        return f"{self.prefix}penstock.{name}"
+
     def specs(self) -> tuple[TopicSpec, ...]:
         """Give every topic of the pipeline."""
         return (*self._job_topics(), *self._side_topics())

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition as AioTopicPartition
 
+from adapters.kafka.reader import record_of
 from core.log import UNREADABLE_HEADER, Record, TopicPartition
 
 _PROBE_TIMEOUT_MS = 2_000
@@ -52,9 +53,6 @@ async def _probe(consumer: Any, partition: TopicPartition, position: int) -> lis
         if not batch:
             break
         raw = batch[0]
-        headers = tuple(raw.headers)
-        records.append(
-            Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, headers)
-        )
+        records.append(record_of(raw))
         position = raw.offset + 1
     return records

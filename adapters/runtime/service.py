@@ -80,7 +80,7 @@ class Service:
         member = KafkaGroupMember(
             self.settings.kafka,
             self.clock,
-            group=f"{self.routes.prefix}penstock.{group or self.name}",
+            group=self.routes.group(group or self.name),
             instance=self.instance,
             topics=topics,
             start_at=start_at,

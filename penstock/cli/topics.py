@@ -120,7 +120,7 @@ def groups_of(routes: RouteMap) -> list[str]:
     for spec in SERVICES:
         pools = routes.pools if spec.name == "executor" else ()
         names += [f"executor.{pool}" for pool in pools] or [spec.name]
-    return [f"{routes.prefix}penstock.{name}" for name in names]
+    return [routes.group(name) for name in names]
 
 
 async def _committed(where: Connections) -> Committed:
