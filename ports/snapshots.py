@@ -12,6 +12,7 @@ from core.ledger.fold import LedgerFold
 from core.ledger.image import LedgerImage
 from core.ledger.snapshot import BrokenSnapshotError, chunks_of, fold_from
 from core.log import Record, TopicPartition
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender, PartitionReader
 from schemas.ledger import LedgerFolds
 from schemas.snapshots import (
@@ -159,16 +160,22 @@ class SnapshotStore:
             return None
         chunks = await asyncio.to_thread(_listed, chunks_of(image))
         manifest = await asyncio.to_thread(manifest_of, partition, image, chunks, self._instance)
+        reached(Failpoint.IMAGE_TAKEN)
         for number, chunk in enumerate(chunks):
             await self._appender.append([chunk_record(self._routes, manifest, number, chunk)])
+            reached(Failpoint.CHUNK_APPENDED)
         await self._appender.append([manifest_record(self._routes, manifest)])
+        reached(Failpoint.MANIFEST_APPENDED)
         async with self._lock:
             catalog = await self._catch_up(partition)
         if not catalog.is_whole(id_of(manifest)):
             raise TornSnapshotError(
                 f"the snapshot of ledger partition {partition} up to {manifest.next_offset} is not whole"
             )
-        await self._appender.append(catalog.superseded(self._routes, partition))
+        superseded = catalog.superseded(self._routes, partition)
+        reached(Failpoint.SNAPSHOT_READ_BACK)
+        await self._appender.append(superseded)
+        reached(Failpoint.TOMBSTONES_APPENDED, when=superseded)
         return manifest
 
     def _topic(self, partition: int) -> TopicPartition:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from core.log import Record, TopicPartition
 from core.offsets import next_positions
+from ports.failpoints import Failpoint, reached
 from ports.log import GroupMember
 
 POLL_S = 0.5
@@ -39,10 +40,15 @@ async def run_stage(
         if batch.assignment != assignment:
             pending, assignment = {}, batch.assignment
         if batch.records:
+            reached(Failpoint.POLLED)
             await work(batch.records)
+            reached(Failpoint.WORKED)
             pending |= next_positions(batch.records)
         due = time.monotonic() - committed_at_s >= COMMIT_INTERVAL_S
         if pending and (due or not batch.records) and await member.commit(assignment, pending):
             pending = {}
             committed_at_s = time.monotonic()
+            reached(Failpoint.COMMITTED)
+    reached(Failpoint.STOPPING)
     await member.commit(assignment, pending)
+    reached(Failpoint.LAST_COMMITTED)

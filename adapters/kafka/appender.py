@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from adapters.kafka.clock import BrokerClock
 from core.log import Appended, NewRecord, TopicPartition
 from penstock.connection import KafkaConnection
+from ports.failpoints import Failpoint, reached
 from ports.log import RecordTooLargeError
 
 BATCH_MAX_BYTES = 983_040
@@ -131,6 +132,7 @@ class KafkaAppender:
             sent.append(lane.waiting.popleft())
         builder.close()
         metadata = await (await self._hand_to_producer(builder, partition))
+        reached(Failpoint.BATCH_ACKNOWLEDGED)
         self._clock.observe(metadata.timestamp)
         for position, (_, index, call) in enumerate(sent):
             call.results[index] = Appended(metadata.offset + position, metadata.timestamp)

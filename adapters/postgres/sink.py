@@ -13,6 +13,7 @@ from adapters.postgres.tables.logs import job_logs
 from adapters.postgres.upsert import copy_statement, staging_name, staging_statements, upsert_statement
 from core.rows import Row, Value, complete
 from core.rows_table import Table
+from ports.failpoints import Failpoint, reached
 from ports.meter import Meter, Metric
 from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
 
@@ -96,13 +97,16 @@ class PostgresTable:
         wanted = sorted(partitions)
         try:
             connection = await self._connected()
+            reached(Failpoint.POSITIONS_WANTED)
             async with connection.transaction(), connection.cursor() as cursor:
                 await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
                 await cursor.execute(_READ, (self._stage, self._epoch, wanted))
-                return dict(await cursor.fetchall())
+                positions: dict[int, int] = dict(await cursor.fetchall())
         except BaseException as error:
             await self._give_up(error)
             raise
+        reached(Failpoint.POSITIONS_ENSURED)
+        return positions
 
     async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
         """See ``ports.state_table.StateTable.write``."""
@@ -110,12 +114,16 @@ class PostgresTable:
         try:
             connection = await self._connected()
             async with connection.transaction(), connection.cursor() as cursor:
+                reached(Failpoint.TABLE_OPEN)
                 await self._move(cursor, moves)
+                reached(Failpoint.POSITIONS_MOVED)
                 for target, data, _ in packed:
                     await self._merge(cursor, target, data)
+                    reached(Failpoint.ROWS_MERGED)
         except BaseException as error:
             await self._give_up(error)
             raise
+        reached(Failpoint.TABLE_COMMITTED)
         for target, _, count in packed:
             self._meter.count(Metric.ROWS, count, table=target.name)
 

@@ -19,6 +19,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
+from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
 from adapters.runtime.settings import ServiceSettings
 from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
@@ -26,6 +27,7 @@ from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.fold import WrongEpochError
 from core.log import NewRecord
 from penstock.errors import PenstockError
+from ports.failpoints import Failpoint, reached
 from ports.log import OffsetOutOfRangeError
 from ports.meter import Metric
 from schemas.codec import UnreadableRecordError, encode
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 CONNECT_ATTEMPT_S = 1.0
 _WITH_REMEDY = (
     EpochError,
+    FailpointSpecificationError,
     LedgerGapError,
     OffsetOutOfRangeError,
     PenstockError,
@@ -87,6 +90,7 @@ class Service:
             restore=restore,
         )
         await member.start()
+        reached(Failpoint.JOINED)
         self.members.append(member)
         return member
 
@@ -109,6 +113,7 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
     instance = settings.instance_of(name)
     setup_logs(name, instance, settings.log_level)
     try:
+        arm_from(settings.failpoints, name)
         asyncio.run(_serve(name, instance, settings, run))
     except Exception as error:
         for cause in _causes(error):
@@ -147,6 +152,7 @@ async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) 
         lag = asyncio.create_task(_measure_lag(service))
         try:
             await run(service)
+            reached(Failpoint.LEFT)
         finally:
             lag.cancel()
     finally:
@@ -189,7 +195,9 @@ async def _announce(service: Service) -> None:
         metrics_port=service.metrics_port,
     )
     key = f"presence/{service.instance}".encode()
+    reached(Failpoint.CONNECTED)
     await service.appender.append([NewRecord(service.routes.control, 0, key, encode(presence))])
+    reached(Failpoint.ANNOUNCED)
     skew_s = (time.time() * 1000 - service.clock.now_ms()) / 1000
     service.meter.gauge(Metric.CLOCK_SKEW, skew_s)
     if abs(skew_s) > SKEW_WARN_S:

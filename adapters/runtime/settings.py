@@ -19,6 +19,8 @@ class ServiceSettings(BaseSettings):
     """Port of /metrics, /healthz, /readyz; 0 takes any free one."""
     metrics_host: str = "127.0.0.1"
     log_level: str = "INFO"
+    failpoints: str = ""
+    """Faults to commit at named places, for tests of crashes (``docs/failpoints.md``); empty: none."""
     kafka: KafkaConnection = Field(default_factory=KafkaConnection)
     names: PipelineNames = Field(default_factory=PipelineNames)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from core.keeper import LossReason, OpenClaims
 from core.ledger.verdicts import Action, Claimed, Failed, Lost, Released, Succeeded
 from core.log import NewRecord, Record, TopicPartition
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
 from schemas.codec import ledger_record
@@ -65,7 +66,13 @@ class Handler:
         }
         new = [event for event in events if event.offset >= committed[event.partition]]
         owed = owed_by(new, self._folds.fold, self._routes.dlq)
-        await self._appender.append(await self._outputs(owed))
+        outputs, dead = await self._outputs(owed), _dead(owed)
+        reached(Failpoint.CLOSURE_READ, when=owed.undecided)
+        reached(Failpoint.DECISION_READ_BACK, when=owed.uncarried)
+        await self._appender.append(outputs)
+        reached(Failpoint.DECISION_APPENDED, when=owed.undecided)
+        reached(Failpoint.RETRY_APPENDED, when=len(owed.uncarried) > dead)
+        reached(Failpoint.DEAD_LETTER_APPENDED, when=dead)
         self._measure(records, new, owed)
 
     def _ledger(self, partition: int) -> TopicPartition:
@@ -126,6 +133,10 @@ class Handler:
         for event in new:
             if isinstance(event.event, Lost) and event.outcome is not None and event.outcome.holds:
                 self._meter.count(Metric.LOST, reason=_reason(event.event.reason))
+
+
+def _dead(owed: Owed) -> int:
+    return sum(item.verdict.action is Action.DEAD for item in owed.uncarried)
 
 
 def _reason(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from core.keeper import DeclareLost, Keeper, OpenClaims, SendProbe
 from core.log import NewRecord, Record, TopicPartition
 from penstock.identity import home
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_executor, decode_queued, encode, job_record
@@ -110,6 +111,7 @@ class KeepWatch:
 
     async def _ask(self, probes: list[SendProbe]) -> None:
         headers = (("schema", b"1"), ("kind", b"PROBE"))
+        reached(Failpoint.SILENCE_SEEN, when=probes)
         await self._appender.append(
             [
                 NewRecord(
@@ -122,6 +124,7 @@ class KeepWatch:
                 for probe in probes
             ]
         )
+        reached(Failpoint.PROBE_APPENDED, when=probes)
         for probe in probes:
             logger.warning("asked whether executor %s lives: silent for a lease", probe.executor)
 
@@ -152,15 +155,18 @@ class KeepWatch:
         records = await self._fetcher.fetch(loss.claim.dispatched for loss in losses)
         jobs = [_claimed_job(loss, records[loss.claim.dispatched]) for loss in losses]
         now_ms = self._now_ms()
+        reached(Failpoint.LOSS_PROVEN)
         written = await self._appender.append(
             [self._dlq_record(loss, job, now_ms) for loss, job in zip(losses, jobs, strict=True)]
         )
+        reached(Failpoint.LOST_ATTEMPT_APPENDED)
         await self._appender.append(
             [
                 lost_verdict(loss, place.offset, self._routes)
                 for loss, place in zip(losses, written, strict=True)
             ]
         )
+        reached(Failpoint.LOST_APPENDED)
         for (executor, reason), count in Counter((x.claim.executor, x.reason) for x in losses).items():
             logger.warning("declared %d dispatches of executor %s lost: %s", count, executor, reason)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from core.ledger.verdicts import Claimed, Expired
 from core.log import NewRecord
+from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.executors import dispatch_key
@@ -71,7 +72,9 @@ class Claimer:
             outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
                 self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s))
+        reached(Failpoint.CLAIM_DECIDED, when=outputs)
         await self._context.appender.append(outputs)
+        reached(Failpoint.CLAIM_APPENDED, when=outputs)
         # The claim is in the log: whatever happens to us now, the keeper finds it there.
         self._fetcher.handled(taken)
         return True

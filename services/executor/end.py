@@ -10,6 +10,7 @@ from core.ledger.verdicts import Failed, Succeeded
 from core.log import NewRecord
 from penstock.identity import home
 from penstock.worker.frames import JobOutcome
+from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
 from schemas.codec import job_record, ledger_record
 from services.executor.context import ExecutorContext
@@ -91,7 +92,9 @@ class Closer:
     async def _append(self, ended: list[tuple[HeldJob, Closing]]) -> None:
         failures = [(held, closing) for held, closing in ended if closing.failed is not None]
         records = [self._dlq_record(held, closing) for held, closing in failures]
+        reached(Failpoint.TASK_ENDED, when=ended)
         places = await self._context.appender.append(records)
+        reached(Failpoint.FAILURE_APPENDED, when=records)
         offsets = {held.key: place.offset for (held, _), place in zip(failures, places, strict=True)}
         verdicts: list[NewRecord] = []
         for held, closing in ended:
@@ -100,6 +103,7 @@ class Closer:
                 verdict = msgspec.structs.replace(verdict, dlq_offset=offsets[held.key])
             verdicts.append(ledger_record(self._context.routes, verdict))
         await self._context.appender.append(verdicts)
+        reached(Failpoint.CLOSURE_APPENDED, when=verdicts)
         for held, _ in ended:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)

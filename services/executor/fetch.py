@@ -9,6 +9,7 @@ from core.buckets import BUCKETS, bucket_head_start_s
 from core.head_order import HeadOrder
 from core.log import Record, TopicPartition
 from core.offsets import OffsetTracker
+from ports.failpoints import Failpoint, reached
 from ports.log import GroupMember
 from ports.meter import Metric
 from schemas.codec import decode_queued
@@ -98,7 +99,10 @@ class Fetcher:
         self._committed_at_s = now_s
         # Before the wait: what is handled meanwhile must be committed next time.
         assignment, self._uncommitted = self.assignment, set()
-        if not await self._member.commit(assignment, positions) and assignment == self.assignment:
+        reached(Failpoint.WORKED, when=positions)
+        if await self._member.commit(assignment, positions):
+            reached(Failpoint.COMMITTED, when=positions)
+        elif assignment == self.assignment:
             self._uncommitted |= positions.keys()
 
     def measure(self, now_ms: int) -> None:

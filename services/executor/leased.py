@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from core.lease import Lease
 from core.log import NewRecord
+from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
 from schemas.codec import encode
 from schemas.executors import Heartbeat
@@ -92,6 +93,7 @@ class Leased:
     async def say_goodbye(self) -> None:
         """Tell the keeper that nothing is held under this boot id any more."""
         await self._send(goodbye=True)
+        reached(Failpoint.GOODBYE_SAID)
 
     async def _send(self, *, goodbye: bool) -> None:
         self._seq += 1
@@ -112,15 +114,18 @@ class Leased:
             version=self._context.version,
         )
         headers = (("schema", b"1"), ("kind", b"HEARTBEAT"))
+        reached(Failpoint.HEARTBEAT_DUE)
         await self._context.appender.append(
             [NewRecord(self._context.routes.executors, 0, boot_id.encode(), encode(beat), headers)]
         )
+        reached(Failpoint.HEARTBEAT_APPENDED)
         if boot_id != self.boot_id:
             # The lease lapsed while this heartbeat was on its way: it confirms nothing.
             return
         lease.confirm(sent_at_s, self._context.now_s())
         if lease.check(self._context.now_s()):
             self._renew(lease.remaining_s(self._context.now_s()))
+            reached(Failpoint.LEASE_RENEWED)
             self.confirmed.set()
 
     async def _lapse(self) -> None:

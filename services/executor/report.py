@@ -11,6 +11,7 @@ from core.ledger.notes import Logged, LogLine, Progress
 from core.log import NewRecord
 from core.masking import scrub, secrets
 from penstock.worker.frames import JobNote, JobOutcome
+from ports.failpoints import Failpoint, reached
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import encode, ledger_record
 from schemas.outcomes import OutcomeSketch
@@ -84,7 +85,9 @@ class Reporter:
                 message = scrub(note.progress_message, hidden)
                 progress = Progress(job.origin, job.job_id, job.n, note.progress, message)
                 outputs.append(ledger_record(self._context.routes, progress))
+        reached(Failpoint.NOTES_TAKEN, when=outputs)
         await self._context.appender.append(outputs)
+        reached(Failpoint.NOTES_APPENDED, when=outputs)
 
     def _numbered(self, note: JobNote, hidden: tuple[str, ...]) -> tuple[LogLine, ...]:
         first = self._lines[note.key]
@@ -114,7 +117,9 @@ class Reporter:
             outputs.append(
                 NewRecord(self._context.routes.outcomes, partition, type_.encode(), encode(sketch))
             )
+        reached(Failpoint.SKETCHES_TAKEN, when=outputs)
         await self._context.appender.append(outputs)
+        reached(Failpoint.SKETCHES_APPENDED, when=outputs)
 
 
 def _portions(lines: tuple[LogLine, ...]) -> list[tuple[LogLine, ...]]:

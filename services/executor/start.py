@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from core.ledger.verdicts import Released
 from core.log import NewRecord
 from penstock.worker.frames import StartJob, TaskPolicy
+from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
@@ -70,7 +71,9 @@ class Starter:
                 refused.append(held)
         self._confirmed = waiting
         if starts:
+            reached(Failpoint.CLAIM_READ_BACK)
             self._workers.submit(starts)
+            reached(Failpoint.STARTED)
         return refused
 
     async def hand_back(self, refused: list[HeldJob], reason: str) -> None:
@@ -83,7 +86,9 @@ class Starter:
             outputs.append(
                 ledger_record(self._context.routes, Released(job.origin, job.job_id, job.n, executor, reason))
             )
+        reached(Failpoint.HANDING_BACK, when=outputs)
         await self._context.appender.append(outputs)
+        reached(Failpoint.HANDED_BACK, when=outputs)
         for held in refused:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)

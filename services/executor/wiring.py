@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import cast
 
 from adapters.runtime.service import Service, package_version
+from ports.failpoints import Failpoint, reached
 from ports.log import GroupMember, PartitionReader
 from ports.meter import Metric
 from ports.snapshots import SnapshotStore
@@ -143,8 +144,10 @@ class Executor:
     async def _hand_back_all(self) -> None:
         """Let running jobs finish for the grace period; release the rest; say goodbye."""
         self._leased.draining = True
+        reached(Failpoint.DRAINING)
         await self._workers.stop(self._settings.drain_grace_s)
         await self._closer.ended.wait()
+        reached(Failpoint.DRAINED)
         claiming = [held for held in self._held.all() if held.stage is Stage.CLAIMING]
         await self._starter.hand_back(claiming, "executor stops")
         await self._closer.settle()
@@ -166,13 +169,17 @@ class Executor:
             if held is not None and held.stage is Stage.RUNNING and not held.cancel_sent:
                 logger.info("stopping a job: %s", reason, extra={"job_id": held.job.job_id})
                 held.cancel_sent = True
+                reached(Failpoint.STOP_READ)
                 self._workers.cancel(key)
+                reached(Failpoint.STOP_PASSED_ON)
         if events:
             self._claimer.wake.set()
 
     async def _lapsed(self) -> None:
         """End all work of a lapsed lease: no process of ours runs any of it afterwards."""
+        reached(Failpoint.LAPSED)
         await self._workers.kill_all()
+        reached(Failpoint.WORKERS_KILLED)
         self._held.drop_all()
 
     async def _watch(self, finished: asyncio.Event) -> None:

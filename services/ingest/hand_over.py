@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from core.log import NewRecord, Record
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
 from schemas.codec import encode, job_record, ledger_record
@@ -35,7 +36,9 @@ class HandOver:
     async def work(self, records: list[Record]) -> None:
         """Return when every record of the batch is a job on its way or a rejection."""
         batch = decide_batch(records, self._context)
+        reached(Failpoint.DECIDED)
         await self._appender.append(self._outputs(batch))
+        reached(Failpoint.APPENDED)
         self._measure(records, batch)
 
     def _outputs(self, batch: BatchDecision) -> list[NewRecord]:

@@ -9,6 +9,7 @@ from core.log import NewRecord, Record
 from core.priority import PriorityRule
 from core.run_times import RunTimes
 from penstock.identity import home
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
 from schemas.accepted_job import AcceptedJob
@@ -53,7 +54,9 @@ class HandOver:
             outputs.append(ledger_record(self._routes, note))
             outputs.append(job_record(topic, partition, queued, job, b"QUEUED"))
             counts[job.pool, queued.bucket] += 1
+        reached(Failpoint.DECIDED)
         await self._appender.append(outputs)
+        reached(Failpoint.APPENDED)
         self._meter.observe(Metric.BATCH, len(records), stage="prioritizer")
         lag_s = (self._now_ms() - records[-1].timestamp_ms) / 1000
         self._meter.gauge(Metric.LAG_SECONDS, max(0.0, lag_s), topic=self._routes.ready)

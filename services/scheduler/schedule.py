@@ -8,6 +8,7 @@ from itertools import chain
 
 from core.log import NewRecord, Record, TopicPartition
 from core.offsets import next_positions
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender, Batch, GroupMember
 from ports.stage import COMMIT_INTERVAL_S, POLL_S
 from schemas.topics import RouteMap
@@ -90,11 +91,14 @@ class Scheduler:
         while not stopping.is_set():
             await self.step()
             turn()
+        reached(Failpoint.STOPPING)
         await self._member.commit(self._assignment, self._pending)
+        reached(Failpoint.LAST_COMMITTED)
 
     async def step(self) -> None:
         """Go round once: poll, admit and release, append, then count as handed over."""
         batch = await self._member.poll(self._wait_s())
+        reached(Failpoint.POLLED, when=batch.records)
         self._follow(batch)
         entered = [record for record in batch.records if record.topic == self._routes.gates]
         self._heads.take(record for record in batch.records if record.topic != self._routes.gates)
@@ -102,7 +106,11 @@ class Scheduler:
         now_ms = self._now_ms()
         due = self._heads.pop_due(now_ms, RELEASE_MAX)
         released, lateness_ms = self._release(due, now_ms)
+        reached(Failpoint.ADMITTED, when=outputs)
+        reached(Failpoint.DUE, when=released)
         await self._appender.append([*outputs, *released])
+        reached(Failpoint.ADMITTED_APPENDED, when=outputs)
+        reached(Failpoint.RELEASED_APPENDED, when=released)
         self._measures.admitted(entered)
         self._measures.departed(due, lateness_ms)
         self._measures.appended(chain(outputs, released))
@@ -157,7 +165,9 @@ class Scheduler:
     async def _commit(self, *, idle: bool) -> None:
         if not self._pending:
             return
+        reached(Failpoint.WORKED)
         due = time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S
         if (idle or due) and await self._member.commit(self._assignment, self._pending):
             self._pending = {}
             self._committed_at_s = time.monotonic()
+            reached(Failpoint.COMMITTED)

@@ -1,0 +1,114 @@
+"""The one list of failpoints: in which services each stands, and between which effects."""
+
+from typing import NamedTuple
+
+from core.services import SERVICES
+from ports.failpoints import Failpoint
+
+
+class Place(NamedTuple):
+    """One failpoint of one service."""
+
+    service: str
+    point: Failpoint
+    between: str
+    """What has happened, and what has not yet."""
+
+    @property
+    def name(self) -> str:
+        """The name a specification uses."""
+        return f"{self.service}.{self.point}"
+
+
+_FRAME = {
+    Failpoint.CONNECTED: "connected and the epoch checked; nothing is written",
+    Failpoint.ANNOUNCED: "its presence is in the log; it is in no group",
+    Failpoint.JOINED: "it is a member of its group; nothing is polled",
+    Failpoint.BATCH_ACKNOWLEDGED: "one partition of an append is acknowledged; others of it may not be",
+    Failpoint.LEFT: "it has left its group; it is still connected",
+}
+_COMMIT = {
+    Failpoint.WORKED: "all outputs of some records are acknowledged; their offsets are not committed",
+    Failpoint.COMMITTED: "offsets are committed; the next records are not taken",
+}
+_LOOP = {
+    Failpoint.POLLED: "records are taken; nothing is done about them",
+    **_COMMIT,
+    Failpoint.STOPPING: "told to stop, the work is done; the last commit is not made",
+    Failpoint.LAST_COMMITTED: "the last commit is made; it is still in its group",
+}
+_HAND_OVER = {
+    Failpoint.DECIDED: "everything about a batch is decided; nothing is appended",
+    Failpoint.APPENDED: "all outputs of a batch are acknowledged; it is not counted as done",
+}
+_SCHEDULER = {
+    Failpoint.ADMITTED: "the gates have answered; neither jobs nor refusals are appended",
+    Failpoint.DUE: "jobs have left the wheel's memory; their next hop or release is not appended",
+    Failpoint.ADMITTED_APPENDED: "what the gates let on is appended; it is not counted as handed over",
+    Failpoint.RELEASED_APPENDED: "hops and releases are appended; they are not counted as handed over",
+}
+_EXECUTOR = {
+    Failpoint.HEARTBEAT_DUE: "the list of what is held is taken; the heartbeat is not appended",
+    Failpoint.HEARTBEAT_APPENDED: "the heartbeat is in the log; the lease is not renewed here",
+    Failpoint.LEASE_RENEWED: "the workers know of the longer lease; nothing is claimed under it",
+    Failpoint.LAPSED: "the lease has lapsed; workers still live",
+    Failpoint.WORKERS_KILLED: "the workers are dead; what was held is still listed, under the old id",
+    Failpoint.CLAIM_DECIDED: "dispatches are taken from the queue; their claims are not appended",
+    Failpoint.CLAIM_APPENDED: "claims are in the log; nothing is read back, no offset is done",
+    Failpoint.CLAIM_READ_BACK: "a claim is read back as holding; the job is not started",
+    Failpoint.STARTED: "the job is handed to a worker; nothing says so in the log",
+    Failpoint.STOP_READ: "a cancel or a loss of a running job is read; its worker is not told",
+    Failpoint.STOP_PASSED_ON: "the worker is told to stop; the job has not ended",
+    Failpoint.NOTES_TAKEN: "a job's log lines or progress left its worker; they are not appended",
+    Failpoint.NOTES_APPENDED: "log lines or progress are appended; the next are not taken",
+    Failpoint.SKETCHES_TAKEN: "a second's run times are summed up and taken; they are not appended",
+    Failpoint.SKETCHES_APPENDED: "run times are appended; the next second begins",
+    Failpoint.TASK_ENDED: "a task has ended with all its effects; nothing says so in the log",
+    Failpoint.FAILURE_APPENDED: "the failed attempt is in `jobs.dlq`; its closure is not appended",
+    Failpoint.CLOSURE_APPENDED: "the closure is in the log; heartbeats still list the dispatch",
+    Failpoint.DRAINING: "told to stop: nothing is claimed any more; the workers still run",
+    Failpoint.DRAINED: "the workers have stopped; claims not started are not handed back",
+    Failpoint.HANDING_BACK: "claims that will not run here are chosen; RELEASED is not appended",
+    Failpoint.HANDED_BACK: "RELEASED is in the log; heartbeats still list the dispatches",
+    Failpoint.GOODBYE_SAID: "the goodbye is in the log; it is still in its group",
+}
+_DLQ_HANDLER = {
+    Failpoint.CLOSURE_READ: "a closure without a decision is read; nothing is decided",
+    Failpoint.DECISION_READ_BACK: "a decision is read back as holding; it is not carried out",
+    Failpoint.DECISION_APPENDED: "a decision is in the log; it is not read back",
+    Failpoint.RETRY_APPENDED: "the next dispatch is in the wheel or ready; no offset is committed",
+    Failpoint.DEAD_LETTER_APPENDED: "the dead letter is in `jobs.dead`; no offset is committed",
+    Failpoint.SILENCE_SEEN: "an executor is silent for a lease; the probe is not appended",
+    Failpoint.PROBE_APPENDED: "the probe is in the log; it is not read back",
+    Failpoint.LOSS_PROVEN: "a loss is proven; nothing about the dispatch is appended",
+    Failpoint.LOST_ATTEMPT_APPENDED: "the lost attempt is in `jobs.dlq`; LOST is not appended",
+    Failpoint.LOST_APPENDED: "LOST is in the log; it is not read back",
+    Failpoint.IMAGE_TAKEN: "the image of a fold is encoded; no chunk of it is appended",
+    Failpoint.CHUNK_APPENDED: "one chunk is appended; others, or the manifest, are not",
+    Failpoint.MANIFEST_APPENDED: "chunks and manifest are appended; the snapshot is not read back",
+    Failpoint.SNAPSHOT_READ_BACK: "the snapshot is read back whole; older ones are not removed",
+    Failpoint.TOMBSTONES_APPENDED: "older snapshots are removed; the next is not begun",
+}
+_MATERIALIZER = {
+    Failpoint.POSITIONS_WANTED: "connected to Postgres; its positions are not ensured",
+    Failpoint.POSITIONS_ENSURED: "positions stand in the table and are known; nothing is folded on them",
+    Failpoint.TABLE_OPEN: "a transaction is open; nothing is changed in it",
+    Failpoint.POSITIONS_MOVED: "inside the transaction positions are moved; rows are not merged",
+    Failpoint.ROWS_MERGED: "inside the transaction one table is merged; others, or the end, are not",
+    Failpoint.TABLE_COMMITTED: "rows and positions are committed in Postgres; offsets in Kafka are not",
+}
+_OF_SERVICE = {
+    "ingest": _LOOP | _HAND_OVER,
+    "scheduler": _LOOP | _SCHEDULER,
+    "prioritizer": _LOOP | _HAND_OVER,
+    "executor": _COMMIT | _EXECUTOR,
+    "dlq_handler": _LOOP | _DLQ_HANDLER,
+    "materializer": _LOOP | _MATERIALIZER,
+}
+
+PLACES: tuple[Place, ...] = tuple(
+    Place(service.name, point, between)
+    for service in SERVICES
+    for point, between in (_FRAME | _OF_SERVICE[service.name]).items()
+)
+"""Every failpoint of every service, services in the order in which a job meets them."""

@@ -1,0 +1,133 @@
+"""Every failpoint that is listed is passed by services that run: none stands where nothing comes by."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.postgres.migrate import upgrade
+from core.services import SERVICES
+from penstock.client import Client
+from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from ports.failpoint_list import PLACES
+from tests.support.pipeline import Pipeline, pipeline
+from tests.support.processes import Program, wait_until
+from tests.support.servers import Servers
+
+APP = """
+import time
+from penstock import PermanentError, RetryRule, task
+
+@task("steady")
+def steady(ctx, payload):
+    ctx.log.info("steady")
+    return payload
+
+@task("fails.once", retry=RetryRule(base="0.3s", cap="0.3s"))
+def fails_once(ctx, payload):
+    if ctx.attempt == 1:
+        raise ConnectionError("once")
+
+@task("fails.always")
+def fails_always(ctx, payload):
+    raise PermanentError("no use")
+
+@task("long")
+def long(ctx, payload):
+    ctx.progress(0.5, "half way")
+    while True:
+        ctx.raise_if_cancelled()
+        time.sleep(0.05)
+"""
+LEASE_S = 3.0
+
+
+class Watched:
+    """A pipeline whose services say which failpoints they pass."""
+
+    def __init__(self, mine: Pipeline, programs: dict[str, Program]) -> None:
+        self.mine = mine
+        self.programs = programs
+
+    def passed(self) -> set[str]:
+        """The failpoints that were passed so far."""
+        lines = (line for program in self.programs.values() for line in program.output.splitlines())
+        said = (json.loads(line) for line in lines if '"failpoint"' in line)
+        return {line["failpoint"] for line in said}
+
+    def wait_for(self, *points: str) -> None:
+        wait_until(lambda: set(points) <= self.passed(), f"passing {points}", 60)
+
+    def client(self) -> Client:
+        routes = self.mine.routes
+        return Client(
+            kafka=KafkaConnection(bootstrap=self.mine.servers.kafka_bootstrap),
+            database=DatabaseConnection(url=SecretStr(self.mine.database_url)),
+            names=PipelineNames(topic_prefix=routes.prefix, partitions=routes.partitions),
+        )
+
+
+@pytest.fixture
+def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path) -> Iterator[Watched]:
+    upgrade(DatabaseConnection(url=SecretStr(database_url)))
+    (tmp_path / "jobs_that_pass.py").write_text(APP)
+    settings = {
+        "PENSTOCK_APP": "jobs_that_pass",
+        "PENSTOCK_APP_PATH": str(tmp_path),
+        "PENSTOCK_WORKERS": "1",
+        "PENSTOCK_LEASE_S": str(LEASE_S),
+        "PENSTOCK_HEARTBEAT_S": "0.3",
+        "PENSTOCK_DRAIN_GRACE_S": "0.5",
+        "PENSTOCK_SNAPSHOT_EVERY": "1",
+        "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.5",
+        # The first claim is read back when it is too old to start, so it is handed back.
+        "PENSTOCK_FAILPOINTS": f"*:say;executor.claim_appended:block:s={LEASE_S / 3 + 0.3}",
+    }
+    with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine, ExitStack() as stack:
+        programs = {spec.name: stack.enter_context(mine.start(spec.name, **settings)) for spec in SERVICES}
+        yield Watched(mine, programs)
+
+
+async def _run_jobs(watched: Watched) -> None:
+    """Jobs that end in every way there is."""
+    async with watched.client() as client:
+        steady = [await client.submit("steady", number, idempotency_key=f"k{number}") for number in range(3)]
+        later = await client.submit("steady", 9, run_at=datetime.now(UTC) + timedelta(seconds=1))
+        again, never = await client.submit("fails.once", None), await client.submit("fails.always", None)
+        for job in (*steady, later, again, never):
+            await client.wait(job, timeout_s=60)
+        cancelled = await client.submit("long", None)
+        await _until_running(client, cancelled.job_id)
+        await client.cancel(cancelled)
+        await client.wait(cancelled, timeout_s=60)
+        stays = await client.submit("long", None)
+        await _until_running(client, stays.job_id)
+
+
+async def _until_running(client: Client, job_id: str) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            row = await client.get(job_id)
+            if row is not None and row.state == "running":
+                return
+            await asyncio.sleep(0.05)
+
+
+def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
+    asyncio.run(_run_jobs(watched))
+    executor = watched.programs["executor"]
+    executor.process.send_signal(signal.SIGSTOP)
+    try:
+        watched.wait_for("dlq_handler.lost_appended")
+    finally:
+        executor.process.send_signal(signal.SIGCONT)
+    watched.wait_for("executor.workers_killed", "dlq_handler.tombstones_appended", "executor.handed_back")
+    codes = {name: program.stop(signal.SIGTERM) for name, program in watched.programs.items()}
+    assert codes == dict.fromkeys(watched.programs, 0)
+    assert {place.name for place in PLACES} - watched.passed() == set()
