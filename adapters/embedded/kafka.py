@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -54,13 +55,30 @@ def java_path() -> Path:
 
 
 class EmbeddedKafka:
-    """Configures, formats and describes the broker; the supervisor runs its units."""
+    """Configures, formats and describes the broker; the supervisor runs its units.
 
-    def __init__(self, home: Home, ports: PortBook, environment: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    settings
+        Broker settings that replace or join those for one small machine.
+    name
+        Of its ports, units and logs; differs where several brokers share a ``PortBook``.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        ports: PortBook,
+        environment: Mapping[str, str],
+        settings: Mapping[str, str] = MappingProxyType({}),
+        name: str = "kafka",
+    ) -> None:
         self._home = home
         self._environment = environment
-        self._port = ports.port("kafka")
-        self._controller_port = ports.port("kafka-controller")
+        self._settings = settings
+        self._name = name
+        self._port = ports.port(name)
+        self._controller_port = ports.port(f"{name}-controller")
         self._jars = locked_jars()
         self._repository = local_repository(environment)
 
@@ -68,6 +86,11 @@ class EmbeddedKafka:
     def bootstrap(self) -> str:
         """Address for clients."""
         return f"{HOST}:{self._port}"
+
+    @property
+    def controller(self) -> str:
+        """Address for the other members of the quorum."""
+        return f"{HOST}:{self._controller_port}"
 
     @property
     def _config(self) -> Path:
@@ -94,9 +117,9 @@ class EmbeddedKafka:
         shutil.rmtree(self._data, ignore_errors=True)
         identity = self._home.kafka / "cluster.id"
         if not identity.exists():
-            write_atomically(identity, _new_cluster_id().encode())
+            write_atomically(identity, new_cluster_id().encode())
         arguments = ("format", "-t", identity.read_text(encoding="ascii"), "-c", str(self._config))
-        return self._java("kafka-format", "kafka.tools.StorageTool", *arguments)
+        return self._java(f"{self._name}-format", "kafka.tools.StorageTool", *arguments)
 
     def mark_formatted(self) -> None:
         """Record that the formatting succeeded."""
@@ -104,7 +127,7 @@ class EmbeddedKafka:
 
     def unit(self) -> Unit:
         """Describe the broker."""
-        return self._java("kafka", "kafka.Kafka", str(self._config))
+        return self._java(self._name, "kafka.Kafka", str(self._config))
 
     async def wait_ready(self) -> None:
         """Return once the broker answers a metadata request; the caller sets the deadline."""
@@ -157,17 +180,17 @@ class EmbeddedKafka:
         )
 
     def _properties(self) -> str:
-        clients, controller = self.bootstrap, f"{HOST}:{self._controller_port}"
-        values = _FIXED | {
-            "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"PLAINTEXT://{clients},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{clients}",
+        own = {
+            "controller.quorum.voters": f"1@{self.controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self.controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "log.dirs": str(self._data),
         }
+        values = {**_FIXED, **own, **self._settings}
         return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Make Kafka's form of a random UUID; a leading dash would read as an option of its tool."""
     while True:
         candidate = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 from psycopg import sql
@@ -69,10 +70,22 @@ class EmbeddedPostgres:
     The server's process is the supervisor's own child, so the supervisor sees it die. Postgres
     refuses to run as root: then it runs as an account of its own, which must be able to pass through
     the directories above the data and the programs (they get the right to be entered, not read).
+
+    Parameters
+    ----------
+    settings
+        Server settings that replace or join ``SETTINGS``.
     """
 
-    def __init__(self, home: Home, ports: PortBook, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        ports: PortBook,
+        environment: Mapping[str, str],
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._home = home
+        self._settings = settings
         self._environment = environment
         self._port = ports.port("postgres")
         self._bin = binaries()
@@ -119,7 +132,7 @@ class EmbeddedPostgres:
 
     def unit(self) -> Unit:
         """Describe the server."""
-        settings = SETTINGS | {"port": str(self._port)}
+        settings = {**SETTINGS, **self._settings, "port": str(self._port)}
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return self._unit("postgres", (str(self._bin / "postgres"), "-D", str(self._home.postgres), *options))
 
