@@ -1,6 +1,7 @@
 """Kafka of one or three brokers, each of which can be killed, stopped, paused or cut off alone."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ Answer = TypeVar("Answer")
 FORMAT_TIMEOUT_S = 120.0
 READY_TIMEOUT_S = 120.0
 ASK_TIMEOUT_S = 10.0
+ASK_AGAIN_S = 0.2
 REQUEST_TIMEOUT_MS = 3000
 GONE_TIMEOUT_S = 60.0
 """A clean stop of one of three brokers hands its partitions over first."""
@@ -222,6 +224,8 @@ class Cluster:
         places: Sequence[Place] = (),
         access: Access = Access.DIRECT,
     ) -> None:
+        # Brokers that are down are the rule here; without a handler each refusal goes to stderr.
+        logging.getLogger("aiokafka").addHandler(logging.NullHandler())
         ports = PortBook(None)
         self._settings = {**(THREE_BROKERS if count > 1 else {}), **settings}
         self.brokers = tuple(
@@ -269,13 +273,18 @@ class Cluster:
         if not running:
             raise DidNotStartError(self._describe())
         try:
-            wait_until(lambda: all(self._serves(one, len(running)) for one in running), "Kafka", timeout_s)
+            wait_until(
+                lambda: all(self._serves(one, len(running)) for one in running),
+                "Kafka",
+                timeout_s,
+                ASK_AGAIN_S,
+            )
         except NotInTimeError as error:
             raise NotInTimeError(f"{error}\n{self._describe()}") from None
 
     def wait_in_sync(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Return once every replica of every partition is in sync."""
-        wait_until(self._is_in_sync, "all replicas in sync", timeout_s)
+        wait_until(self._is_in_sync, "all replicas in sync", timeout_s, ASK_AGAIN_S)
 
     def leader_of(self, topic: str, partition: int) -> Broker:
         """Give the broker that leads a partition now; a moment later it may be another one."""
@@ -321,7 +330,7 @@ class Cluster:
                 return False
             return True
 
-        wait_until(answered, "an answer of Kafka", timeout_s)
+        wait_until(answered, "an answer of Kafka", timeout_s, ASK_AGAIN_S)
         return found[0]
 
     def close(self) -> None:

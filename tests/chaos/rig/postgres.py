@@ -83,12 +83,13 @@ class Postgres:
 
     def launch(self) -> None:
         """Start it without waiting."""
+        Home(self.directory).create()
+        # Also opens the directories above to the server's account, which someone may have closed since.
+        creation = self._server.create_unit()
+        if creation is not None:
+            run_to_end(self._program(creation), INITDB_TIMEOUT_S)
+            self._server.keep_created()
         if self._process is None:
-            Home(self.directory).create()
-            creation = self._server.create_unit()
-            if creation is not None:
-                run_to_end(self._program(creation), INITDB_TIMEOUT_S)
-                self._server.keep_created()
             self._process = self._program(self._server.unit())
         # A crash leaves it behind, and its pid may by now be another program's.
         (self.data / "postmaster.pid").unlink(missing_ok=True)

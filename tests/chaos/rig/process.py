@@ -32,7 +32,9 @@ class DidNotStartError(Exception):
     """A program that had to run ended at once; the message holds the end of its log."""
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, timeout_s: float = 30.0, every_s: float = LOOK_AGAIN_S
+) -> None:
     """Return once the condition holds.
 
     Raises
@@ -44,7 +46,7 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30
     while not condition():
         if time.monotonic() >= deadline_s:
             raise NotInTimeError(f"not within {timeout_s:.0f} s: {what}")
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(every_s)
 
 
 class Process:
