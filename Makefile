@@ -56,8 +56,12 @@ check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
 	$(BIN)/python -m tests.support.infra_lint
 	$(BIN)/python -m pytest -q tests/unit tests/property tests/model/test_walk.py tests/model/test_document.py
 
-chaos: init  ## Run the fault scenarios
-	$(BIN)/python -m pytest -m chaos tests $(ARGS)
+chaos: init  ## Run every fault scenario; SEED=N repeats a run
+	$(BIN)/python -m tests.chaos run --all $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# One scenario each: make chaos-broker-killed; `python -m tests.chaos list` names them.
+chaos-%: init
+	$(BIN)/python -m tests.chaos run $* $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: init  ## Measure; ARGS are passed on
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,7 +1,7 @@
 """Is the table what the log says? A fresh fold of the ledger beside what stands in Postgres."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from schemas.topics import RouteMap
 
 STAGE = "materializer"
 _POLL_S = 0.5
+_ROWS_AT_ONCE = 2000
 
 Image = dict[str, dict[str, object]]
 """Rows in normal form: ``jobs/ID``, ``job_attempts/ID/N`` or ``job_logs/ID/N/SEQ`` to what is not null.
@@ -90,16 +91,30 @@ async def read_table(conninfo: str, epoch: str | None = None) -> TableImage:
     """
     async with await psycopg.AsyncConnection.connect(conninfo) as connection:
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-        rows: Image = {}
-        for reading in map(_Rows, (jobs, job_attempts, job_logs)):
-            cursor = await connection.execute(reading.query(epoch), {"epoch": epoch})
+        rows = {name: row async for name, row in each_row(connection, epoch)}
+        return TableImage(await read_positions(connection, epoch or ""), rows)
+
+
+async def each_row(
+    connection: psycopg.AsyncConnection[tuple[object, ...]], epoch: str | None = None
+) -> AsyncIterator[tuple[str, dict[str, object]]]:
+    """Give every row with its name, in the normal form of ``Image``, without holding them all in memory."""
+    for reading in map(_Rows, (jobs, job_attempts, job_logs)):
+        async with connection.cursor(f"each_{reading.table}") as cursor:
+            cursor.itersize = _ROWS_AT_ONCE
+            await cursor.execute(reading.query(epoch), {"epoch": epoch})
             async for values in cursor:
-                rows[reading.name(values)] = reading.normal(values)
-        found = await connection.execute(
-            "SELECT partition, next_offset FROM stage_offsets WHERE stage = %s AND epoch = %s",
-            (STAGE, epoch or ""),
-        )
-        return TableImage(dict(await found.fetchall()), rows)
+                yield reading.name(values), reading.normal(values)
+
+
+async def read_positions(
+    connection: psycopg.AsyncConnection[tuple[object, ...]], epoch: str
+) -> dict[int, int]:
+    """Give how far the rows are in each partition of the ledger, as the transaction sees them."""
+    found = await connection.execute(
+        "SELECT partition, next_offset FROM stage_offsets WHERE stage = %s AND epoch = %s", (STAGE, epoch)
+    )
+    return {int(str(partition)): int(str(offset)) for partition, offset in await found.fetchall()}
 
 
 def image_of(table: Table) -> Image:
@@ -163,18 +178,18 @@ class _Rows:
     def __init__(self, table: sa.Table) -> None:
         self._keys = len(table.primary_key.columns)
         self._names = [column.name for column in table.columns]
-        self._table = table.name
+        self.table = table.name
         self._select = ", ".join(_selected(column) for column in table.columns)
 
     def query(self, epoch: str | None) -> str:
-        query = f"SELECT {self._select} FROM {self._table}"  # noqa: S608 - names of our own
+        query = f"SELECT {self._select} FROM {self.table}"  # noqa: S608 - names of our own
         if epoch is None:
             return query
         other = "SELECT job_id FROM jobs WHERE origin_epoch <> %(epoch)s"
         return f"{query} WHERE job_id NOT IN ({other})"
 
     def name(self, values: tuple[object, ...]) -> str:
-        return "/".join([self._table, *(str(key) for key in values[: self._keys])])
+        return "/".join([self.table, *(str(key) for key in values[: self._keys])])
 
     def normal(self, values: tuple[object, ...]) -> dict[str, object]:
         named = zip(self._names[self._keys :], values[self._keys :], strict=True)

@@ -12,6 +12,7 @@ from core.states import TERMINAL, State
 from schemas.codec import decode_accepted, decode_dead, decode_delayed, decode_queued
 from schemas.ledger import FoldedEvent, LedgerFolds
 from tests.model.executor import EPOCH, ROUTES
+from tests.support.transitions import LEGAL
 
 
 class Rule(Enum):
@@ -39,18 +40,6 @@ class Violation(Exception):  # noqa: N818 - it is what the walk looks for, not a
     def __init__(self, rule: Rule, evidence: str) -> None:
         super().__init__(f"{rule.value}: {evidence}")
         self.rule = rule
-
-
-_LEGAL: dict[State, frozenset[State]] = {
-    State.ACCEPTED: frozenset({State.RUNNING, State.HELD}) | TERMINAL - {State.SUCCEEDED, State.DEAD},
-    State.RUNNING: frozenset({State.SUCCEEDED, State.RETRYING, State.CANCELLED}),
-    State.RETRYING: frozenset(
-        {State.RUNNING, State.RETRYING, State.HELD, State.DEAD, State.SUCCEEDED, State.CANCELLED}
-    ),
-    State.HELD: frozenset({State.HELD, State.RETRYING, State.DEAD, State.SUCCEEDED, State.CANCELLED}),
-    **dict.fromkeys(TERMINAL - {State.SUCCEEDED}, frozenset({State.RETRYING})),
-    State.SUCCEEDED: frozenset(),
-}
 
 
 class Claim(NamedTuple):
@@ -134,7 +123,7 @@ class Oracle:
         if outcome.state is None or not origin or overtook:
             return
         before = self.states.get(origin, State.ACCEPTED)
-        _check(outcome.state in _LEGAL[before], Rule.ILLEGAL, f"{before} to {outcome.state} by {verdict}")
+        _check(outcome.state in LEGAL[before], Rule.ILLEGAL, f"{before} to {outcome.state} by {verdict}")
         is_hold_again = before is outcome.state is State.HELD
         climbs = outcome.rank > self.ranks.get(origin, 0) or is_hold_again
         _check(climbs, Rule.ILLEGAL, f"rank {self.ranks.get(origin)} to {outcome.rank} by {verdict}")

@@ -1,0 +1,76 @@
+"""I9: a committed offset never moves back and never passes a hand-over that was not acknowledged."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from core.ledger.notes import Accepted
+from core.ledger.verdicts import Decided, Failed, Lost, Released
+from core.log import TopicPartition
+from core.states import TERMINAL
+from tests.chaos.case import Case
+from tests.chaos.evidence import Evidence, Violation
+
+
+def offsets_never_move_back(evidence: Evidence) -> Iterator[Violation]:
+    """Ask that of two sightings of a committed offset the later is the larger."""
+    for key, sightings in evidence.watch.sightings.items():
+        for before, after in pairwise(sightings):
+            if after.offset < before.offset:
+                evidence_text = f"{key.group} on {key.topic}/{key.partition}"
+                yield Violation("I9", f"a commit went from {before.offset} to {after.offset}", evidence_text)
+
+
+def ingest_hands_over_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
+    """Ask that what ingest made of a record stood in the log when its offset was seen committed."""
+    routes = evidence.routes
+    accepted = {event.event.origin: event for event in case.events if isinstance(event.event, Accepted)}
+    for record in case.records:
+        if record.order is None or record.order.is_named:
+            continue  # A named job passes a gate first, and the scheduler says what it is.
+        event = next((one for origin, one in accepted.items() if record.is_at(origin)), None)
+        if event is not None:
+            output = TopicPartition(routes.ledger, event.partition), event.offset
+        elif record.rejected is not None:
+            output = TopicPartition(routes.rejected, record.partition), record.rejected_at
+        else:
+            continue
+        place = (routes.jobs, record.partition, record.offset)
+        yield from _is_before(case, evidence, "ingest", place, output)
+
+
+def handlers_decide_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
+    """Ask that the decision stood in the log when a closure's offset was seen committed."""
+    ledger = evidence.routes.ledger
+    decided = {verdict.n: event for event, verdict, _ in case.verdicts if isinstance(verdict, Decided)}
+    for event, verdict, outcome in case.verdicts:
+        if not isinstance(verdict, Failed | Lost | Released) or outcome.state in TERMINAL:
+            continue
+        decision = decided.get(verdict.n)
+        if decision is not None:
+            output = TopicPartition(ledger, decision.partition), decision.offset
+            place = (ledger, event.partition, event.offset)
+            yield from _is_before(case, evidence, "dlq_handler", place, output)
+
+
+def executors_claim_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
+    """Ask that the claim stood in the log when its dispatch's offset was seen committed."""
+    for event, claim in case.claims.values():
+        output = TopicPartition(evidence.routes.ledger, event.partition), event.offset
+        place = (claim.topic, claim.partition, claim.offset)
+        yield from _is_before(case, evidence, "executor.default", place, output)
+
+
+def _is_before(
+    case: Case,
+    evidence: Evidence,
+    group: str,
+    place: tuple[str, int, int],
+    output: tuple[TopicPartition, int],
+) -> Iterator[Violation]:
+    ends = evidence.output_ends(group, *place)
+    partition, offset = output
+    end = None if ends is None else ends.get(partition)
+    if end is not None and offset >= end:
+        what = f"{group} committed past a record whose outcome was not in the log"
+        where = f"{'/'.join(map(str, place))}: {partition.topic}/{partition.partition} ended at {end} then"
+        yield Violation("I9", what, f"job {case.job_id}, {where}, its outcome stands at {offset}")

@@ -1,0 +1,200 @@
+"""What a load submits: an endless, seeded mix of jobs and of records that are none."""
+
+import base64
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from penstock.demo.malformed import MALFORMED
+
+SECRET_MARK = "pstk-secret-"
+"""Every planted secret begins so; nothing else in the pipeline does."""
+TRACE_HEADER = "traceparent"
+"""Carries the number of the send: the one header the client passes on, and no part of the body, so that a
+repeat may have another."""
+_TRACE_MARK = b"00-c4a05c4a05"
+KEPT_KEYS = 50
+"""Keys of late that a repeat may name."""
+
+
+class Kind(StrEnum):
+    """How the work of a job goes; ``POISON`` is a record that is no job."""
+
+    STEADY = "steady"
+    THREAD = "thread"
+    FLAKY = "flaky"
+    FAILING = "failing"
+    SLOW = "slow"
+    CRASH = "crash"
+    HEAVY = "heavy"
+    POISON = "poison"
+
+
+class Way(StrEnum):
+    """How a record gets into the topic."""
+
+    CLIENT = "client"
+    RAW = "raw"
+
+
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One record to send, and what is meant to become of it."""
+
+    send: int
+    kind: Kind
+    way: Way
+    payload: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    """Members of the job beside type and payload."""
+    poison_base64: str | None = None
+    """The bytes of a record that is no job; None with ``POISON`` is a null record."""
+    cancel_after_s: float | None = None
+    repeats: int | None = None
+    """The send whose key or id this one uses again, body and all."""
+
+    @property
+    def type(self) -> str:
+        """The task."""
+        return f"chaos.{self.kind}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it runs once, at once, and by its own work succeeds."""
+        plain = self.kind in (Kind.STEADY, Kind.THREAD) and self.cancel_after_s is None
+        return plain and not {"run_at", "expires_at"} & self.options.keys()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the producer names the job, so that repeats of it are found."""
+        return bool({"idempotency_key", "job_id"} & self.options.keys())
+
+    @property
+    def traceparent(self) -> str:
+        """A trace context that holds the number of this send."""
+        return f"{_TRACE_MARK.decode()}{self.send:022x}-{1:016x}-01"
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """The job as a producer writes it."""
+        return {"type": self.type, "payload": self.payload, **self.options}
+
+    @property
+    def value(self) -> bytes | None:
+        """The bytes of the record."""
+        if self.kind is not Kind.POISON:
+            return msgspec.json.encode(self.members)
+        return None if self.poison_base64 is None else base64.b64decode(self.poison_base64)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares of what is sent, each of the whole; what is left is steady."""
+
+    kinds: Mapping[Kind, float] = field(
+        default_factory=lambda: MappingProxyType(
+            {Kind.THREAD: 0.15, Kind.FLAKY: 0.06, Kind.FAILING: 0.02, Kind.SLOW: 0.03, Kind.POISON: 0.01}
+        )
+    )
+    raw: float = 0.4
+    keyed: float = 0.15
+    supplied: float = 0.05
+    repeated: float = 0.05
+    due: float = 0.05
+    expiring: float = 0.01
+    cancelled: float = 0.03
+    secret: float = 0.1
+
+
+class Orders:
+    """Draws orders; equal seeds give equal orders but for the times in them."""
+
+    def __init__(self, seed: int, mix: Mix, first_send: int) -> None:
+        self._rng = random.Random(f"orders {seed} {first_send}")
+        self._mix = mix
+        self._send = first_send
+        self._named: list[Order] = []
+
+    def __iter__(self) -> Iterator[Order]:
+        return self
+
+    def __next__(self) -> Order:
+        order = self._draw()
+        self._send += 1
+        if order.repeats is None and order.is_named:
+            self._named = [*self._named[1 - KEPT_KEYS :], order]
+        return order
+
+    def again(self, order: Order) -> Order:
+        """Make the order that repeats one whose outcome is not known; only named jobs may be repeated."""
+        self._send += 1
+        return msgspec.structs.replace(order, send=self._send - 1, repeats=order.send, cancel_after_s=None)
+
+    def _draw(self) -> Order:
+        rng, mix = self._rng, self._mix
+        if self._named and rng.random() < mix.repeated:
+            return msgspec.structs.replace(
+                (first := rng.choice(self._named)), send=self._send, repeats=first.send, cancel_after_s=None
+            )
+        kind = self._kind()
+        way = Way.RAW if kind is Kind.POISON or rng.random() < mix.raw else Way.CLIENT
+        if kind is Kind.POISON:
+            bad = rng.choice(MALFORMED)
+            return Order(
+                self._send, kind, way, poison_base64=None if bad is None else base64.b64encode(bad).decode()
+            )
+        cancel = rng.uniform(0.0, 1.0) if rng.random() < mix.cancelled else None
+        return Order(self._send, kind, way, *self._body(kind), cancel_after_s=cancel)
+
+    def _kind(self) -> Kind:
+        draw = self._rng.random()
+        for kind, share in self._mix.kinds.items():
+            draw -= share
+            if draw < 0:
+                return kind
+        return Kind.STEADY
+
+    def _body(self, kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
+        rng, mix = self._rng, self._mix
+        payload: dict[str, Any] = {"send": self._send, "run_s": _run_s(kind, rng)}
+        options: dict[str, Any] = {"priority": rng.randrange(10)}
+        if kind is Kind.FLAKY:
+            payload["fail_attempts"] = rng.choice((1, 1, 2))
+        if kind is Kind.FAILING:
+            options["max_attempts"] = rng.choice((1, 2))
+        if rng.random() < mix.secret:
+            payload["secret"] = f"{SECRET_MARK}{rng.getrandbits(64):016x}"
+            options["sensitive"] = ["/secret"]
+        name = rng.random()
+        if name < mix.keyed:
+            options["idempotency_key"] = f"key-{self._send}-{rng.getrandbits(32):08x}"
+        elif name < mix.keyed + mix.supplied:
+            options["job_id"] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        now = datetime.now(UTC)
+        if rng.random() < mix.due:
+            options["run_at"] = _rfc3339(now + timedelta(seconds=rng.uniform(0.2, 3.0)))
+        elif rng.random() < mix.expiring:
+            options["expires_at"] = _rfc3339(now + timedelta(seconds=rng.uniform(0.5, 5.0)))
+        return payload, options
+
+
+def _run_s(kind: Kind, rng: random.Random) -> float:
+    low_s, high_s = {Kind.SLOW: (1.0, 4.0), Kind.HEAVY: (0.2, 0.5)}.get(kind, (0.0, 0.1))
+    return round(rng.uniform(low_s, high_s), 3)
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def send_of(traceparent: bytes | None) -> int | None:
+    """Give the number of the send a record's header carries; None when no load sent it."""
+    if traceparent is None or not traceparent.startswith(_TRACE_MARK):
+        return None
+    return int(traceparent[len(_TRACE_MARK) :].partition(b"-")[0], 16)

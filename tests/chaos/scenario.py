@@ -1,0 +1,95 @@
+"""A scenario: a load, a fault, healing, and the questions whether everything ended and was right."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.chaos.evidence import Evidence, Overlaps, Violation
+from tests.chaos.history import History, boot_s
+from tests.chaos.load import Load, LoadRunner
+from tests.chaos.rig.tools import Tool
+from tests.chaos.spec import StackSpec
+from tests.chaos.stack import Stack
+
+Claim = Callable[[Evidence], list[Violation]]
+
+
+class FaultDidNotBiteError(Exception):
+    """The fault had no effect, so the scenario shows nothing; it counts as failed."""
+
+
+@dataclass
+class Field:
+    """What a fault may touch.
+
+    Attributes
+    ----------
+    rng
+        Seeded: every choice of the fault is drawn from it.
+    """
+
+    stack: Stack
+    rng: random.Random
+    history: History
+    load: LoadRunner
+    began_boot_s: float | None = None
+    """Begin of the first fault."""
+    healed_boot_s: float | None = None
+    """End of the last fault."""
+
+    def note(self, text: str) -> None:
+        """Write into the history."""
+        self.history.add("note", text)
+
+    @contextmanager
+    def fault(self, name: str, **detail: str | float) -> Iterator[None]:
+        """Note a fault and, however the block ends, its healing; the block undoes what it did."""
+        line = self.history.add("fault", name, **detail)
+        if self.began_boot_s is None:
+            self.began_boot_s = line.at_boot_s
+        try:
+            yield
+        finally:
+            self.healed_boot_s = self.history.add("heal", name, **detail).at_boot_s
+
+    def go_on(self, seconds: float) -> None:
+        """Let the load run on for a while; raises what ended it, if anything did."""
+        until_s = boot_s() + seconds
+        while (left_s := until_s - boot_s()) > 0:
+            self.load.check()
+            time.sleep(min(left_s, 0.25))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One fault and what must hold.
+
+    Attributes
+    ----------
+    fault
+        Its number in the matrix, or ``failpoint``.
+    summary
+        One sentence: what is done and what must hold.
+    inject
+        Does the fault, waits until it is real, heals; may raise ``FaultDidNotBiteError``.
+    recovery_limit_s
+        So long after healing every accepted job must have ended.
+    subset
+        Whether ``make test`` runs it.
+    check
+        What this scenario claims beyond the invariants.
+    """
+
+    name: str
+    fault: str
+    summary: str
+    inject: Callable[[Field], None]
+    stack: StackSpec = field(default_factory=StackSpec)
+    load: Load = field(default_factory=Load)
+    needs: frozenset[Tool] = frozenset()
+    recovery_limit_s: float = 60.0
+    overlaps: Overlaps = Overlaps.FORBIDDEN
+    subset: bool = False
+    check: Claim | None = None

@@ -1,0 +1,133 @@
+"""Everything a scenario runs on: brokers, database, effects database, services; built once, shared."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from adapters.kafka.topology import route_map
+from adapters.prepare import prepare
+from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from tests.chaos.effects import create_effects
+from tests.chaos.history import History
+from tests.chaos.rig.kafka import Cluster
+from tests.chaos.rig.postgres import Postgres
+from tests.chaos.sent import SentLedger
+from tests.chaos.services import Services
+from tests.chaos.spec import Layout, StackSpec
+
+SERVICES = ("ingest", "scheduler", "prioritizer", "dlq_handler", "materializer")
+READY_TIMEOUT_S = 120.0
+APP_PATH = Path(__file__).with_name("app")
+
+
+class Stack:
+    """A running pipeline with everything it needs; ``close`` leaves nothing behind.
+
+    Attributes
+    ----------
+    cluster, postgres
+        What the services use, and what faults are done to.
+    effects_url
+        The ledger of effects, on a server of its own.
+    environment
+        What every service is given.
+    """
+
+    def __init__(self, spec: StackSpec, directory: Path) -> None:
+        self.spec = spec
+        self.directory = directory
+        shutil.rmtree(directory, ignore_errors=True)
+        self.marks = directory / "marks"
+        self.marks.mkdir(parents=True)
+        self.logs = directory / "logs"
+        self.history = History(directory / "history.jsonl")
+        self.sent = SentLedger(directory / "sent.jsonl")
+        self._exits = ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        start = time_of(self.history)
+        self.cluster, self.postgres = servers_of(self.spec, self.directory, self._exits)
+        witness = Postgres(self.directory / "effects", settings={"synchronous_commit": "off"})
+        self._exits.callback(witness.close)
+        witness.start()
+        self.effects_url = witness.url
+        create_effects(self.effects_url)
+        start("servers")
+        self.kafka = KafkaConnection(bootstrap=self.cluster.bootstrap)
+        self.database_url = self.postgres.url
+        self.database = DatabaseConnection(url=SecretStr(self.database_url))
+        self.names = PipelineNames(
+            topic_prefix="", partitions=self.spec.partitions, replication=self.cluster.replication
+        )
+        self.routes = route_map(self.names)
+        _, self.epoch = asyncio.run(prepare(self.kafka, self.database, self.names))
+        start("topics and tables")
+        self.environment = self._environment()
+        self.services = Services(self.logs, self.environment, self.spec.services, self.history)
+        self._exits.callback(self.services.close)
+        for service in SERVICES:
+            self.services.add(service)
+        self.services.add("executor", self.spec.executors)
+        self.services.wait_ready(READY_TIMEOUT_S)
+        start("services")
+
+    def _environment(self) -> dict[str, str]:
+        spec = self.spec
+        return {
+            **_inherited(),
+            "PENSTOCK_KAFKA_BOOTSTRAP": self.cluster.bootstrap,
+            "PENSTOCK_DATABASE_URL": self.database_url,
+            "PENSTOCK_TOPIC_PREFIX": self.names.topic_prefix,
+            "PENSTOCK_PARTITIONS": str(spec.partitions),
+            "PENSTOCK_REPLICATION": str(self.cluster.replication),
+            "PENSTOCK_LEASE_S": str(spec.lease_s),
+            "PENSTOCK_HEARTBEAT_S": str(spec.heartbeat_s),
+            "PENSTOCK_WORKERS": str(spec.workers),
+            "PENSTOCK_SLOTS": str(spec.slots),
+            "PENSTOCK_APP": "jobs_of_chaos",
+            "PENSTOCK_APP_PATH": str(APP_PATH),
+            "CHAOS_EFFECTS_URL": self.effects_url,
+            "CHAOS_MARKS": str(self.marks),
+        }
+
+    def close(self) -> None:
+        """Stop everything, the last started first."""
+        self._exits.close()
+        self.sent.close()
+        self.history.close()
+
+
+def servers_of(spec: StackSpec, directory: Path, exits: ExitStack) -> tuple[Cluster, Postgres]:
+    """Start brokers and database as the layout asks; ``exits`` stops them."""
+    assert spec.layout is Layout.PLAIN, f"no way yet to build {spec.layout}"
+    cluster = Cluster(directory / "kafka", spec.brokers, settings=spec.kafka)
+    exits.callback(cluster.close)
+    cluster.start()
+    postgres = Postgres(directory / "database", logs=directory / "logs")
+    exits.callback(postgres.close)
+    postgres.start()
+    return cluster, postgres
+
+
+def time_of(history: History) -> Callable[[str], None]:
+    """Give a function that notes what has just been brought up."""
+
+    def note(what: str) -> None:
+        history.add("phase", f"{what} up")
+
+    return note
+
+
+def _inherited() -> Mapping[str, str]:
+    """Give the driver's environment without what would point a service elsewhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}

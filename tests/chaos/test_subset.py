@@ -1,0 +1,45 @@
+"""A seeded part of the fault scenarios, on one broker and one shared stack, in every test run.
+
+``make chaos`` runs all of them; a failure names its seed, and ``make chaos-NAME SEED=N`` repeats it.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.report import said_of, write_report
+from tests.chaos.run import Result, Runner
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenarios.catalog import ALL, in_running_order
+
+SUBSET = in_running_order(tuple(scenario for scenario in ALL if scenario.subset))
+SEED = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
+TIMEOUT_S = 300
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runner, list[Result]]]:
+    """One runner for all, and what came of them so far."""
+    directory = tmp_path_factory.mktemp("chaos")
+    runner, done = Runner(directory, print), list[Result]()
+    try:
+        yield runner, done
+    finally:
+        runner.close()
+        write_report(Path("build") / "chaos-subset.json", done, SEED)
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+@pytest.mark.parametrize("scenario", SUBSET, ids=[scenario.name for scenario in SUBSET])
+def test_everything_holds_when(scenario: Scenario, results: tuple[Runner, list[Result]]) -> None:
+    runner, done = results
+    result = runner.run(scenario, SEED)
+    done.append(result)
+    if result.skipped:
+        pytest.skip(result.skipped)
+    said = "\n".join(said_of(violation) for violation in result.findings.violations[:5])
+    assert result.holds, f"--seed {SEED}: {dict(result.findings.counts)}\n{said}\nkept in {result.kept}"
+    assert result.findings.jobs > 0
