@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -35,44 +36,68 @@ def wait_until_all_ended(stack: Stack, timeout_s: float) -> str:
 
 async def _wait(stack: Stack, timeout_s: float) -> str:
     deadline_s = time.monotonic() + timeout_s
-    missing, quiet_before = "nobody answers", None
-    while time.monotonic() < deadline_s:
+    looks = _Looks()
+    while not looks.rested and time.monotonic() < deadline_s:
         with contextlib.suppress(Exception):
             # A server still away is what the deadline is for.
-            async with asyncio.timeout(ASK_TIMEOUT_S):
-                missing, ends = await _look(stack)
-            if not missing and ends == quiet_before:
-                return ""
-            quiet_before = ends if not missing else None
+            await _look_on(stack, looks, deadline_s)
         await asyncio.sleep(LOOK_EVERY_S)
-    return missing or "the ledger does not come to rest"
+    if looks.rested:
+        return ""
+    return looks.missing or "the ledger does not come to rest"
 
 
-async def _look(stack: Stack) -> tuple[str, dict[TopicPartition, int]]:
-    """Give what is missing, and where the ledger ends."""
-    routes = stack.routes
+@dataclass
+class _Looks:
+    """What the last look showed."""
+
+    missing: str = "nobody answers"
+    ends: dict[TopicPartition, int] | None = None
+    """Of the ledger, when nothing was missing."""
+    rested: bool = False
+
+    def see(self, missing: str, ends: dict[TopicPartition, int]) -> None:
+        """Take one look."""
+        self.rested = not missing and self.ends == ends
+        self.missing, self.ends = missing, None if missing else ends
+
+
+async def _look_on(stack: Stack, looks: _Looks, deadline_s: float) -> None:
+    """Look over one set of connections until everything has come to rest, or one of them fails."""
     reader = KafkaReader(stack.kafka, client_id="chaos-liveness")
     admin: Any = AIOKafkaAdminClient(**stack.kafka.client_options())
     try:
-        await reader.start()
-        await admin.start()
-        behind: list[str] = []
-        for group, topic in (
-            ("ingest", routes.jobs),
-            ("scheduler", routes.gates),
-            ("dlq_handler", routes.ledger),
-        ):
-            partitions = [TopicPartition(topic, number) for number in range(routes.partitions)]
-            ends = await reader.end_offsets(partitions)
-            committed = await admin.list_consumer_group_offsets(routes.group(group))
-            lag = sum(end - _offset(committed, tp) for tp, end in ends.items())
-            if lag > 0:
-                behind.append(f"{group} is {lag} records behind")
-        behind += await _table_lacks(stack, ends)
-        return ", ".join(behind), ends
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            await reader.start()
+            await admin.start()
+        while not looks.rested and time.monotonic() < deadline_s:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                looks.see(*await _look(stack, reader, admin))
+            await asyncio.sleep(LOOK_EVERY_S)
     finally:
         await reader.close()
         await admin.close()
+
+
+async def _look(stack: Stack, reader: KafkaReader, admin: Any) -> tuple[str, dict[TopicPartition, int]]:
+    """Give what is missing, and where the ledger ends."""
+    routes = stack.routes
+    behind: list[str] = []
+    ends: dict[TopicPartition, int] = {}
+    for group, topic in (
+        ("ingest", routes.jobs),
+        ("scheduler", routes.gates),
+        ("dlq_handler", routes.ledger),
+    ):
+        ends = await reader.end_offsets(
+            [TopicPartition(topic, number) for number in range(routes.partitions)]
+        )
+        committed = await admin.list_consumer_group_offsets(routes.group(group))
+        lag = sum(end - _offset(committed, tp) for tp, end in ends.items())
+        if lag > 0:
+            behind.append(f"{group} is {lag} records behind")
+    behind += await _table_lacks(stack, ends)
+    return ", ".join(behind), ends
 
 
 def _offset(committed: Any, partition: TopicPartition) -> int:
