@@ -1,5 +1,6 @@
 """An executor's lease on what it holds, counted on its own clock."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -40,12 +41,17 @@ class Lease:
         """Whether the lease holds at ``now_s``; once it did not, it never does again."""
         if self.confirmed_at_s is None:
             return False
-        if self.remaining_s(now_s) <= 0:
+        if now_s >= self.until_s:
             self.lapsed = True
         return not self.lapsed
 
-    def remaining_s(self, now_s: float) -> float:
-        """Seconds left, 0 when it never began or has lapsed."""
-        if self.confirmed_at_s is None or self.lapsed:
-            return 0.0
-        return max(0.0, self.confirmed_at_s + self.lease_s - margin_s(self.lease_s) - now_s)
+    @property
+    def until_s(self) -> float:
+        """When it ends unless it is confirmed again; the beginning of time when it never began.
+
+        Workers are told this time and not what is left of it: whoever is stopped between reading the
+        clock and passing on "so much longer" would lengthen the lease.
+        """
+        if self.confirmed_at_s is None:
+            return -math.inf
+        return self.confirmed_at_s + self.lease_s - margin_s(self.lease_s)

@@ -22,8 +22,6 @@ def main(config: WorkerConfig) -> int:
     """Run jobs until told to leave; give the exit status."""
     die_with_parent(config.parent_pid)
     lease = LeaseTimer()
-    if config.lease_until_s is not None:
-        lease.renew(config.lease_until_s)
     channel = socket.socket(fileno=config.fd)
     # A handler's own child processes must not keep the pipe open.
     channel.set_inheritable(False)

@@ -109,13 +109,7 @@ class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
-    """How a worker is started; its only command line argument, as JSON.
-
-    Attributes
-    ----------
-    lease_until_s
-        CLOCK_BOOTTIME seconds at which the kernel kills the worker, None until a lease is given.
-    """
+    """How a worker is started; its only command line argument, as JSON."""
 
     fd: int
     parent_pid: int
@@ -123,7 +117,6 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     app_path: list[str]
     slots: int
     result_max_bytes: int
-    lease_until_s: float | None
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):

@@ -124,7 +124,7 @@ class Leased:
             return
         lease.confirm(sent_at_s, self._context.now_s())
         if lease.check(self._context.now_s()):
-            self._renew(lease.remaining_s(self._context.now_s()))
+            self._renew(lease.until_s)
             reached(Failpoint.LEASE_RENEWED)
             self.confirmed.set()
 

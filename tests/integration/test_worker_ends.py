@@ -11,6 +11,7 @@ import pytest
 
 from penstock.errors import AppImportError
 from penstock.worker.frames import JobOutcome
+from services.executor.leased import boot_clock_s
 from services.executor.workers.blame import Cause
 from services.executor.workers.process import WorkerStartError
 from tests.support.worker_pool import (
@@ -170,7 +171,7 @@ class TestLeases:
             pool.submit([job(1, "spin.async")])
             began = time.monotonic()
             for _ in range(4):
-                pool.renew_lease(0.6)
+                pool.renew_lease(boot_clock_s() + 0.6)
                 await asyncio.sleep(0.3)
             assert is_alive(pid)
             found = await outcomes(pool, 1)
@@ -180,15 +181,27 @@ class TestLeases:
     async def test_a_stopped_worker_dies_when_its_lease_ends(self) -> None:
         async with running() as pool:
             (pid,) = pool.pids
-            pool.renew_lease(1.0)
+            pool.renew_lease(boot_clock_s() + 1.0)
             # Its outcome shows that the worker read the lease, which was sent before it.
             await outcome_of(pool, job(1, "noop"))
             os.kill(pid, signal.SIGSTOP)
             await until(lambda: not is_alive(pid))
 
+    async def test_a_worker_that_ends_with_its_lease_is_followed_by_one_that_outlives_the_lapse(self) -> None:
+        async with running() as pool:
+            pool.renew_lease(boot_clock_s() + 0.3)
+            await until(lambda: pool.deaths[Cause.DIED] == 1)
+            # Longer than the pause before the next one: it waits for word about the lease.
+            await asyncio.sleep(0.5)
+            assert pool.open_jobs == 0
+            await pool.kill_all()
+            pool.renew_lease(boot_clock_s() + 30)
+            assert (await outcome_of(pool, job(1, "noop"))).ok
+            assert sum(pool.deaths.values()) == 1
+
     async def test_a_lapse_drops_what_runs_and_what_waits_and_the_next_workers_serve_on(self) -> None:
         async with running(slots_per_worker=2) as pool:
-            pool.renew_lease(30)
+            pool.renew_lease(boot_clock_s() + 30)
             (pid,) = pool.pids
             pool.submit([job(1, "spin.sync"), job(2, "stubborn"), job(3, "noop")])
             dropped = await pool.kill_all()

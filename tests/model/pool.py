@@ -43,7 +43,6 @@ class ModelPool:
         self._asked_to_stop: set[str] = set()
         self._outcomes: list[JobOutcome] = []
         self.is_stopping = False
-        self._lease_until_s: float | None = None
         self._timer_s: float | None = None
         self.boot_id = ""
         self.submitted = 0
@@ -83,13 +82,12 @@ class ModelPool:
         if key in self._running and self._random.random() < 0.5:
             self._running[key] = self._watch.now_s
 
-    def renew_lease(self, lease_s: float) -> None:
-        self._lease_until_s = self._watch.now_s + lease_s
-        self._timer_s = self._lease_until_s
+    def renew_lease(self, until_s: float) -> None:
+        self._timer_s = until_s
         self.tick()
 
     async def kill_all(self) -> list[str]:
-        self._lease_until_s = self._timer_s = None
+        self._timer_s = None
         return self.die()
 
     def die(self) -> list[str]:
@@ -108,7 +106,7 @@ class ModelPool:
         if self._watch.now_s < self._timer_s:
             return
         dropped = self.die()
-        self._timer_s = self._lease_until_s
+        self._timer_s = None
         for key in dropped:
             died = JobOutcome(
                 key, False, 0.1, error_class="lost", error_type="WorkerDied", cohort=len(dropped)

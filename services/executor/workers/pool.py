@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from penstock.errors import PenstockError
 from penstock.worker.frames import JobNote, JobOutcome, StartJob, TaskPolicy
 from services.executor.workers.blame import Cause, Death, Victim, never_ran, outcome_of, returned
 from services.executor.workers.deadlines import DeadlineWatch
+from services.executor.workers.lease import WorkerLease
 from services.executor.workers.options import PoolOptions, UnknownType
 from services.executor.workers.process import Listener, WorkerProcess, WorkerStartError
 
@@ -54,7 +54,7 @@ class WorkerPool(Listener):
         self._note_news = asyncio.Event()
         self._idle = asyncio.Event()
         self._dropped: list[str] = []
-        self._lease_until_s: float | None = None
+        self._lease = WorkerLease()
         self.is_stopping = False
         self._is_stopped = False
         self.policies: dict[str, TaskPolicy] = {}
@@ -163,15 +163,15 @@ class WorkerPool(Listener):
                 [never_ran(key, "permanent", "Cancelled", "the job was cancelled before it started")]
             )
 
-    def renew_lease(self, lease_s: float) -> None:
-        """Let the workers live for ``lease_s`` seconds from now (CLOCK_BOOTTIME).
+    def renew_lease(self, until_s: float) -> None:
+        """Let the workers live until this second of CLOCK_BOOTTIME; a time that is past kills them now.
 
         Without a further call the kernel kills them then, whatever this process does. Before the first
         call, and after ``kill_all``, workers have no lease to end.
         """
-        self._lease_until_s = time.clock_gettime(time.CLOCK_BOOTTIME) + lease_s
+        self._lease.renew(until_s)
         for worker in self._workers.values():
-            worker.renew_lease(self._lease_until_s)
+            worker.renew_lease(until_s)
 
     async def kill_all(self) -> list[str]:
         """Kill every worker and return when they are gone, with the keys of the jobs dropped.
@@ -179,7 +179,7 @@ class WorkerPool(Listener):
         Dropped jobs yield no outcome. Outcomes of jobs that had ended before stay readable. New workers
         start by themselves, without a lease.
         """
-        self._lease_until_s = None
+        self._lease.end()
         workers = list(self._workers.values())
         self._dropped.extend(job.key for job in self._backlog)
         for job in self._backlog:
@@ -339,16 +339,23 @@ class WorkerPool(Listener):
             backoff_s = min(_BACKOFF_MAX_S, backoff_s * 2)
 
     async def _live(self, index: int, first: asyncio.Future[None]) -> None:
-        """Start one worker and wait until it is gone."""
+        """Start one worker and wait until it is gone.
+
+        It gets its lease as soon as jobs could be given to it, so no job is ever before the lease in the
+        pipe. One that never had a job has nothing to end with a lease.
+        """
+        await self._lease.settled()
         worker = WorkerProcess(self._options, self)
         try:
-            await worker.start(self._lease_until_s)
+            await worker.start()
         except OSError as error:
             if not first.done():
                 first.set_exception(WorkerStartError(f"no process can be started: {error}"))
             logger.exception("no worker process can be started")
             return
         self._workers[index] = worker
+        if self._lease.until_s is not None:
+            worker.renew_lease(self._lease.until_s)
         await self._await_ready(worker, first)
         await worker.gone()
 
@@ -363,8 +370,6 @@ class WorkerPool(Listener):
                 logger.error("a worker could not be started again: %s", error)  # noqa: TRY400 - told whole
             return
         self.policies = {policy.type: policy for policy in policies}
-        if self._lease_until_s is not None:
-            worker.renew_lease(self._lease_until_s)
         if not first.done():
             first.set_result(None)
         self._place_backlog()

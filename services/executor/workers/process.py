@@ -103,14 +103,14 @@ class WorkerProcess(asyncio.Protocol):
         self.is_condemned = False
         self.jobs: dict[str, OpenJob] = {}
 
-    async def start(self, lease_until_s: float | None) -> None:
-        """Start the process; ``ready`` says when it takes jobs."""
+    async def start(self) -> None:
+        """Start the process, without a lease; ``ready`` says when it takes jobs."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._spawn(theirs.fileno(), lease_until_s)
+            self._spawn(theirs.fileno())
         await self._loop.create_unix_connection(lambda: self, sock=ours)
 
-    def _spawn(self, fd: int, lease_until_s: float | None) -> None:
+    def _spawn(self, fd: int) -> None:
         config = WorkerConfig(
             fd=fd,
             parent_pid=os.getpid(),
@@ -118,7 +118,6 @@ class WorkerProcess(asyncio.Protocol):
             app_path=[str(Path(folder).resolve()) for folder in self._options.app_path],
             slots=self._options.slots_per_worker,
             result_max_bytes=self._options.result_max_bytes,
-            lease_until_s=lease_until_s,
         )
         # -P keeps the working directory off sys.path, where our own packages could hide the app's.
         command = [sys.executable, "-P", "-m", "penstock.worker", msgspec.json.encode(config).decode()]

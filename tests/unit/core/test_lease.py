@@ -8,7 +8,7 @@ def test_a_lease_never_confirmed_does_not_hold() -> None:
 def test_a_lease_counts_from_before_its_heartbeat_was_sent() -> None:
     lease = Lease(45.0)
     lease.confirm(sent_at_s=100.0, now_s=110.0)
-    assert lease.remaining_s(110.0) == 45.0 - margin_s(45.0) - 10.0
+    assert lease.until_s == 145.0 - margin_s(45.0)
 
 
 def test_a_lease_ends_a_margin_before_the_keeper_may_probe() -> None:

@@ -1,10 +1,13 @@
 """The lease while the broker is away."""
 
 import asyncio
+import itertools
+from collections.abc import Callable
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.telemetry.prometheus import PrometheusMeter
+from core.lease import margin_s
 from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.held import Held
@@ -13,28 +16,47 @@ from services.executor.leased import Leased
 ROUTES = RouteMap(partitions=1)
 
 
+def _context(broker: MemoryBroker, now_s: Callable[[], float]) -> ExecutorContext:
+    broker.create_topics(ROUTES.specs())
+    return ExecutorContext(
+        ROUTES, MemoryAppender(broker), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, now_s
+    )
+
+
+async def test_workers_are_told_when_the_lease_ends_however_late_they_are_told() -> None:
+    """An executor that is stopped between the confirmation and the renewal lengthens nothing."""
+    clock_s = itertools.count(100.0, 2.0)
+    told: list[float] = []
+
+    async def lapsed() -> None: ...
+
+    leased = Leased(
+        _context(MemoryBroker(lambda: 5), lambda: next(clock_s)),
+        Held(),
+        slots=1,
+        lease_s=10.0,
+        heartbeat_s=0.01,
+        types=tuple,
+        renew=told.append,
+        lapsed=lapsed,
+    )
+    stopped = asyncio.Event()
+    async with asyncio.timeout(5):
+        await leased.beat(stopped, stopped.set)
+    # The heartbeat was sent at 100; every look at the clock since then took two seconds.
+    assert told == [100.0 + 10.0 - margin_s(10.0)]
+
+
 async def test_an_executor_whose_first_heartbeat_took_too_long_claims_under_a_new_boot_id() -> None:
     now_s = 100.0
     broker = MemoryBroker(lambda: 5)
-    broker.create_topics(ROUTES.specs())
-    context = ExecutorContext(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        lambda: now_s,
-    )
-
     lapses: list[str] = []
 
     async def lapsed() -> None:
         lapses.append(leased.boot_id)
 
     leased = Leased(
-        context,
+        _context(broker, lambda: now_s),
         Held(),
         slots=1,
         lease_s=10.0,
