@@ -1,17 +1,20 @@
 """Appends records in batches, one request per partition in flight, everything else joins the next."""
 
 import asyncio
+import contextlib
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from adapters.kafka.clock import BrokerClock
+from adapters.kafka.reader import START_TIMEOUT_S
 from core.log import Appended, NewRecord, TopicPartition
 from penstock.connection import KafkaConnection
 from ports.failpoints import Failpoint, reached
@@ -23,6 +26,8 @@ RECORD_OVERHEAD_BYTES = 128
 """More than Kafka's record framing (KIP-98 format v2) adds to key, value and headers."""
 REQUEST_TIMEOUT_MS = 20_000
 """An unanswered produce is sent again after this; idempotent, so it cannot be doubled."""
+FLUSH_TIMEOUT_S = 3.0
+"""How long closing waits for acknowledgements; a service has waited ``stop_limit_s`` for them before."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +73,19 @@ class KafkaAppender:
         self._producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - no public setting
         self._clock = clock
         self._lanes: dict[TopicPartition, _Lane] = {}
+        self._since_s: dict[int, float] = {}
+        """By append under way, oldest first: when it began."""
 
     async def start(self) -> None:
         """Connect.
 
         Raises
         ------
-        aiokafka.errors.KafkaConnectionError
+        aiokafka.errors.KafkaConnectionError, TimeoutError
             No broker answers; the caller retries or stops.
         """
-        await self._producer.start()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._producer.start()
 
     async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
         """See ``ports.log.Appender.append``."""
@@ -98,14 +106,49 @@ class KafkaAppender:
             lane.waiting.append((record, index, call))
             if lane.task is None:
                 lane.task = asyncio.create_task(self._drain(partition, lane))
-        await done
+        self._since_s[id(call)] = time.monotonic()
+        try:
+            await done
+        finally:
+            del self._since_s[id(call)]
         return call.results
 
+    @property
+    def waiting_s(self) -> float:
+        """How long the oldest append under way has waited, seconds; 0 when there is none."""
+        return time.monotonic() - next(iter(self._since_s.values())) if self._since_s else 0.0
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether any broker answers within this time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                # Asks for the metadata of the topics written to: small, and finds new leaders, too.
+                return bool(await self._producer.client.force_metadata_update())
+        except (TimeoutError, KafkaError):
+            return False
+
     async def close(self) -> None:
-        """Finish what is under way, then disconnect."""
+        """Finish what is under way within ``FLUSH_TIMEOUT_S``, then disconnect.
+
+        What is not acknowledged by then may be in the log or not, as after a crash.
+        """
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._producer.stop()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=FLUSH_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await self._producer.stop()
+        except TimeoutError:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Close without waiting for batches, which ``stop`` does without limit while no broker is there."""
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await self._producer._sender.close()  # noqa: SLF001 - ``stop`` was cancelled before it
+                await self._producer.client.close()
 
     async def _drain(self, partition: TopicPartition, lane: _Lane) -> None:
         try:

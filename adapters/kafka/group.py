@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,12 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from adapters.kafka.assignor import assignor_for
 from adapters.kafka.clock import BrokerClock
+from adapters.kafka.patience import answered
 from adapters.kafka.reader import (
     FETCH_MAX_WAIT_MS,
     PARTITION_FETCH_MAX_BYTES,
+    START_TIMEOUT_S,
+    STOP_TIMEOUT_S,
     out_of_range_text,
     record_of,
 )
@@ -30,12 +34,15 @@ from core.offsets import next_positions
 from penstock.connection import KafkaConnection
 from ports.log import Assignment, Batch, OffsetOutOfRangeError
 
-SESSION_TIMEOUT_MS = 30_000
+SESSION_TIMEOUT_S = 30.0
 """A member silent this long loses its partitions; above the 8 s a broker restart takes."""
-HEARTBEAT_INTERVAL_MS = 3_000
+HEARTBEATS_PER_SESSION = 10
 MAX_POLL_INTERVAL_MS = 300_000
 LEAVE_TIMEOUT_S = 3.0
-STOP_TIMEOUT_S = 10.0
+COMMIT_TIMEOUT_S = 5.0
+"""A commit not answered by then goes on alone, and its positions count as not committed yet."""
+POLL_GRACE_S = 1.0
+"""aiokafka waits without limit for an assignment that is being made; a poll may overrun by this."""
 
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -74,6 +81,7 @@ class KafkaGroupMember:
         topics: Sequence[str],
         start_at: StartAt | None = None,
         restore: Restore | None = None,
+        session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> None:
         self._topics = tuple(topics)
         self._clock = clock
@@ -84,6 +92,7 @@ class KafkaGroupMember:
         self._committed: dict[TopicPartition, int] = {}
         self._delivered: dict[TopicPartition, int] = {}
         self._failure: Exception | None = None
+        self._committing: asyncio.Task[bool] | None = None
         self._consumer: Any = AIOKafkaConsumer(
             **connection.client_options(),
             client_id=instance,
@@ -94,17 +103,24 @@ class KafkaGroupMember:
             # A producer's aborted transaction is no job; our own topics hold no transactions.
             isolation_level="read_committed",
             partition_assignment_strategy=(assignor_for(instance),),
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            session_timeout_ms=int(session_timeout_s * 1000),
+            heartbeat_interval_ms=int(session_timeout_s * 1000 / HEARTBEATS_PER_SESSION),
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
         )
 
     async def start(self) -> None:
-        """Connect and join; returns before the first assignment."""
+        """Connect and join; returns before the first assignment.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError, TimeoutError
+            No broker answers; the caller starts over.
+        """
         self._consumer.subscribe(list(self._topics), listener=_Listener(self))
-        await self._consumer.start()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._consumer.start()
 
     @property
     def assignment(self) -> Assignment:
@@ -112,8 +128,13 @@ class KafkaGroupMember:
         return self._assignment
 
     def on_revoked(self) -> None:
-        """Give out nothing more: what aiokafka has prefetched may be somebody else's by now."""
+        """Give out nothing more: what aiokafka has prefetched may be somebody else's by now.
+
+        Nor may a commit go on: aiokafka sends it again under whatever generation it is in by then.
+        """
         self._owned = set()
+        if self._committing is not None:
+            self._committing.cancel()
 
     def fail(self, error: Exception) -> None:
         """Let the next ``poll`` raise: without positions this member would idle for ever."""
@@ -127,7 +148,7 @@ class KafkaGroupMember:
         sought early would be drained, dropped, and go on behind what was dropped.
         """
         wanted = [AioTopicPartition(*tp) for tp in assigned]
-        starts = await self._consumer.beginning_offsets(wanted) if wanted else {}
+        starts = await self._starts(wanted) if wanted else {}
         committed: dict[TopicPartition, int] = {}
         for tp in wanted:
             offset = await self._consumer.committed(tp)
@@ -144,6 +165,13 @@ class KafkaGroupMember:
         numbers = frozenset(tp.partition for tp in assigned)
         self._assignment = Assignment(self._assignment.number + 1, numbers)
 
+    async def _starts(self, wanted: list[AioTopicPartition]) -> dict[AioTopicPartition, int]:
+        """Ask for the starts of the log for as long as it takes: without them nothing can be read."""
+        starts: dict[AioTopicPartition, int] = await answered(
+            lambda: self._consumer.beginning_offsets(wanted), f"starts of {wanted}", patience_s=math.inf
+        )
+        return starts
+
     def _first_position(self, partition: TopicPartition, committed: int, start: int) -> int:
         if self._start_at is None:
             return committed
@@ -155,8 +183,14 @@ class KafkaGroupMember:
             raise self._failure
         before = self._assignment.number
         try:
-            fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            async with asyncio.timeout(timeout_s + POLL_GRACE_S):
+                fetched = await self._consumer.getmany(
+                    timeout_ms=int(timeout_s * 1000), max_records=max_records
+                )
             records = [record_of(raw) for batch in fetched.values() for raw in batch]
+        except TimeoutError:
+            # Nothing is lost: aiokafka hands out what it has drained without a further wait.
+            records = []
         except NoOffsetForPartitionError:
             # aiokafka looked for a committed offset before ``on_assigned`` had set the position.
             records = []
@@ -205,6 +239,17 @@ class KafkaGroupMember:
         }
         if not forward:
             return True
+        # One at a time: two could reach the broker in any order, and the older one would count.
+        under_way = self._committing
+        task = self._committing = under_way or asyncio.create_task(self._commit(forward))
+        await asyncio.wait({task}, timeout=COMMIT_TIMEOUT_S)
+        if not task.done():
+            return False
+        self._committing = None
+        return not task.cancelled() and task.result() and under_way is None
+
+    async def _commit(self, forward: dict[TopicPartition, int]) -> bool:
+        """Commit once the broker is there; aiokafka tries again without end while it is away."""
         offsets = {AioTopicPartition(*tp): OffsetAndMetadata(n, "") for tp, n in forward.items()}
         try:
             await self._consumer.commit(offsets)
@@ -228,6 +273,8 @@ class KafkaGroupMember:
 
     async def close(self) -> None:
         """Leave the group and disconnect."""
+        if self._committing is not None:
+            self._committing.cancel()
         # With the broker away neither can be done; the session time-out will free the partitions.
         with contextlib.suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(self._leave(), LEAVE_TIMEOUT_S)

@@ -1,13 +1,16 @@
 """Reads chosen partitions without a group: how every service follows the ledger."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as AioTopicPartition
-from aiokafka.errors import NoOffsetForPartitionError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
 
+from adapters.kafka.patience import answered
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
 from ports.log import OffsetOutOfRangeError
@@ -15,12 +18,23 @@ from ports.log import OffsetOutOfRangeError
 FETCH_MAX_WAIT_MS = 500
 """How long the broker holds an empty fetch; new data answers it at once, so it costs no latency."""
 PARTITION_FETCH_MAX_BYTES = 1_048_576
+START_TIMEOUT_S = 60.0
+"""Connecting and reading metadata; what takes longer is a broker that went away meanwhile."""
+STOP_TIMEOUT_S = 10.0
 
 
 class KafkaReader:
-    """A ``PartitionReader`` on aiokafka."""
+    """A ``PartitionReader`` on aiokafka.
 
-    def __init__(self, connection: KafkaConnection, *, client_id: str) -> None:
+    Parameters
+    ----------
+    patience_s
+        How long questions for offsets are asked again while no broker answers. A person at a
+        terminal wants to hear of it (0, after aiokafka's own 40 s); a service waits.
+    """
+
+    def __init__(self, connection: KafkaConnection, *, client_id: str, patience_s: float = 0.0) -> None:
+        self._patience_s = patience_s
         self._consumer: Any = AIOKafkaConsumer(
             **connection.client_options(),
             client_id=client_id,
@@ -33,8 +47,15 @@ class KafkaReader:
         self._positions: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
-        """Connect."""
-        await self._consumer.start()
+        """Connect.
+
+        Raises
+        ------
+        aiokafka.errors.KafkaError, TimeoutError
+            No broker answers; the caller starts over.
+        """
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._consumer.start()
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See ``ports.log.PartitionReader.assign``."""
@@ -75,17 +96,26 @@ class KafkaReader:
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """See ``ports.log.PartitionReader.end_offsets``."""
-        ends = await self._consumer.end_offsets([AioTopicPartition(*tp) for tp in partitions])
+        wanted = [AioTopicPartition(*tp) for tp in partitions]
+        ends = await answered(
+            lambda: self._consumer.end_offsets(wanted), f"ends of {wanted}", patience_s=self._patience_s
+        )
         return {TopicPartition(tp.topic, tp.partition): end for tp, end in ends.items()}
 
     async def start_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """See ``ports.log.PartitionReader.start_offsets``."""
-        starts = await self._consumer.beginning_offsets([AioTopicPartition(*tp) for tp in partitions])
+        wanted = [AioTopicPartition(*tp) for tp in partitions]
+        starts = await answered(
+            lambda: self._consumer.beginning_offsets(wanted),
+            f"starts of {wanted}",
+            patience_s=self._patience_s,
+        )
         return {TopicPartition(tp.topic, tp.partition): start for tp, start in starts.items()}
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        with contextlib.suppress(TimeoutError, KafkaError):
+            await asyncio.wait_for(self._consumer.stop(), STOP_TIMEOUT_S)
 
 
 def record_of(raw: Any) -> Record:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,10 +18,12 @@ from adapters.kafka.admin import EpochError, require_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import START_TIMEOUT_S, KafkaReader
 from adapters.kafka.topology import route_map
 from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
+from adapters.runtime.reach import BrokerWatch
 from adapters.runtime.settings import ServiceSettings
+from adapters.runtime.stop import run_until_stopped
 from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
@@ -88,6 +91,7 @@ class Service:
             topics=topics,
             start_at=start_at,
             restore=restore,
+            session_timeout_s=self.settings.session_timeout_s,
         )
         await member.start()
         reached(Failpoint.JOINED)
@@ -96,7 +100,7 @@ class Service:
 
     async def reader(self) -> KafkaReader:
         """Open a reader without a group; the caller closes it."""
-        reader = KafkaReader(self.settings.kafka, client_id=f"{self.instance}-reader")
+        reader = KafkaReader(self.settings.kafka, client_id=f"{self.instance}-reader", patience_s=math.inf)
         await reader.start()
         return reader
 
@@ -107,8 +111,9 @@ Run = Callable[[Service], Awaitable[None]]
 def serve(name: str, settings: ServiceSettings, run: Run) -> int:
     """Run one service until a signal; give the process exit code.
 
-    Exit code 0: stopped by a signal. 1: it cannot go on (logged with the remedy); a supervisor
-    starts it again, and it restores itself from the log.
+    Exit code 0: stopped by a signal, at the latest ``stop_limit_s`` and a few seconds after it; what the
+    broker did not take by then is done again. 1: it cannot go on (logged with the remedy); a
+    supervisor starts it again, and it restores itself from the log.
     """
     instance = settings.instance_of(name)
     setup_logs(name, instance, settings.log_level)
@@ -137,6 +142,12 @@ async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) 
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
+    await run_until_stopped(_live(name, instance, settings, run, stopping), stopping, settings.stop_limit_s)
+
+
+async def _live(
+    name: str, instance: str, settings: ServiceSettings, run: Run, stopping: asyncio.Event
+) -> None:
     health, meter, clock = Health(), PrometheusMeter(), BrokerClock()
     port = start_http(settings.metrics_port, health, meter.registry, settings.metrics_host)
     routes = route_map(settings.names)
@@ -146,15 +157,17 @@ async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) 
     appender = KafkaAppender(settings.kafka, clock, client_id=instance)
     await appender.start()
     service = Service(name, instance, settings, routes, epoch, clock, appender, meter, health, stopping, port)
+    watch = BrokerWatch(appender, health)
     try:
         await _announce(service)
         logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
-        lag = asyncio.create_task(_measure_lag(service))
+        beside = [asyncio.create_task(_measure_lag(service)), asyncio.create_task(watch.run())]
         try:
             await run(service)
             reached(Failpoint.LEFT)
         finally:
-            lag.cancel()
+            for task in beside:
+                task.cancel()
     finally:
         health.set_unready("stopping")
         await appender.close()
@@ -166,8 +179,9 @@ async def _until_connected(
     while not stopping.is_set():
         health.beat()
         try:
-            return await require_epoch(settings.kafka, routes)
-        except (KafkaConnectionError, KafkaError, OSError) as error:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                return await require_epoch(settings.kafka, routes)
+        except (KafkaConnectionError, KafkaError, OSError, TimeoutError) as error:
             health.set_unready(f"no Kafka at {settings.kafka.bootstrap}: {error}")
             logger.warning("waiting for Kafka at %s: %s", settings.kafka.bootstrap, error)
             await asyncio.sleep(CONNECT_ATTEMPT_S)

@@ -5,6 +5,7 @@ import socket
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from adapters.kafka.group import SESSION_TIMEOUT_S
 from penstock.connection import KafkaConnection, PipelineNames
 
 
@@ -21,8 +22,18 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     failpoints: str = ""
     """Faults to commit at named places, for tests of crashes (``docs/failpoints.md``); empty: none."""
+    session_timeout_s: float = Field(default=SESSION_TIMEOUT_S, ge=1.0)
+    """Silence after which the broker gives a member's partitions to others; brokers allow 6 s and more."""
+    stop_timeout_s: float = Field(default=10.0, gt=0.0)
+    """How long a service that was told to stop waits for the broker to take what is under way. What it
+    did not take is done again by whoever owns the partition next."""
     kafka: KafkaConnection = Field(default_factory=KafkaConnection)
     names: PipelineNames = Field(default_factory=PipelineNames)
+
+    @property
+    def stop_limit_s(self) -> float:
+        """Seconds from the word to stop until the service gives up what is under way."""
+        return self.stop_timeout_s
 
     def instance_of(self, service: str) -> str:
         """Give the instance name, by default service and host."""

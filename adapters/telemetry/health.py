@@ -18,6 +18,8 @@ class Health:
 
     ready: bool = False
     reason: str = "starting"
+    hindrance: str | None = None
+    """What outside keeps the service from its work, whatever its steps say of themselves."""
     _beat_s: float = field(default_factory=time.monotonic)
 
     def beat(self) -> None:
@@ -55,7 +57,8 @@ def start_http(port: int, health: Health, registry: CollectorRegistry, host: str
                 case "/healthz":
                     self._say(health.alive, "ok" if health.alive else "main loop is stuck")
                 case "/readyz":
-                    self._say(health.ready and health.alive, health.reason)
+                    good = health.ready and health.alive and health.hindrance is None
+                    self._say(good, health.hindrance or health.reason)
                 case _:
                     self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
 

@@ -1,6 +1,7 @@
 """Settings of an executor."""
 
 from pydantic import Field
+from typing_extensions import override
 
 from adapters.runtime.settings import ServiceSettings
 
@@ -31,6 +32,12 @@ class ExecutorSettings(ServiceSettings):
     """Dispatches fetched ahead per bucket and partition."""
     result_max_bytes: int = Field(default=65_536, ge=2, le=524_288)
     """Largest result, bytes of JSON; a success carries it to the ledger, whose records end at 1 MiB."""
+
+    @property
+    @override
+    def stop_limit_s(self) -> float:
+        """Seconds from the word to stop until the service gives up what is under way: the drain first."""
+        return self.drain_grace_s + self.stop_timeout_s
 
     @property
     def app_modules(self) -> tuple[str, ...]:

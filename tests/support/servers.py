@@ -45,12 +45,24 @@ class Servers:
 
     def kill(self, name: str) -> None:
         """Kill ``kafka`` or ``postgres`` without warning; its supervisor starts it again."""
+        self._signal(name, signal.SIGKILL)
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Have ``kafka`` or ``postgres`` stand still for the length of a block: connected, and silent."""
+        self._signal(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, signum: signal.Signals) -> None:
         assert self.data is not None, "only an embedded server can be killed"
         state = read_state(Home(self.data).state_file)
         assert state is not None
         mark = state.units[name].mark
         assert mark is not None
-        signal_marked(mark, signal.SIGKILL)
+        assert signal_marked(mark, signum)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who pays for a dead worker: pure rules from a death to the outcomes of the jobs in it."""
 
 import signal
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
@@ -9,6 +10,7 @@ from penstock.errors import ErrorClass
 from penstock.worker.frames import JobOutcome, LoopState, Probed
 
 _MIB = 1024 * 1024
+_NAMES_SHOWN = 20
 
 
 class Cause(Enum):
@@ -88,6 +90,17 @@ def never_ran(key: str, error_class: ErrorClass, error_type: str, message: str) 
     """Give the failure of a job that no worker was asked to run."""
     return JobOutcome(
         key=key, ok=False, run_s=0.0, error_class=error_class, error_type=error_type, message=message
+    )
+
+
+def unknown_task(type_: str, app: Collection[str], known: Collection[str]) -> str:
+    """Say that no loaded module declares the type, and what to do."""
+    names = sorted(known)
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    modules = ", ".join(app) or "no app module"
+    return (
+        f"this executor has no task {type_!r} (loaded: {modules}; known: {shown}); correct the type, "
+        f"or start the executor with --app and the module that declares it"
     )
 
 

@@ -10,7 +10,15 @@ from typing_extensions import override
 from penstock.context import CancelReason
 from penstock.errors import PenstockError
 from penstock.worker.frames import JobNote, JobOutcome, StartJob, TaskPolicy
-from services.executor.workers.blame import Cause, Death, Victim, never_ran, outcome_of, returned
+from services.executor.workers.blame import (
+    Cause,
+    Death,
+    Victim,
+    never_ran,
+    outcome_of,
+    returned,
+    unknown_task,
+)
 from services.executor.workers.deadlines import DeadlineWatch
 from services.executor.workers.lease import WorkerLease
 from services.executor.workers.options import PoolOptions, UnknownType
@@ -27,8 +35,6 @@ _MEMORY_EVERY_S = 1.0
 _LEAVE_S = 2.0
 _NOTES_MAX = 10_000
 """Notes kept for a reader that lags, 10 MiB at the worst of one full line each; older ones go first."""
-
-_NAMES_SHOWN = 20
 
 
 class WorkerPool(Listener):
@@ -132,7 +138,7 @@ class WorkerPool(Listener):
     def submit(self, jobs: Sequence[StartJob]) -> None:
         """Hand over jobs; their timeouts start now, or when a worker is free for them.
 
-        Always accepted: a worker may have died since the slots were counted. What finds no slot waits.
+        Always accepted: a worker may have died since the slots were counted; then they wait.
 
         Raises
         ------
@@ -156,18 +162,16 @@ class WorkerPool(Listener):
         if worker is not None:
             worker.ask_to_stop([key], CancelReason.CANCEL)
             return
-        waiting = [job for job in self._backlog if job.key == key]
-        for job in waiting:
+        for job in [job for job in self._backlog if job.key == key]:
             self._backlog.remove(job)
-            self._deliver(
-                [never_ran(key, "permanent", "Cancelled", "the job was cancelled before it started")]
-            )
+            message = "the job was cancelled before it started"
+            self._deliver([never_ran(key, "permanent", "Cancelled", message)])
 
     def renew_lease(self, until_s: float) -> None:
         """Let the workers live until this second of CLOCK_BOOTTIME; a time that is past kills them now.
 
-        Without a further call the kernel kills them then, whatever this process does. Before the first
-        call, and after ``kill_all``, workers have no lease to end.
+        Without a further call the kernel kills them then. Before the first call, and after ``kill_all``,
+        workers have no lease to end.
         """
         self._lease.renew(until_s)
         for worker in self._workers.values():
@@ -218,8 +222,7 @@ class WorkerPool(Listener):
         for outcome in known:
             self._release(worker.jobs.pop(outcome.key).job)
         self._deliver(known)
-        if self._backlog:
-            self._place_backlog()
+        self._place_backlog()
 
     @override
     def on_notes(self, notes: Sequence[JobNote]) -> None:
@@ -244,8 +247,7 @@ class WorkerPool(Listener):
             self._note_idle()
         else:
             self._deliver([outcome_of(death, victim, cohort) for victim in victims])
-        if self._backlog:
-            self._place_backlog()
+        self._place_backlog()
 
     def _place(self, jobs: Sequence[StartJob]) -> None:
         now_s = self._loop.time()
@@ -266,7 +268,7 @@ class WorkerPool(Listener):
             self._deadlines.expect(now_s + min(job.timeout_s for job in batch))
 
     def _place_backlog(self) -> None:
-        if self.is_stopping or not any(worker.free for worker in self._workers.values()):
+        if not self._backlog or self.is_stopping or not any(worker.free for worker in self._workers.values()):
             return
         waiting = list(self._backlog)
         self._backlog.clear()
@@ -312,13 +314,7 @@ class WorkerPool(Listener):
             self._idle.set()
 
     def _unknown(self, job: StartJob) -> JobOutcome:
-        names = sorted(self.policies)
-        shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
-        modules = ", ".join(self._options.app) or "no app module"
-        message = (
-            f"this executor has no task {job.type!r} (loaded: {modules}; known: {shown}); correct the type, "
-            f"or start the executor with --app and the module that declares it"
-        )
+        message = unknown_task(job.type, self._options.app, self.policies)
         match self._options.unknown_type:
             case UnknownType.PERMANENT:
                 return never_ran(job.key, "permanent", "UnknownTask", message)
@@ -341,8 +337,7 @@ class WorkerPool(Listener):
     async def _live(self, index: int, first: asyncio.Future[None]) -> None:
         """Start one worker and wait until it is gone.
 
-        It gets its lease as soon as jobs could be given to it, so no job is ever before the lease in the
-        pipe. One that never had a job has nothing to end with a lease.
+        It gets its lease as soon as it could get jobs, so no job is before the lease in the pipe.
         """
         await self._lease.settled()
         worker = WorkerProcess(self._options, self)
