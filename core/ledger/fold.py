@@ -177,7 +177,8 @@ class LedgerFold:
         Raises
         ------
         WrongEpochError
-            The verdict's origin belongs to another incarnation of the topics.
+            The verdict's origin belongs to another incarnation of the topics. A cancel that names such
+            an origin is refused: it is no service's word.
         """
         if offset < self.next_offset:
             return REFUSED
@@ -231,9 +232,15 @@ class LedgerFold:
             )
         return place
 
+    def _refuse(self, origin: str) -> Outcome:
+        """Refuse a verdict of a service, which knows of no job but those of this epoch."""
+        if origin not in self.open:
+            self._parse(origin)
+        return REFUSED
+
     def _claim(self, offset: int, timestamp_ms: int, verdict: Claimed) -> Outcome:
         if not self.may_claim(verdict.origin, verdict.job_id, verdict.n):
-            return REFUSED
+            return self._refuse(verdict.origin)
         job = self._owned(verdict.origin)
         if job is None:
             job = self._open(verdict.origin, verdict.job_id)
@@ -247,7 +254,7 @@ class LedgerFold:
     def _succeed(self, verdict: Succeeded) -> Outcome:
         job = self._owned(verdict.origin)
         if job is None:
-            return REFUSED
+            return self._refuse(verdict.origin)
         if self._is_open_claim(job, verdict):
             job.closure = verdict
             return self._end(verdict.origin, job, State.SUCCEEDED, verdict.n)
@@ -259,7 +266,7 @@ class LedgerFold:
     def _close(self, verdict: Failed | Lost | Released) -> Outcome:
         job = self._owned(verdict.origin)
         if job is None or not self._is_open_claim(job, verdict):
-            return REFUSED
+            return self._refuse(verdict.origin)
         job.closure = verdict
         match verdict:
             case Failed():
@@ -280,7 +287,7 @@ class LedgerFold:
     def _decide(self, verdict: Decided) -> Outcome:
         job = self._owned(verdict.origin)
         if job is None or job.n != verdict.n or job.phase not in (Phase.CLOSED, Phase.HELD):
-            return REFUSED
+            return self._refuse(verdict.origin)
         match verdict.action:
             case Action.HOLD:
                 if job.phase is Phase.HELD:
@@ -300,7 +307,7 @@ class LedgerFold:
 
     def _preempt(self, verdict: Preempted) -> Outcome:
         if not self.may_claim(verdict.origin, verdict.job_id, verdict.n):
-            return REFUSED
+            return self._refuse(verdict.origin)
         job = self._owned(verdict.origin)
         if job is None:
             job = self._open(verdict.origin, verdict.job_id)
@@ -312,6 +319,9 @@ class LedgerFold:
     def _cancel(self, offset: int, timestamp_ms: int, verdict: Cancel) -> Outcome:
         origin = self._by_job_id.get(verdict.job_id) or verdict.origin
         job = self._owned(origin) if origin else None
+        if origin and Origin.parse(origin).epoch != self.epoch:
+            # Anybody may hold an old origin and ask for this; it must not stop the services.
+            return REFUSED
         if job is not None:
             if job.phase is Phase.CLAIMED:
                 job.cancel_asked = True

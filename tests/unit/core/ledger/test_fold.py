@@ -329,14 +329,29 @@ class TestOffsets:
         "verdict",
         [
             About("other:0:7").claimed(),
-            About("other:0:7").cancel(),
+            About("other:0:7").claimed(2),
+            About("other:0:7").succeeded(),
+            About("other:0:7").failed(),
+            About("other:0:7").lost(2),
+            About("other:0:7").released(),
+            About("other:0:7").retry(),
+            About("other:0:7").dead(2),
             About("other:0:7").expired(),
+            About("other:0:7").refused(),
             About("other:0:7").preempted(),
+            About("other:0:7").preempted(2),
+            About("other:0:7").redriven(),
         ],
     )
     def test_a_verdict_of_another_epoch_stops_the_service(self, verdict: Verdict) -> None:
         with pytest.raises(WrongEpochError, match="other:0:7"):
             Ledger(verdict)
+
+    def test_a_cancel_of_a_job_of_another_epoch_is_refused_and_stops_nobody(self) -> None:
+        """Clients write it, and may still show jobs of the epoch before."""
+        ledger = Ledger(About("other:0:7").cancel())
+        assert not ledger.last.holds
+        assert ledger.say(job.claimed()).holds
 
     def test_offsets_of_two_source_partitions_are_two_jobs(self) -> None:
         other = About(f"{EPOCH}:1:7", "01890000-0000-7000-8000-000000000008")
