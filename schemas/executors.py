@@ -24,6 +24,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True, tag="HEARTBEAT"
     host: str = ""
     pid: int = 0
     version: str = ""
+    lease_s: float = 45.0
+    """How long this heartbeat vouches for what it lists; seconds."""
 
 
 class Probe(msgspec.Struct, frozen=True, omit_defaults=True, tag="PROBE", tag_field="kind"):

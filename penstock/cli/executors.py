@@ -22,8 +22,6 @@ from schemas.executors import Heartbeat
 
 NEWEST_HEARTBEATS = 5000
 """At one heartbeat each three seconds, 100 executors of the last 2.5 minutes."""
-ALIVE_S = 45.0
-"""The default lease: an executor silent for longer has lost what it held."""
 APPEND_TIMEOUT_S = 30.0
 _COLUMNS = ("instance", "boot id", "pool", "held", "slots", "heartbeat", "state", "host", "pid", "version")
 
@@ -38,10 +36,10 @@ class Executor(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether it works."""
+        """Whether it works; one silent for longer than its lease has lost what it held."""
         if self.heartbeat.goodbye:
             return "gone"
-        if self.age_s > ALIVE_S:
+        if self.age_s > self.heartbeat.lease_s:
             return "silent"
         if self.heartbeat.draining or self.drain_asked:
             return "draining"

@@ -49,6 +49,8 @@ class Leased:
         self._renew = renew
         self._on_lapse = lapsed
         self._seq = 0
+        self._farewells: list[NewRecord] = []
+        """Goodbyes of boot ids whose lease lapsed, to be sent with the next heartbeat."""
         self._lease = Lease(lease_s)
         self.boot_id = self._new_boot_id()
         self.draining = False
@@ -76,8 +78,12 @@ class Leased:
     async def beat(self, stopped: asyncio.Event, claimable: Callable[[], None]) -> None:
         """Send heartbeats until ``stopped``; ``claimable`` is called after each confirmation."""
         while not stopped.is_set():
+            boot_id = self.boot_id
             await self._send(goodbye=False)
             claimable()
+            if boot_id != self.boot_id:
+                # It was stuck until the lease had lapsed: the new boot id has waited long enough.
+                continue
             try:
                 await asyncio.wait_for(stopped.wait(), self._heartbeat_s)
             except TimeoutError:
@@ -95,11 +101,11 @@ class Leased:
         await self._send(goodbye=True)
         reached(Failpoint.GOODBYE_SAID)
 
-    async def _send(self, *, goodbye: bool) -> None:
+    def _heartbeat(self, *, goodbye: bool) -> NewRecord:
+        """Make the next heartbeat of the current boot id."""
         self._seq += 1
-        boot_id, lease, sent_at_s = self.boot_id, self._lease, self._context.now_s()
         beat = Heartbeat(
-            executor=boot_id,
+            executor=self.boot_id,
             instance=self._context.instance,
             pool=self._context.pool,
             seq=self._seq,
@@ -112,12 +118,16 @@ class Leased:
             host=socket.gethostname(),
             pid=os.getpid(),
             version=self._context.version,
+            lease_s=self._lease_s,
         )
         headers = (("schema", b"1"), ("kind", b"HEARTBEAT"))
+        return NewRecord(self._context.routes.executors, 0, self.boot_id.encode(), encode(beat), headers)
+
+    async def _send(self, *, goodbye: bool) -> None:
+        boot_id, lease, sent_at_s = self.boot_id, self._lease, self._context.now_s()
+        farewells, self._farewells = self._farewells, []
         reached(Failpoint.HEARTBEAT_DUE)
-        await self._context.appender.append(
-            [NewRecord(self._context.routes.executors, 0, boot_id.encode(), encode(beat), headers)]
-        )
+        await self._context.appender.append([*farewells, self._heartbeat(goodbye=goodbye)])
         reached(Failpoint.HEARTBEAT_APPENDED)
         if boot_id != self.boot_id:
             # The lease lapsed while this heartbeat was on its way: it confirms nothing.
@@ -141,6 +151,9 @@ class Leased:
         self.confirmed.clear()
         # Everything of the old lease ends before a new one can begin.
         await self._on_lapse()
+        # Nothing of ours runs under the old boot id now, and none of its claims is ever started: the
+        # keeper need not wait for a lease of silence, which a heartbeat that was stuck begins anew.
+        self._farewells.append(self._heartbeat(goodbye=True))
         self.boot_id = self._new_boot_id()
         self._lease = Lease(self._lease_s)
         self._seq = 0

@@ -1,5 +1,6 @@
 """The pure parts of the commands: lags, heartbeats, coordinates, errors, cells."""
 
+import msgspec
 import psycopg
 import pytest
 import typer
@@ -49,6 +50,12 @@ def test_an_executor_is_shown_by_its_last_heartbeat() -> None:
         ("old", 9, 59.0, "gone"),
         ("dumb", 1, 58.0, "silent"),
     ]
+
+
+def test_an_executor_is_silent_after_its_own_lease_not_after_the_default() -> None:
+    records = [record(msgspec.structs.replace(heartbeat("short"), lease_s=6.0), 0)]
+    assert [e.state for e in last_heartbeats(records, {}, 5_900)] == ["alive"]
+    assert [e.state for e in last_heartbeats(records, {}, 6_100)] == ["silent"]
 
 
 def test_the_last_word_about_draining_counts() -> None:

@@ -8,6 +8,8 @@ from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.lease import margin_s
+from schemas.codec import decode_executor
+from schemas.executors import Heartbeat
 from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.held import Held
@@ -78,3 +80,7 @@ async def test_an_executor_whose_first_heartbeat_took_too_long_claims_under_a_ne
     assert leased.may_claim
     assert lapses
     assert leased.boot_id not in lapses
+    beats = [decode_executor(record) for record in broker.records(ROUTES.executors)]
+    said = [(beat.executor in lapses, beat.goodbye) for beat in beats if isinstance(beat, Heartbeat)]
+    # The stuck heartbeat landed first, listing what was dropped; the goodbye behind it takes that back.
+    assert said[:3] == [(True, False), (True, True), (False, False)]
