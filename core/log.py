@@ -61,6 +61,17 @@ class NewRecord(NamedTuple):
     headers: Headers = ()
 
 
+RECORD_OVERHEAD_BYTES = 128
+"""More than Kafka's record framing (KIP-98 format v2) adds to key, value and headers."""
+HEADER_OVERHEAD_BYTES = 10
+
+
+def size_bytes(record: NewRecord) -> int:
+    """Give what a record takes of a batch, at most: key, value, headers and framing."""
+    headers = sum(len(name) + len(value) + HEADER_OVERHEAD_BYTES for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers + RECORD_OVERHEAD_BYTES
+
+
 class Appended(NamedTuple):
     """The acknowledged place and broker time of one appended record."""
 

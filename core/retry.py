@@ -119,6 +119,8 @@ def decide_retry(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw:
         case Cause.RELEASED:
             return _after_hand_back(closed, "handed back", now_ms, draw)
         case Cause.PREEMPTED:
+            if closed.fault is FaultClass.PERMANENT:
+                return _dead("it can never be queued", closed.fault)
             return _after_hand_back(closed, "diverted before it started", now_ms, draw)
         case _:
             assert_never(closed.cause)

@@ -41,6 +41,9 @@ _HAND_OVER = {
     Failpoint.DECIDED: "everything about a batch is decided; nothing is appended",
     Failpoint.APPENDED: "all outputs of a batch are acknowledged; it is not counted as done",
 }
+_PRIORITIZER = _HAND_OVER | {
+    Failpoint.DIVERSION_APPENDED: "what can never be queued is in `jobs.dlq`; nothing else is appended",
+}
 _SCHEDULER = {
     Failpoint.ADMITTED: "the gates have answered; neither jobs nor refusals are appended",
     Failpoint.DUE: "jobs have left the wheel's memory; their next hop or release is not appended",
@@ -100,7 +103,7 @@ _MATERIALIZER = {
 _OF_SERVICE = {
     "ingest": _LOOP | _HAND_OVER,
     "scheduler": _LOOP | _SCHEDULER,
-    "prioritizer": _LOOP | _HAND_OVER,
+    "prioritizer": _LOOP | _PRIORITIZER,
     "executor": _COMMIT | _EXECUTOR,
     "dlq_handler": _LOOP | _DLQ_HANDLER,
     "materializer": _LOOP | _MATERIALIZER,

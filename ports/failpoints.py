@@ -27,6 +27,7 @@ class Failpoint(StrEnum):
     LAST_COMMITTED = "last_committed"
     # Ingest and prioritizer.
     DECIDED = "decided"
+    DIVERSION_APPENDED = "diversion_appended"
     APPENDED = "appended"
     # Scheduler.
     ADMITTED = "admitted"

@@ -1,11 +1,39 @@
 """Where a job goes next: to be ready, or into the wheel until it is due."""
 
-from core.log import NewRecord
+import msgspec
+
+from core.log import NewRecord, size_bytes
 from core.wheel import tier_for
 from penstock.identity import home
-from schemas.accepted_job import AcceptedJob, DelayedJob
+from schemas.accepted_job import AcceptedJob, DelayedJob, FailedAttempt
 from schemas.codec import job_record
-from schemas.topics import RouteMap
+from schemas.topics import APPEND_MAX_BYTES, JOB_MAX_BYTES, RouteMap
+
+
+def fits(record: NewRecord) -> bool:
+    """Whether a record that carries a job onward leaves room for what may be said of it later."""
+    return size_bytes(record) <= JOB_MAX_BYTES
+
+
+def too_large(record: NewRecord) -> str:
+    """Say why a record that does not fit goes nowhere, for the verdict that closes its job."""
+    return (
+        f"the job takes {size_bytes(record)} bytes in {record.topic}, {JOB_MAX_BYTES} are allowed; "
+        "store the data elsewhere and send its address in the payload"
+    )
+
+
+def failed_record(routes: RouteMap, attempt: FailedAttempt, kind: bytes) -> NewRecord:
+    """Make the record of ``jobs.dlq`` for an attempt; without traceback and log lines if it must be.
+
+    Always fits a batch when the job came in a record that did (``fits``).
+    """
+    partition = home(attempt.job.job_id, routes.partitions)
+    record = job_record(routes.dlq, partition, attempt, attempt.job, kind)
+    if size_bytes(record) <= APPEND_MAX_BYTES:
+        return record
+    cut = msgspec.structs.replace(attempt, traceback="", log_tail=())
+    return job_record(routes.dlq, partition, cut, attempt.job, kind)
 
 
 def ready_record(routes: RouteMap, job: AcceptedJob) -> NewRecord:

@@ -14,6 +14,11 @@ RECORD_MAX_BYTES = 262_144
 """Largest producer record, value and headers; internal records may be twice that and more."""
 MESSAGE_MAX_BYTES = 1_048_576
 """Broker limit of every topic; above the largest internal record (failed job + error + log tail)."""
+APPEND_MAX_BYTES = 983_040
+"""Largest record, and largest batch, that is ever produced; under ``MESSAGE_MAX_BYTES``."""
+JOB_MAX_BYTES = APPEND_MAX_BYTES - 65_536
+"""Largest record that carries a job onward. What is left is for what a failure adds to the job, without its
+traceback and log lines: so whatever was queued can be closed, decided and buried."""
 
 SNAPSHOT_SEGMENT_BYTES = 67_108_864
 """A few large snapshots; what was replaced is on disk until its segment is full and compacted."""

@@ -15,15 +15,12 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import START_TIMEOUT_S
-from core.log import Appended, NewRecord, TopicPartition
+from core.log import Appended, NewRecord, TopicPartition, size_bytes
 from penstock.connection import KafkaConnection
 from ports.failpoints import Failpoint, reached
 from ports.log import RecordTooLargeError
+from schemas.topics import APPEND_MAX_BYTES
 
-BATCH_MAX_BYTES = 983_040
-"""Largest produce batch; under ``MESSAGE_MAX_BYTES`` (1 MiB), the broker's limit of every topic."""
-RECORD_OVERHEAD_BYTES = 128
-"""More than Kafka's record framing (KIP-98 format v2) adds to key, value and headers."""
 REQUEST_TIMEOUT_MS = 20_000
 """An unanswered produce is sent again after this; idempotent, so it cannot be doubled."""
 FLUSH_TIMEOUT_S = 3.0
@@ -63,8 +60,8 @@ class KafkaAppender:
             client_id=client_id,
             acks="all",
             enable_idempotence=True,
-            max_batch_size=BATCH_MAX_BYTES,
-            max_request_size=BATCH_MAX_BYTES + 65_536,
+            max_batch_size=APPEND_MAX_BYTES,
+            max_request_size=APPEND_MAX_BYTES + 65_536,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             retry_backoff_ms=100,
         )
@@ -92,8 +89,7 @@ class KafkaAppender:
         if not records:
             return []
         for index, record in enumerate(records):
-            size = _size_bytes(record)
-            if size > BATCH_MAX_BYTES:
+            if (size := size_bytes(record)) > APPEND_MAX_BYTES:
                 raise RecordTooLargeError(index, size)
         nowhere = Appended(-1, -1)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -208,8 +204,3 @@ def _fail(sent: list[tuple[NewRecord, int, _Call]], error: BaseException) -> Non
             call.done.set_exception(error)
             # The caller may have been cancelled and will then never look.
             call.done.exception()
-
-
-def _size_bytes(record: NewRecord) -> int:
-    headers = sum(len(name) + len(value) + 10 for name, value in record.headers)
-    return len(record.value or b"") + len(record.key or b"") + headers + RECORD_OVERHEAD_BYTES

@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from adapters.memory.broker import MemoryBroker
-from core.log import Appended, NewRecord
+from core.log import Appended, NewRecord, size_bytes
 from ports.log import RecordTooLargeError
-
-RECORD_OVERHEAD_BYTES = 128
-"""As the real appender counts: more than Kafka's record framing adds to key, value and headers."""
 
 
 class MemoryAppender:
@@ -20,7 +17,7 @@ class MemoryAppender:
     async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
         """See ``ports.log.Appender.append``."""
         for index, record in enumerate(records):
-            size = _size_bytes(record)
+            size = size_bytes(record)
             if size > self._broker.record_max_bytes:
                 raise RecordTooLargeError(index, size)
         # A real acknowledgement is never there at once: whoever relies on that is found out here.
@@ -36,8 +33,3 @@ class MemoryAppender:
 
     async def close(self) -> None:
         """Nothing to finish: an append is over when it returns."""
-
-
-def _size_bytes(record: NewRecord) -> int:
-    headers = sum(len(name) + len(value) + 10 for name, value in record.headers)
-    return len(record.value or b"") + len(record.key or b"") + headers + RECORD_OVERHEAD_BYTES

@@ -145,7 +145,7 @@ def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
     verdict, job = item.verdict, item.job
     closed = ClosedDispatch(
         _cause(verdict),
-        _fault(verdict),
+        fault_class(attempt.error_class) if isinstance(verdict, Preempted) else _fault(verdict),
         failures=job.failures,
         losses=job.losses,
         worker_deaths=job.worker_deaths,

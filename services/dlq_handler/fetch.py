@@ -55,7 +55,10 @@ class RecordFetcher:
     ) -> None:
         """Read until no wanted record is near any position; takes what was found off ``missing``."""
         while any(offsets[0] - self._reader.position(tp) <= NEAR_RECORDS for tp, offsets in missing.items()):
-            for record in await self._reader.poll(POLL_S):
+            records = await self._reader.poll(POLL_S)
+            if not records:
+                await self._refuse_what_is_beyond_the_end(missing)
+            for record in records:
                 partition = TopicPartition(record.topic, record.partition)
                 offsets = missing.get(partition)
                 if offsets is None or record.offset < offsets[0]:
@@ -68,6 +71,15 @@ class RecordFetcher:
                 offsets.pop(0)
                 if not offsets:
                     del missing[partition]
+
+    async def _refuse_what_is_beyond_the_end(self, missing: dict[TopicPartition, list[int]]) -> None:
+        """Wait for no record that would have to be written first: what is read here was acknowledged."""
+        for partition, end in (await self._reader.end_offsets(list(missing))).items():
+            if missing[partition][-1] >= end:
+                raise MissingRecordError(
+                    f"{partition.topic}/{partition.partition}/{missing[partition][-1]} is not in the log, "
+                    f"which ends at {end}: it was cut, or the broker lost what it had acknowledged"
+                )
 
 
 def _by_partition(wanted: Iterable[Coordinate]) -> dict[TopicPartition, list[int]]:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from core.keeper import DeclareLost, Keeper, OpenClaims, SendProbe
 from core.log import NewRecord, Record, TopicPartition
-from penstock.identity import home
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob
-from schemas.codec import decode_executor, decode_queued, encode, job_record
+from schemas.codec import decode_executor, decode_queued, encode
 from schemas.executors import Heartbeat, Probe
 from schemas.ledger import LedgerFolds
+from schemas.routing import failed_record
 from schemas.topics import RouteMap
 from services.dlq_handler.decide import lost_attempt, lost_verdict
 from services.dlq_handler.fetch import RecordFetcher
@@ -171,8 +171,7 @@ class KeepWatch:
             logger.warning("declared %d dispatches of executor %s lost: %s", count, executor, reason)
 
     def _dlq_record(self, loss: DeclareLost, job: AcceptedJob, now_ms: int) -> NewRecord:
-        partition = home(job.job_id, self._routes.partitions)
-        return job_record(self._routes.dlq, partition, lost_attempt(loss, job, now_ms), job, b"LOST")
+        return failed_record(self._routes, lost_attempt(loss, job, now_ms), b"LOST")
 
 
 def _claimed_job(loss: DeclareLost, record: Record) -> AcceptedJob:

@@ -9,10 +9,13 @@ from core.ledger.verdicts import Failed, Released, Succeeded
 from core.masking import scrub, scrub_json, secrets
 from penstock.worker.frames import JobOutcome, TaskPolicy
 from schemas.accepted_job import AcceptedJob, FailedAttempt
+from schemas.topics import JOB_MAX_BYTES
 
 CLAIM_AGE_SHARE = 3.0
 """A claim older than this fraction (1/3) of the lease is handed back rather than started."""
 MESSAGE_MAX_CHARS = 2_000
+RESULT_STORED_MAX_BYTES = JOB_MAX_BYTES
+"""Largest result a success can carry to the ledger; settings keep what handlers return below it."""
 LOST_WITH_OTHERS = "WorkerDiedWithOthers"
 """``error_type`` of a job whose worker died while it ran others: no proof that this job did it."""
 
@@ -72,8 +75,11 @@ def close(
     run_s = round(outcome.run_s, 6)
     if outcome.ok:
         # A handler may have echoed its payload.
-        result = msgspec.Raw(scrub_json(bytes(outcome.result or b"null"), _secrets_of(job)))
-        return Closing(Succeeded(job.origin, job.job_id, job.n, executor, started_ms, run_s, result))
+        result = scrub_json(bytes(outcome.result or b"null"), _secrets_of(job))
+        if len(result) <= RESULT_STORED_MAX_BYTES:
+            raw = msgspec.Raw(result)
+            return Closing(Succeeded(job.origin, job.job_id, job.n, executor, started_ms, run_s, raw))
+        outcome = _unstorable(outcome, len(result))
     if outcome.collateral:
         return Closing(Released(job.origin, job.job_id, job.n, executor, outcome.error_type or "handed back"))
     failed = _failed_attempt(job, outcome, policy, executor, now_ms)
@@ -91,6 +97,17 @@ def close(
         retry_after_s=outcome.retry_after_s,
     )
     return Closing(verdict, failed)
+
+
+def _unstorable(outcome: JobOutcome, size_bytes: int) -> JobOutcome:
+    """Make the failure of an attempt whose result no record can carry; masks may be longer than numbers."""
+    message = (
+        f"the result has {size_bytes} bytes of JSON once its sensitive values are masked, over the limit of "
+        f"{RESULT_STORED_MAX_BYTES}; store it elsewhere and return where it is"
+    )
+    return JobOutcome(
+        outcome.key, False, outcome.run_s, None, "permanent", "ResultTooLarge", message, log_tail=[]
+    )
 
 
 def _failed_attempt(

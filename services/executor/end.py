@@ -8,11 +8,11 @@ import msgspec
 
 from core.ledger.verdicts import Failed, Succeeded
 from core.log import NewRecord
-from penstock.identity import home
 from penstock.worker.frames import JobOutcome
 from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
-from schemas.codec import job_record, ledger_record
+from schemas.codec import ledger_record
+from schemas.routing import failed_record
 from services.executor.context import ExecutorContext
 from services.executor.decide import Closing, blame_lease, close
 from services.executor.held import Held, HeldJob, Stage
@@ -91,7 +91,7 @@ class Closer:
 
     async def _append(self, ended: list[tuple[HeldJob, Closing]]) -> None:
         failures = [(held, closing) for held, closing in ended if closing.failed is not None]
-        records = [self._dlq_record(held, closing) for held, closing in failures]
+        records = [self._dlq_record(closing) for _, closing in failures]
         reached(Failpoint.TASK_ENDED, when=ended)
         places = await self._context.appender.append(records)
         reached(Failpoint.FAILURE_APPENDED, when=records)
@@ -108,10 +108,9 @@ class Closer:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)
 
-    def _dlq_record(self, held: HeldJob, closing: Closing) -> NewRecord:
-        partition = home(held.job.job_id, self._context.routes.partitions)
+    def _dlq_record(self, closing: Closing) -> NewRecord:
         assert closing.failed is not None
-        return job_record(self._context.routes.dlq, partition, closing.failed, held.job, b"FAILED")
+        return failed_record(self._context.routes, closing.failed, b"FAILED")
 
     def _measure(self, held: HeldJob, outcome: JobOutcome, closing: Closing) -> None:
         match closing.verdict:

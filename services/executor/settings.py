@@ -1,9 +1,14 @@
 """Settings of an executor."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from adapters.runtime.settings import ServiceSettings
+
+HELD_MAX = 8192
+"""Most jobs of one executor: twice as many (while closures are under way) of 59 bytes each fill a record."""
 
 
 class ExecutorSettings(ServiceSettings):
@@ -32,6 +37,15 @@ class ExecutorSettings(ServiceSettings):
     """Dispatches fetched ahead per bucket and partition."""
     result_max_bytes: int = Field(default=65_536, ge=2, le=524_288)
     """Largest result, bytes of JSON; a success carries it to the ledger, whose records end at 1 MiB."""
+
+    @model_validator(mode="after")
+    def _check_heartbeat_size(self) -> Self:
+        if self.workers * self.slots > HELD_MAX:
+            raise ValueError(
+                f"PENSTOCK_WORKERS x PENSTOCK_SLOTS is {self.workers * self.slots}: a heartbeat lists what "
+                f"is held, and one record holds no more than {HELD_MAX} jobs; run more executors"
+            )
+        return self
 
     @property
     @override

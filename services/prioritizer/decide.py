@@ -1,12 +1,19 @@
-"""How soon: from a ready job to its bucket, with the parts of its score. Pure."""
+"""How soon: from a ready job to its bucket, with the parts of its score; or why it has none. Pure."""
 
 from typing import NamedTuple
 
 from core.buckets import bucket_of
+from core.fault import FaultClass
 from core.ledger.notes import Queued
+from core.ledger.verdicts import Preempted
+from core.log import NewRecord
 from core.priority import PriorityRule, score
 from core.run_times import RunTimes
-from schemas.accepted_job import AcceptedJob, QueuedJob
+from penstock.identity import home
+from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
+from schemas.codec import job_record, ledger_record
+from schemas.routing import fits, too_large
+from schemas.topics import RouteMap
 
 MODEL = "rule"
 
@@ -16,6 +23,41 @@ class Placement(NamedTuple):
 
     queued: QueuedJob
     note: Queued
+
+
+class Queueing(NamedTuple):
+    """The records that queue a dispatch."""
+
+    records: list[NewRecord]
+    bucket: int
+
+
+def queue(
+    routes: RouteMap, job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRule
+) -> Queueing | str:
+    """Make the records that queue a ready dispatch, or say why no execution topic takes it.
+
+    A pool may be taken out of the configuration after ingest took the job in: its topics may not
+    exist then, and one append that waits for them would hold up all pools.
+    """
+    if job.pool not in routes.pools:
+        return f"there is no pool {job.pool!r} any more (PENSTOCK_POOLS)"
+    queued, note = place(job, ready_ms, run_times, rule)
+    topic = routes.execution(job.pool, queued.bucket)
+    record = job_record(topic, home(job.job_id, routes.partitions), queued, job, b"QUEUED")
+    if not fits(record):
+        return too_large(record)
+    return Queueing([ledger_record(routes, note), record], queued.bucket)
+
+
+def never_queued(job: AcceptedJob, problem: str, now_ms: int) -> FailedAttempt:
+    """Make what stands in ``jobs.dlq`` of a dispatch that no execution topic takes."""
+    return FailedAttempt(job, "", str(FaultClass.PERMANENT), "NeverQueued", problem, now_ms)
+
+
+def diversion(routes: RouteMap, job: AcceptedJob, dlq_offset: int) -> NewRecord:
+    """Make the verdict that takes an unclaimed dispatch out of the queue for good."""
+    return ledger_record(routes, Preempted(job.origin, job.job_id, job.n, 1.0, dlq_offset))
 
 
 def place(job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRule) -> Placement:

@@ -8,14 +8,14 @@ from core.ledger.verdicts import Refused
 from core.log import NewRecord, Record
 from core.priority import PriorityRule
 from core.run_times import RunTimes
-from penstock.identity import home
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
-from schemas.accepted_job import AcceptedJob
-from schemas.codec import decode_accepted, job_record, ledger_record
+from schemas.accepted_job import AcceptedJob, FailedAttempt
+from schemas.codec import decode_accepted, ledger_record
+from schemas.routing import failed_record
 from schemas.topics import RouteMap
-from services.prioritizer.decide import place
+from services.prioritizer.decide import Queueing, diversion, never_queued, queue
 
 logger = logging.getLogger(__name__)
 
@@ -40,40 +40,49 @@ class HandOver:
         self._rule = rule
 
     async def work(self, records: list[Record]) -> None:
-        """Return when every dispatch of the batch stands in its execution topic."""
+        """Return when every dispatch of the batch stands in its execution topic, or is closed.
+
+        One that no topic takes must not hold up the others. A first dispatch is refused; a later one,
+        which only a closure can end, is diverted: dlq_handler finds why in ``jobs.dlq`` and buries it.
+        """
         outputs: list[NewRecord] = []
+        stuck: list[FailedAttempt] = []
         counts: Counter[tuple[str, int]] = Counter()
         for record in records:
             job = decode_accepted(record)
-            if job.pool not in self._routes.pools:
-                outputs.append(self._refusal(job))
-                continue
-            queued, note = place(job, record.timestamp_ms, self._run_times, self._rule)
-            topic = self._routes.execution(job.pool, queued.bucket)
-            partition = home(job.job_id, self._routes.partitions)
-            outputs.append(ledger_record(self._routes, note))
-            outputs.append(job_record(topic, partition, queued, job, b"QUEUED"))
-            counts[job.pool, queued.bucket] += 1
+            route = queue(self._routes, job, record.timestamp_ms, self._run_times, self._rule)
+            match route:
+                case Queueing():
+                    outputs.extend(route.records)
+                    counts[job.pool, route.bucket] += 1
+                case str() as problem:
+                    _say(job, problem)
+                    if job.n == 1:
+                        outputs.append(ledger_record(self._routes, Refused(job.origin, job.job_id, problem)))
+                    else:
+                        stuck.append(never_queued(job, problem, self._now_ms()))
         reached(Failpoint.DECIDED)
+        places = await self._appender.append(
+            [failed_record(self._routes, attempt, b"PREEMPTED") for attempt in stuck]
+        )
+        reached(Failpoint.DIVERSION_APPENDED)
+        outputs.extend(
+            diversion(self._routes, attempt.job, place.offset)
+            for attempt, place in zip(stuck, places, strict=True)
+        )
         await self._appender.append(outputs)
         reached(Failpoint.APPENDED)
+        self._measure(records, counts)
+
+    def _measure(self, records: list[Record], counts: Counter[tuple[str, int]]) -> None:
         self._meter.observe(Metric.BATCH, len(records), stage="prioritizer")
         lag_s = (self._now_ms() - records[-1].timestamp_ms) / 1000
         self._meter.gauge(Metric.LAG_SECONDS, max(0.0, lag_s), topic=self._routes.ready)
         for (pool, bucket), count in counts.items():
             self._meter.count(Metric.QUEUED, count, pool=pool, bucket=str(bucket))
 
-    def _refusal(self, job: AcceptedJob) -> NewRecord:
-        """Close a job whose pool was taken out of the configuration after ingest took the job in.
 
-        Its topics may not exist, and one append that waits for them would hold up all pools. A later
-        dispatch cannot be refused any more (only what was never claimed can): it stays ``retrying``.
-        """
-        reason = f"there is no pool {job.pool!r} any more (PENSTOCK_POOLS)"
-        logger.error(
-            "cannot route dispatch %d: %s",
-            job.n,
-            reason,
-            extra={"job_id": job.job_id, "trace_id": job.trace_id},
-        )
-        return ledger_record(self._routes, Refused(job.origin, job.job_id, reason))
+def _say(job: AcceptedJob, problem: str) -> None:
+    logger.error(
+        "cannot queue dispatch %d: %s", job.n, problem, extra={"job_id": job.job_id, "trace_id": job.trace_id}
+    )

@@ -8,13 +8,13 @@ import msgspec
 
 from core.gates.id_gate import Answer, Body, Passed, Repeat, Submission
 from core.ledger import notes
-from core.ledger.verdicts import Expired
+from core.ledger.verdicts import Expired, Refused
 from core.log import NewRecord, Record
 from core.wheel import tier_for
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, DelayedJob
 from schemas.codec import UnreadableRecordError, decode_delayed, ledger_record
-from schemas.routing import delayed_record, ready_record
+from schemas.routing import delayed_record, fits, ready_record, too_large
 from schemas.topics import RouteMap
 from services.scheduler.reject import conflict_record
 
@@ -82,12 +82,16 @@ def admit(routes: RouteMap, job: AcceptedJob, answer: Answer | None, now_ms: int
             return Admission(Fate.PASSED, _pass_due_gate(routes, job, now_ms))
         case Passed():
             own = job if job.job_id == answer.job_id else msgspec.structs.replace(job, job_id=answer.job_id)
-            told = ledger_record(routes, accepted_note(own))
-            return Admission(Fate.PASSED, [told, *_pass_due_gate(routes, own, now_ms)])
+            return Admission(Fate.PASSED, [*_told(routes, own), *_pass_due_gate(routes, own, now_ms)])
         case Repeat():
             return _repeat(routes, job, answer)
         case _:
             assert_never(answer)
+
+
+def _told(routes: RouteMap, job: AcceptedJob) -> list[NewRecord]:
+    told = ledger_record(routes, accepted_note(job))
+    return [told] if fits(told) else []
 
 
 def _repeat(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> Admission:
@@ -100,6 +104,15 @@ def _repeat(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> Admission:
 
 
 def _pass_due_gate(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
+    """Give what lets the job on, or closes it when no topic takes it: the partition goes on."""
+    records = _let_on(routes, job, now_ms)
+    stuck = next((record for record in records if not fits(record)), None)
+    if stuck is None:
+        return records
+    return [ledger_record(routes, Refused(job.origin, job.job_id, too_large(stuck)))]
+
+
+def _let_on(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
     records: list[NewRecord] = []
     if job.expires_at_ms is not None:
         # The payload is not needed to say that a job has expired.

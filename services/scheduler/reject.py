@@ -8,7 +8,7 @@ from core.log import NewRecord
 from penstock.identity import Origin
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import encode
-from schemas.rejected import RejectedRecord
+from schemas.rejected import ORIGINAL_MAX_BYTES, RejectedRecord
 from schemas.rejection import Reason, shorten
 from schemas.topics import RouteMap
 
@@ -18,7 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def conflict_record(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> NewRecord:
     """Make the record for ``jobs.rejected``, on the partition of the origin.
 
-    Its value is the job as it was accepted, written out again, fit to be sent under another key;
+    Its value is the job as it was accepted, written out again, fit to be sent under another key (one
+    above ``ORIGINAL_MAX_BYTES`` loses its end);
     not the producer's bytes, which stand at the coordinate it names (``cut`` says so). Reading
     them back here would make every job of the wheel wait for it.
     """
@@ -35,7 +36,7 @@ def conflict_record(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> NewRe
         timestamp_ms=job.submitted_ms,
         field=field,
         value_excerpt=shorten(encode(own).decode()),
-        value_base64=b64encode(value).decode(),
+        value_base64=b64encode(value[:ORIGINAL_MAX_BYTES]).decode(),
         value_bytes=len(value),
         cut=True,
         job_id=repeat.job_id,

@@ -5,12 +5,13 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.codec import decode_accepted
 from tests.support.pipeline import Pipeline, pipeline
@@ -102,3 +103,42 @@ def test_services_go_on_by_themselves_when_the_broker_is_back(mine: Pipeline) ->
         produce(mine, 20)
         mine.wait_for(mine.routes.ready, 20)
         wait_until(lambda: ingest.readiness()[0] == 200, "ingest ready again")
+
+
+def test_a_member_whose_loop_was_blocked_is_put_out_and_comes_back(mine: Pipeline) -> None:
+    """Its partitions go on elsewhere; what it does when it wakes is a repeat, and its commit is refused."""
+    session = {"PENSTOCK_SESSION_TIMEOUT_S": "6"}
+    blocked = session | {"PENSTOCK_FAILPOINTS": "ingest.appended:block:s=14"}
+    with ExitStack() as stack:
+        sleeper = Running(stack.enter_context(mine.start("ingest", "sleeper", **blocked)))
+        wait_until(lambda: sleeper.readiness()[0] == 200, "the first is ready", 60)
+        other = Running(stack.enter_context(mine.start("ingest", "other", **session)))
+        wait_until(lambda: other.readiness()[0] == 200, "the second is ready", 60)
+        produce(mine, 40)
+        # The outputs of the sleeper's batch are in the log, its offsets are not committed.
+        wait_until(lambda: copies(mine, 40) >= 2, "the other repeats what the sleeper had not committed", 60)
+        refused = "OffsetCommit failed for group"
+        wait_until(lambda: refused in sleeper.program.output, "the late commit is refused", 60)
+        produce(mine, 40)
+        wait_until(lambda: copies(mine, 80) >= 1, "all jobs are ready", 60)
+        wait_until(lambda: sleeper.readiness()[0] == 200, "the sleeper is a member again", 60)
+        wait_until(lambda: committed(mine) == 80, "everything is committed", 60)
+        assert sleeper.program.process.poll() is None
+
+
+def copies(mine: Pipeline, jobs: int) -> int:
+    """How often the most repeated job is ready; 0 while not all of so many are."""
+    counts = Counter(decode_accepted(record).origin for record in mine.read(mine.routes.ready))
+    return max(counts.values()) if len(counts) == jobs else 0
+
+
+def committed(mine: Pipeline) -> int:
+    """Offsets of ``jobs`` that ingest has committed, all partitions together."""
+    consumer = Consumer(
+        {"bootstrap.servers": mine.servers.kafka_bootstrap, "group.id": mine.routes.group("ingest")}
+    )
+    try:
+        places = [TopicPartition(mine.routes.jobs, number) for number in range(mine.routes.partitions)]
+        return sum(max(0, place.offset) for place in consumer.committed(places, timeout=10))
+    finally:
+        consumer.close()

@@ -76,6 +76,11 @@ def test_what_was_handed_back_goes_on_at_once(cause: Cause) -> None:
     assert (decision.action, decision.due_ms) == (Action.RETRY, NOW_MS)
 
 
+def test_what_can_never_be_queued_is_dead() -> None:
+    decision = decide(ClosedDispatch(Cause.PREEMPTED, FaultClass.PERMANENT, hand_backs=1))
+    assert (decision.action, decision.error_class) == (Action.DEAD, FaultClass.PERMANENT)
+
+
 def test_a_job_handed_back_for_ever_slows_down_and_stays_alive() -> None:
     at_once = ClosedDispatch(Cause.RELEASED, FaultClass.LOST, hand_backs=FREE_HAND_BACKS)
     assert wait_s(decide(at_once)) == 0

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -134,3 +135,10 @@ async def test_a_cache_of_no_size_still_answers(reader: LogReader) -> None:
     attempts = Attempts(RecordFetcher(reader), ROUTES, max_bytes=0)
     attempts.remember(failed(3))
     assert (await attempts.get([place(failed(3))]))[place(failed(3))].message == "number 3"
+
+
+async def test_a_record_beyond_the_end_of_the_log_is_not_waited_for() -> None:
+    fetcher = RecordFetcher(LogReader(LOG))
+    async with asyncio.timeout(5):
+        with pytest.raises(MissingRecordError, match="ends at 10"):
+            await fetcher.fetch([Coordinate("jobs.exec.default.b0", 1, 12)])

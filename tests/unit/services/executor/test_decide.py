@@ -56,6 +56,17 @@ def test_a_success_carries_its_result_without_the_jobs_secrets() -> None:
     assert ended.failed is None
 
 
+def test_a_result_that_no_record_can_carry_is_a_permanent_failure() -> None:
+    """Masks may be longer than the numbers they hide."""
+    job = msgspec.structs.replace(JOB, payload=msgspec.Raw(b'{"card":7}'))
+    result = b"[" + b",".join([b"7"] * 200_000) + b"]"
+    outcome = JobOutcome("k", True, 0.25, result=result)
+    ended = close(job, outcome, POLICY, executor="x:1", started_ms=5, now_ms=9)
+    assert isinstance(ended.verdict, Failed)
+    assert (ended.verdict.error_class, ended.verdict.error_type) == ("permanent", "ResultTooLarge")
+    assert ended.failed is not None
+
+
 def test_a_failure_goes_to_the_dlq_with_its_policy_and_without_secrets() -> None:
     ended = closing(
         JobOutcome(

@@ -6,12 +6,12 @@ from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.notes import Queued
-from core.ledger.verdicts import Refused
+from core.ledger.verdicts import Preempted, Refused
 from core.log import Record
 from core.run_times import RunTimes
 from schemas.accepted_job import AcceptedJob
-from schemas.codec import decode_event, decode_queued, encode
-from schemas.topics import RouteMap
+from schemas.codec import decode_accepted, decode_event, decode_failed, decode_queued, encode
+from schemas.topics import JOB_MAX_BYTES, RouteMap
 from services.prioritizer.hand_over import HandOver
 from services.prioritizer.settings import PrioritizerSettings
 
@@ -57,3 +57,39 @@ async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothi
     assert isinstance(queued, Queued)
     [dispatch] = [record for topic in ROUTES.executions("default") for record in broker.records(topic)]
     assert decode_queued(dispatch).job.origin == "e:0:1"
+
+
+async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_first() -> None:
+    broker = MemoryBroker(lambda: 5)
+    broker.create_topics(ROUTES.specs())
+    hand_over = HandOver(
+        ROUTES, MemoryAppender(broker), PrometheusMeter(), lambda: 5, RunTimes(), PrioritizerSettings().rule
+    )
+    second = ready(0, "gone")
+    job = msgspec.structs.replace(decode_accepted(second), n=2)
+
+    await hand_over.work([second._replace(value=encode(job)), ready(1, "default")])
+
+    [reason] = broker.records(ROUTES.dlq)
+    attempt = decode_failed(reason)
+    assert (attempt.error_class, attempt.error_type, attempt.job.n) == ("permanent", "NeverQueued", 2)
+    verdicts = [decode_event(record) for record in broker.records(ROUTES.ledger)]
+    [diverted] = [verdict for verdict in verdicts if isinstance(verdict, Preempted)]
+    assert (diverted.origin, diverted.n, diverted.dlq_offset) == ("e:0:0", 2, reason.offset)
+
+
+async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_nothing() -> None:
+    broker = MemoryBroker(lambda: 5)
+    broker.create_topics(ROUTES.specs())
+    hand_over = HandOver(
+        ROUTES, MemoryAppender(broker), PrometheusMeter(), lambda: 5, RunTimes(), PrioritizerSettings().rule
+    )
+    first = ready(0, "default")
+    large = msgspec.structs.replace(decode_accepted(first), payload=msgspec.Raw(encode("x" * JOB_MAX_BYTES)))
+
+    await hand_over.work([first._replace(value=encode(large)), ready(1, "default")])
+
+    refused, queued = (decode_event(record) for record in broker.records(ROUTES.ledger))
+    assert isinstance(refused, Refused)
+    assert str(JOB_MAX_BYTES) in refused.reason
+    assert isinstance(queued, Queued)
