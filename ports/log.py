@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from core.log import Appended, NewRecord, Record, TopicPartition
+from core.stealing import Progress
 
 
 class Appender(Protocol):
@@ -47,7 +48,16 @@ class PartitionReader(Protocol):
         """Read exactly these partitions from now on.
 
         A partition already being read keeps its position; a new one starts at the given offset.
+        Pauses end.
         """
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Stop giving records of these partitions until ``resume``; unknown ones are ignored."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give records of these partitions again; unknown ones are ignored."""
         ...
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
@@ -72,6 +82,30 @@ class PartitionReader(Protocol):
 
     async def close(self) -> None:
         """Stop reading."""
+        ...
+
+
+class ProgressUnknownError(Exception):
+    """The broker did not say how far a group has come; harmless, ask again later."""
+
+
+class GroupProgress(Protocol):
+    """Tells how far a consumer group has come, all members together, to whoever asks."""
+
+    async def look(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Progress]:
+        """Give the committed offset (the log's start when there is none) and the end of each partition.
+
+        Both are as of this call, the committed offsets a little older than the ends.
+
+        Raises
+        ------
+        ProgressUnknownError
+            The broker does not answer now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
         ...
 
 

@@ -74,7 +74,16 @@ class Metric(Enum):
         "penstock_job_run_seconds", Kind.HISTOGRAM, "Run time of one attempt.", ("pool", "outcome"), _SECONDS
     )
     CLAIMS = Definition(
-        "penstock_claims_total", Kind.COUNTER, "Claims by what became of them.", ("pool", "result")
+        "penstock_claims_total",
+        Kind.COUNTER,
+        "Claims by whose partition they were made in (own, stolen) and what became of them.",
+        ("pool", "source", "result"),
+    )
+    FOLLOWED = Definition(
+        "penstock_steal_partitions",
+        Kind.GAUGE,
+        "Partitions of others that this executor follows to take work from.",
+        ("pool",),
     )
     LOST = Definition(
         "penstock_dispatches_lost_total", Kind.COUNTER, "Dispatches declared lost.", ("reason",)

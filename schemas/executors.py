@@ -26,6 +26,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True, tag="HEARTBEAT"
     version: str = ""
     lease_s: float = 45.0
     """How long this heartbeat vouches for what it lists; seconds."""
+    stolen: int = 0
+    """How many of ``held`` were claimed in partitions this executor does not own."""
 
 
 class Probe(msgspec.Struct, frozen=True, omit_defaults=True, tag="PROBE", tag_field="kind"):

@@ -31,9 +31,18 @@ class KafkaReader:
     patience_s
         How long questions for offsets are asked again while no broker answers. A person at a
         terminal wants to hear of it (0, after aiokafka's own 40 s); a service waits.
+    partition_fetch_bytes
+        Most that is read ahead of each partition; what does not fit comes a record at a time.
     """
 
-    def __init__(self, connection: KafkaConnection, *, client_id: str, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        client_id: str,
+        patience_s: float = 0.0,
+        partition_fetch_bytes: int = PARTITION_FETCH_MAX_BYTES,
+    ) -> None:
         self._patience_s = patience_s
         self._consumer: Any = AIOKafkaConsumer(
             **connection.client_options(),
@@ -42,7 +51,7 @@ class KafkaReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-            max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+            max_partition_fetch_bytes=partition_fetch_bytes,
         )
         self._positions: dict[TopicPartition, int] = {}
 
@@ -64,6 +73,14 @@ class KafkaReader:
         self._consumer.assign([AioTopicPartition(*tp) for tp in kept])
         for tp, offset in kept.items():
             self._consumer.seek(AioTopicPartition(*tp), offset)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.PartitionReader.pause``."""
+        self._consumer.pause(*(AioTopicPartition(*tp) for tp in partitions if tp in self._positions))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.PartitionReader.resume``."""
+        self._consumer.resume(*(AioTopicPartition(*tp) for tp in partitions if tp in self._positions))
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
         """See ``ports.log.PartitionReader.poll``."""

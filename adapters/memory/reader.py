@@ -14,10 +14,21 @@ class MemoryReader:
         self._broker = broker
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See ``ports.log.PartitionReader.assign``."""
         self._positions = {tp: self._positions.get(tp, offset) for tp, offset in positions.items()}
+        self._paused.clear()
+        self._broker.notify()
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.PartitionReader.pause``."""
+        self._paused |= set(partitions) & self._positions.keys()
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """See ``ports.log.PartitionReader.resume``."""
+        self._paused -= set(partitions)
         self._broker.notify()
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
@@ -45,7 +56,8 @@ class MemoryReader:
         self._positions = {}
 
     def _look(self, limit: int) -> list[Record]:
-        records = read_some(self._broker, self._positions, self._positions, limit)
+        wanted = [tp for tp in self._positions if tp not in self._paused]
+        records = read_some(self._broker, self._positions, wanted, limit)
         if not self._broker.faults.is_away:
             self._ends = {tp: self._broker.end(tp) for tp in self._positions}
         return records

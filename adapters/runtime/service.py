@@ -18,7 +18,8 @@ from adapters.kafka.admin import EpochError, require_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
-from adapters.kafka.reader import START_TIMEOUT_S, KafkaReader
+from adapters.kafka.progress import KafkaGroupProgress
+from adapters.kafka.reader import PARTITION_FETCH_MAX_BYTES, START_TIMEOUT_S, KafkaReader
 from adapters.kafka.topology import route_map
 from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
 from adapters.runtime.reach import BrokerWatch
@@ -98,11 +99,26 @@ class Service:
         self.members.append(member)
         return member
 
-    async def reader(self) -> KafkaReader:
-        """Open a reader without a group; the caller closes it."""
-        reader = KafkaReader(self.settings.kafka, client_id=f"{self.instance}-reader", patience_s=math.inf)
+    async def reader(self, *, partition_fetch_bytes: int = PARTITION_FETCH_MAX_BYTES) -> KafkaReader:
+        """Open a reader without a group; the caller closes it.
+
+        Parameters
+        ----------
+        partition_fetch_bytes
+            Most it reads ahead of each partition; what does not fit comes a record at a time.
+        """
+        reader = KafkaReader(
+            self.settings.kafka,
+            client_id=f"{self.instance}-reader",
+            patience_s=math.inf,
+            partition_fetch_bytes=partition_fetch_bytes,
+        )
         await reader.start()
         return reader
+
+    def progress(self, reader: KafkaReader, *, group: str) -> KafkaGroupProgress:
+        """Ask how far a group has come; the caller closes it, and the reader, which it uses."""
+        return KafkaGroupProgress(self.settings.kafka, reader, group=self.routes.group(group))
 
 
 Run = Callable[[Service], Awaitable[None]]

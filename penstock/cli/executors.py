@@ -23,7 +23,19 @@ from schemas.executors import Heartbeat
 NEWEST_HEARTBEATS = 5000
 """At one heartbeat each three seconds, 100 executors of the last 2.5 minutes."""
 APPEND_TIMEOUT_S = 30.0
-_COLUMNS = ("instance", "boot id", "pool", "held", "slots", "heartbeat", "state", "host", "pid", "version")
+_COLUMNS = (
+    "instance",
+    "boot id",
+    "pool",
+    "held",
+    "stolen",
+    "slots",
+    "heartbeat",
+    "state",
+    "host",
+    "pid",
+    "version",
+)
 
 
 class Executor(NamedTuple):
@@ -135,6 +147,7 @@ def _members(executor: Executor) -> dict[str, Any]:
         "boot_id": heartbeat.executor,
         "pool": heartbeat.pool,
         "held": list(heartbeat.held),
+        "stolen": heartbeat.stolen,
         "slots": heartbeat.slots,
         "heartbeat_age_s": round(executor.age_s, 3),
         "state": executor.state,
@@ -153,6 +166,7 @@ def _cells(executor: Executor) -> tuple[object, ...]:
         heartbeat.executor,
         heartbeat.pool,
         len(heartbeat.held),
+        heartbeat.stolen,
         heartbeat.slots,
         span(executor.age_s),
         executor.state,

@@ -1,8 +1,10 @@
 """Claim queued dispatches: append first, start nothing before the claim was read back."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from core.ledger.verdicts import Claimed, Expired
 from core.log import NewRecord
@@ -12,26 +14,46 @@ from schemas.codec import ledger_record
 from schemas.executors import dispatch_key
 from schemas.ledger import LedgerFolds
 from services.executor.context import ExecutorContext
-from services.executor.fetch import Fetcher
-from services.executor.held import Held, HeldJob, Stage, WaitingJob
+from services.executor.held import Held, HeldJob, Source, Stage, WaitingJob
 from services.executor.leased import Leased
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
 
+class Queue(Protocol):
+    """Waiting dispatches, best first."""
+
+    def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
+        """Take at most ``wanted`` that fit."""
+        ...
+
+    def handled(self, jobs: Iterable[WaitingJob]) -> None:
+        """Note that these were claimed, or cannot be any more."""
+        ...
+
+
+class StolenQueue(Queue, Protocol):
+    """Dispatches waiting in partitions of others; some may be taken only from a time on."""
+
+    def ripe_in_s(self) -> float | None:
+        """Give the seconds until there is more to take, None when that is not known."""
+        ...
+
+
 class Claimer:
-    """Fills free slots with the dispatches that should run next."""
+    """Fills free slots with the dispatches that should run next: its own first, then those of others."""
 
     def __init__(
         self,
         context: ExecutorContext,
         folds: LedgerFolds,
-        fetcher: Fetcher,
+        fetcher: Queue,
         held: Held,
         leased: Leased,
         workers: WorkerPool,
         may_claim_on: Callable[[int], bool],
+        stolen: StolenQueue | None = None,
     ) -> None:
         self._context = context
         self._folds = folds
@@ -40,44 +62,62 @@ class Claimer:
         self._leased = leased
         self._workers = workers
         self._may_claim_on = may_claim_on
+        self.stolen = stolen
+        """Where to look when nothing of its own is left to claim; None: nowhere."""
+        self.spare_slots = 0
+        """Slots that stayed free when everything of its own that could be claimed was claimed."""
         self.wake = asyncio.Event()
         """Set when something arrived, a slot came free, or the lease was confirmed."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim whenever there is something to claim, until ``stopping``."""
         while not stopping.is_set():
-            await self.wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.stolen.ripe_in_s() if self.stolen is not None else None):
+                    await self.wake.wait()
             self.wake.clear()
             while not stopping.is_set() and await self._claim_once():
                 pass
 
     async def _claim_once(self) -> bool:
         """Claim as many as there are free slots; whether any dispatch was handled."""
+        self.spare_slots = 0
         if not self._leased.may_claim:
             return False
         free = self._workers.free_slots - self._held.count(Stage.CLAIMING)
+        own = await self._claim_from(self._fetcher, free, Source.OWN)
+        spare, stolen = free - own, 0
+        if self.stolen is not None and self._leased.may_claim:
+            stolen = await self._claim_from(self.stolen, spare, Source.STOLEN)
+        self.spare_slots = max(0, spare - stolen)
+        return own + stolen > 0
+
+    async def _claim_from(self, queue: Queue, free: int, source: Source) -> int:
+        """Claim from one queue at most ``free``; how many dispatches were handled."""
         if free <= 0:
-            return False
+            return 0
         budget: dict[str, int] = {}
-        taken = self._fetcher.take(free, lambda waiting: self._fits(waiting, budget))
+        taken = queue.take(free, lambda waiting: self._fits(waiting, budget))
         if not taken:
-            return False
+            return 0
         executor, now_s = self._leased.boot_id, self._context.now_s()
         outputs: list[NewRecord] = []
         for waiting in taken:
             verdict = self._verdict(waiting, executor)
             if verdict is None:
-                self._context.meter.count(Metric.CLAIMS, pool=self._context.pool, result="skipped")
+                self._context.meter.count(
+                    Metric.CLAIMS, pool=self._context.pool, source=source.value, result="skipped"
+                )
                 continue
             outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
-                self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s))
+                self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s, source))
         reached(Failpoint.CLAIM_DECIDED, when=outputs)
         await self._context.appender.append(outputs)
         reached(Failpoint.CLAIM_APPENDED, when=outputs)
         # The claim is in the log: whatever happens to us now, the keeper finds it there.
-        self._fetcher.handled(taken)
-        return True
+        queue.handled(taken)
+        return len(taken)
 
     def _fits(self, waiting: WaitingJob, budget: dict[str, int]) -> bool:
         """Whether this dispatch can be claimed in this round; counts what it lets through."""

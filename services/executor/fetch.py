@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from core.buckets import BUCKETS, bucket_head_start_s
 from core.head_order import HeadOrder
 from core.log import Record, TopicPartition
 from core.offsets import OffsetTracker
 from ports.failpoints import Failpoint, reached
-from ports.log import GroupMember
+from ports.log import Assignment, Batch
 from ports.meter import Metric
 from schemas.codec import decode_queued
 from services.executor.context import ExecutorContext
@@ -22,12 +23,37 @@ LANE_MAX_BYTES = 2_097_152
 """Most bytes fetched ahead per bucket and partition, give or take one poll; in memory about twice that."""
 
 
+class Lanes(Protocol):
+    """Where dispatches are fetched from: the part of a ``ports.log.GroupMember`` that is used here."""
+
+    @property
+    def assignment(self) -> Assignment:
+        """The current assignment."""
+        ...
+
+    async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
+        """Give the next records of lanes that are not paused."""
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Stop giving records of these lanes."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give records of these lanes again."""
+        ...
+
+    async def commit(self, assignment: int, positions: Mapping[TopicPartition, int]) -> bool:
+        """Commit next offsets; False when that must be tried again."""
+        ...
+
+
 class Fetcher:
     """Knows what waits here, and how far each execution topic is handled."""
 
     def __init__(
         self,
-        member: GroupMember,
+        member: Lanes,
         context: ExecutorContext,
         *,
         per_decade_s: float,
@@ -56,8 +82,9 @@ class Fetcher:
         self, stopping: asyncio.Event, arrived: Callable[[], None], reassigned: Callable[[], None]
     ) -> None:
         """Fetch until ``stopping``; call ``reassigned`` after a rebalance, ``arrived`` after records."""
+        timeout_s = POLL_S
         while not stopping.is_set():
-            batch = await self._member.poll(POLL_S)
+            batch = await self._member.poll(timeout_s)
             if self._member.assignment.number != self.assignment:
                 self._start_over()
                 reassigned()
@@ -66,6 +93,8 @@ class Fetcher:
                 arrived()
             self._pace()
             await self._commit()
+            # What was read now is handled during the next wait: not committed soon, it would look stuck.
+            timeout_s = COMMIT_INTERVAL_S if batch.records or self._uncommitted else POLL_S
 
     def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
         """Take the dispatches that should run next, at most ``wanted``."""

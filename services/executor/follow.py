@@ -16,6 +16,8 @@ from schemas.topics import RouteMap
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
+TAIL_MAX_RECORDS = 200_000
+"""Longest stretch of a ledger read for the sake of stealing: about a second of work."""
 
 
 class Follower:
@@ -48,6 +50,19 @@ class Follower:
     def known_end(self, partition: int) -> int:
         """End of the ledger partition as far as known, without asking the broker."""
         return self._reader.known_end(TopicPartition(self._routes.ledger, partition))
+
+    async def can_follow(self, partition: int) -> bool:
+        """Prepare to follow one more partition: its fold is restored beside whatever is read meanwhile.
+
+        False when that would begin below the log's start, or so far below its end that what is
+        followed already would have to wait.
+        """
+        ledger = TopicPartition(self._routes.ledger, partition)
+        end = (await self._reader.end_offsets([ledger]))[ledger]
+        await self._snapshots.restore(self._folds, {partition: end})
+        start = (await self._reader.start_offsets([ledger]))[ledger]
+        next_offset = self._folds.next_offset(partition)
+        return start <= next_offset and end - next_offset <= TAIL_MAX_RECORDS
 
     async def follow(self, partitions: frozenset[int]) -> None:
         """Follow exactly these; folds of others are kept, and go on from where they stopped."""

@@ -1,7 +1,7 @@
 """What this executor holds, from the claim's append until its closure is in the log."""
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
 from core.log import Record
 from schemas.accepted_job import AcceptedJob, QueuedJob
@@ -18,6 +18,13 @@ class Stage(Enum):
     """It ended here; the closure is under way."""
 
 
+class Source(StrEnum):
+    """Whose partition a dispatch was claimed in; the value is the label of the metric."""
+
+    OWN = "own"
+    STOLEN = "stolen"
+
+
 @dataclass(slots=True)
 class HeldJob:
     """One held dispatch; times in seconds of the boot clock unless named otherwise."""
@@ -25,6 +32,7 @@ class HeldJob:
     queued: QueuedJob
     partition: int
     claimed_at_s: float
+    source: Source = Source.OWN
     stage: Stage = Stage.CLAIMING
     read_back_end: int = -1
     """Known end of the ledger partition when the claim was read back; -1 before that."""
@@ -89,6 +97,10 @@ class Held:
     def count(self, stage: Stage) -> int:
         """How many are at that stage."""
         return sum(1 for held in self._jobs.values() if held.stage is stage)
+
+    def count_stolen(self) -> int:
+        """How many were claimed in partitions of others."""
+        return sum(1 for held in self._jobs.values() if held.source is Source.STOLEN)
 
     def count_type(self, type_: str) -> int:
         """How many of that type are held, at any stage."""

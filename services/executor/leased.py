@@ -119,6 +119,7 @@ class Leased:
             pid=os.getpid(),
             version=self._context.version,
             lease_s=self._lease_s,
+            stolen=self._held.count_stolen(),
         )
         headers = (("schema", b"1"), ("kind", b"HEARTBEAT"))
         return NewRecord(self._context.routes.executors, 0, self.boot_id.encode(), encode(beat), headers)

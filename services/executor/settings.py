@@ -1,5 +1,6 @@
 """Settings of an executor."""
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,13 @@ from adapters.runtime.settings import ServiceSettings
 
 HELD_MAX = 8192
 """Most jobs of one executor: twice as many (while closures are under way) of 59 bytes each fill a record."""
+
+
+class Steal(StrEnum):
+    """Whether an executor with free slots takes work from partitions it does not own."""
+
+    ON = "on"
+    OFF = "off"
 
 
 class ExecutorSettings(ServiceSettings):
@@ -35,6 +43,10 @@ class ExecutorSettings(ServiceSettings):
     """Must equal the prioritizer's."""
     lane_buffer: int = 500
     """Dispatches fetched ahead per bucket and partition."""
+    steal: Steal = Steal.ON
+    """With ``off`` each executor runs only what stands in its own partitions."""
+    steal_partitions: int = Field(default=32, ge=1, le=10_000)
+    """Most partitions of others followed at once; each costs the memory of its ledger's fold."""
     result_max_bytes: int = Field(default=65_536, ge=2, le=524_288)
     """Largest result, bytes of JSON; a success carries it to the ledger, whose records end at 1 MiB."""
 

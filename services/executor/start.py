@@ -46,9 +46,7 @@ class Starter:
             if held is None or held.stage is not Stage.CLAIMING or held.read_back_end >= 0:
                 # Not ours any more, or a later copy of a claim that was read back before.
                 continue
-            self._context.meter.count(
-                Metric.CLAIMS, pool=self._context.pool, result="held" if holds else "refused"
-            )
+            self._count(held, "held" if holds else "refused")
             if holds:
                 held.read_back_end = self._known_end(held.partition)
                 self._confirmed.append(held)
@@ -92,7 +90,12 @@ class Starter:
         for held in refused:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)
-        self._context.meter.count(Metric.CLAIMS, len(refused), pool=self._context.pool, result="released")
+            self._count(held, "released")
+
+    def _count(self, held: HeldJob, result: str) -> None:
+        self._context.meter.count(
+            Metric.CLAIMS, pool=self._context.pool, source=held.source.value, result=result
+        )
 
     def _may_start(self, held: HeldJob) -> Verdict:
         job = held.job

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Coroutine
 from typing import cast
 
 from adapters.runtime.service import Service, package_version
 from ports.failpoints import Failpoint, reached
-from ports.log import GroupMember, PartitionReader
+from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
 from ports.snapshots import SnapshotStore
 from schemas.ledger import FoldedEvent, LedgerFolds
@@ -19,16 +20,20 @@ from services.executor.end import Closer
 from services.executor.fetch import Fetcher
 from services.executor.follow import Follower, claims_of, stops_of
 from services.executor.held import Held, Stage
+from services.executor.lanes import ForeignLanes
 from services.executor.leased import Leased, boot_clock_s
 from services.executor.report import Reporter
-from services.executor.settings import ExecutorSettings
+from services.executor.settings import ExecutorSettings, Steal
 from services.executor.start import Starter
+from services.executor.steal import HEADS, Thief
 from services.executor.workers.options import PoolOptions
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
 MEASURE_INTERVAL_S = 1.0
+FOREIGN_LANE_FETCH_BYTES = 65_536
+"""Read ahead of each lane of others: a hundred lanes must not take a hundred megabytes."""
 
 
 async def run(service: Service) -> None:
@@ -48,10 +53,20 @@ async def run(service: Service) -> None:
         stack.push_async_callback(control.close)
         snapshots = await service.reader()
         stack.push_async_callback(snapshots.close)
-        topics = service.routes.executions(settings.pool)
-        member = await service.join(topics, group=f"executor.{settings.pool}")
+        lanes: PartitionReader | None = None
+        progress: GroupProgress | None = None
+        group = f"executor.{settings.pool}"
+        if settings.steal is Steal.ON:
+            lanes = lanes_reader = await service.reader(partition_fetch_bytes=FOREIGN_LANE_FETCH_BYTES)
+            stack.push_async_callback(lanes.close)
+            progress = service.progress(lanes_reader, group=group)
+            stack.push_async_callback(progress.close)
+        member = await service.join(service.routes.executions(settings.pool), group=group)
         stack.push_async_callback(member.close)
-        await Executor(service, settings, workers, member, reader, control, snapshots).run()
+        executor = Executor(service, settings, workers, member, reader, control, snapshots)
+        if lanes is not None and progress is not None:
+            executor.steal_with(lanes, progress)
+        await executor.run()
 
 
 def _pool_options(settings: ExecutorSettings) -> PoolOptions:
@@ -89,6 +104,7 @@ class Executor:
             now_ms=service.clock.now_ms,
             now_s=boot_clock_s,
         )
+        self._context = context
         self._service = service
         self._settings = settings
         self._workers = workers
@@ -120,6 +136,27 @@ class Executor:
         self._closer = Closer(context, held, leased, workers, self._reporter)
         self._drain = DrainWatch(control, service.routes, leased, service.instance)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._thief: Thief | None = None
+        self._foreign: Fetcher | None = None
+
+    def steal_with(self, reader: PartitionReader, progress: GroupProgress) -> None:
+        """Take work of other partitions too; call before ``run``."""
+        lanes = ForeignLanes(reader)
+        self._foreign = Fetcher(
+            lanes, self._context, per_decade_s=self._settings.head_start_per_decade_s, lane_buffer=HEADS
+        )
+        self._thief = self._claimer.stolen = Thief(
+            self._context,
+            progress,
+            lanes,
+            self._foreign,
+            self._held,
+            most=self._settings.steal_partitions,
+            owned=lambda: self._fetcher.partitions,
+            can_follow=self._follower.can_follow,
+            spare_slots=lambda: self._claimer.spare_slots,
+            draw=random.random,
+        )
 
     async def run(self) -> None:
         """Run until the service is told to stop; raises what any step raised."""
@@ -131,6 +168,9 @@ class Executor:
             tasks.create_task(self._follower.run(finished, self._followed, self._take))
             tasks.create_task(self._fetcher.run(stopping, wake, wake))
             tasks.create_task(self._claimer.run(stopping))
+            if self._thief is not None and self._foreign is not None:
+                tasks.create_task(self._thief.run(stopping))
+                tasks.create_task(self._foreign.run(stopping, wake, wake))
             tasks.create_task(self._closer.run(wake))
             tasks.create_task(self._reporter.run_notes())
             tasks.create_task(self._reporter.run_sketches(finished))
@@ -155,7 +195,8 @@ class Executor:
         logger.info("handed back %d claims and stopped", len(claiming))
 
     def _followed(self) -> frozenset[int]:
-        return self._fetcher.partitions | self._held.partitions()
+        foreign = self._thief.partitions if self._thief is not None else frozenset[int]()
+        return self._fetcher.partitions | self._held.partitions() | foreign
 
     def _take(self, events: list[FoldedEvent]) -> None:
         """React to what the ledger says: claims of ours, jobs to stop, and progress towards known ends."""
