@@ -14,6 +14,11 @@ class Part(StrEnum):
     STAGES = "stages"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    STEALING = "stealing"
+
+
+USUAL = frozenset(Part) - {Part.STEALING}
+"""What is measured when no part is named; stealing takes pipelines of its own and several minutes."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,13 @@ class Options:
         Of the backlog, and how often it is repeated; medians are shown.
     rates
         Jobs a second of the latency runs, each ``seconds`` long.
+    steal_s, load
+        Length and load (of all slots) of the heavy-tailed load for stealing.
     repeats
         Of each stage alone; the best counts.
     """
 
-    parts: frozenset[Part] = frozenset(Part)
+    parts: frozenset[Part] = USUAL
     jobs: int = 20_000
     rounds: int = 3
     rates: tuple[float, ...] = (50.0,)
@@ -40,11 +47,15 @@ class Options:
     idle_s: float = 10.0
     repeats: int = 5
     least_s: float = 0.05
+    steal_s: float = 360.0
+    load: float = 0.9
     log_batches: int = 20
     json_file: Path = ROOT / "build" / "bench.json"
 
 
-QUICK = Options(jobs=3000, rounds=1, seconds=5.0, idle_s=3.0, repeats=3, least_s=0.02, log_batches=5)
+QUICK = Options(
+    jobs=3000, rounds=1, seconds=5.0, idle_s=3.0, repeats=3, least_s=0.02, log_batches=5, steal_s=30.0
+)
 """A look within about a minute; too short for figures to compare."""
 
 
@@ -55,6 +66,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--only", type=Part, choices=list(Part), help="one group of measurements")
     parser.add_argument("--jobs", type=_positive, help="jobs of the backlog")
     parser.add_argument("--rates", type=_rates, help="jobs a second of the latency runs, such as 50,500")
+    parser.add_argument("--load", type=_load, help="of all slots, for stealing; default: 0.9")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: build/bench.json")
     given = parser.parse_args(arguments)
     base = QUICK if given.quick else Options()
@@ -63,6 +75,7 @@ def parse(arguments: list[str]) -> Options:
         parts=base.parts if given.only is None else frozenset({given.only}),
         jobs=given.jobs or base.jobs,
         rates=given.rates or base.rates,
+        load=given.load or base.load,
         json_file=given.json or base.json_file,
     )
 
@@ -70,6 +83,13 @@ def parse(arguments: list[str]) -> Options:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _load(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
         raise ValueError(text)
     return value
 

@@ -17,6 +17,7 @@ from adapters.embedded.home import Home
 from adapters.embedded.logs import open_log, tail
 from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, module_command
 from adapters.embedded.state import Phase, SupervisorState, read_state
+from adapters.embedded.supervisor import METRICS_KEY
 from benchmarks import cpu
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 
@@ -43,12 +44,15 @@ class Pipeline:
     ----------
     units
         Its processes by pid.
+    metrics
+        Port of /metrics by instance.
     """
 
     kafka: KafkaConnection
     database: DatabaseConnection
     names: PipelineNames
     units: Mapping[int, str]
+    metrics: Mapping[str, int]
 
     def cpu_s(self) -> dict[str, float]:
         """Give the CPU seconds of every process so far."""
@@ -56,7 +60,13 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def running(data: Path, profiled: tuple[str, Path] | None = None) -> AsyncIterator[Pipeline]:
+async def running(
+    data: Path,
+    profiled: tuple[str, Path] | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+    executors: int = 1,
+) -> AsyncIterator[Pipeline]:
     """Run a pipeline for the length of the block; its data stay.
 
     Parameters
@@ -65,6 +75,8 @@ async def running(data: Path, profiled: tuple[str, Path] | None = None) -> Async
         A new directory, absolute.
     profiled
         A service and the file that takes its profile, absolute.
+    settings
+        ``PENSTOCK_*`` settings that are not the default.
 
     Raises
     ------
@@ -73,8 +85,8 @@ async def running(data: Path, profiled: tuple[str, Path] | None = None) -> Async
     """
     home = Home(data)
     home.create()
-    extra = () if profiled is None else (profiled[0], str(profiled[1]))
-    process = await _start(home, extra)
+    extra = () if profiled is None else ("--profile", profiled[0], str(profiled[1]))
+    process = await _start(home, ("--executors", str(executors), *extra), settings or {})
     try:
         yield _described(home, await _until_running(home, process))
     finally:
@@ -87,7 +99,9 @@ def environment_of(caller: Mapping[str, str]) -> dict[str, str]:
     return own | {"PENSTOCK_APP": APP}
 
 
-async def _start(home: Home, extra: tuple[str, ...]) -> asyncio.subprocess.Process:
+async def _start(
+    home: Home, extra: tuple[str, ...], settings: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     # Through the launcher: the kernel stops the pipeline when this process dies without doing so.
     tied = (sys.executable, "-I", "-S", str(launch.__file__), str(os.getpid()), str(int(signal.SIGTERM)), "-")
     log = open_log(home.log("supervisor"))
@@ -97,7 +111,7 @@ async def _start(home: Home, extra: tuple[str, ...]) -> asyncio.subprocess.Proce
             *module_command("benchmarks.up"),
             str(home.root),
             *extra,
-            env=child_environment(environment_of(os.environ)),
+            env=child_environment(environment_of(os.environ) | dict(settings)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
@@ -128,9 +142,20 @@ def _described(home: Home, state: SupervisorState) -> Pipeline:
     return Pipeline(
         kafka=KafkaConnection(bootstrap=settings[KAFKA_KEY], security_protocol="PLAINTEXT"),
         database=DatabaseConnection(url=SecretStr(settings[DATABASE_KEY])),
-        names=PipelineNames(topic_prefix="", partitions=4, replication=1, pools="default"),
+        names=PipelineNames(
+            topic_prefix="",
+            partitions=int(settings.get("PENSTOCK_PARTITIONS", "4")),
+            replication=1,
+            pools="default",
+        ),
         units=cpu.units_of(state),
+        metrics=_ports(settings[METRICS_KEY]),
     )
+
+
+def _ports(text: str) -> dict[str, int]:
+    pairs = (entry.rpartition(":") for entry in text.split(","))
+    return {instance: int(port) for instance, _, port in pairs}
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -6,7 +6,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.results import Idle, Latency, LogCost, Machine, Results, StageCost, Throughput
+from benchmarks.results import (
+    Idle,
+    Latency,
+    LogCost,
+    Machine,
+    Results,
+    StageCost,
+    Stealing,
+    Throughput,
+    Waits,
+)
 from benchmarks.throughput import middle
 
 
@@ -23,6 +33,8 @@ def tables(results: Results) -> Iterator[RenderableType]:
         yield _latency(latency)
     if results.throughput:
         yield _throughput(results.throughput)
+    if results.stealing is not None:
+        yield _stealing(results.stealing)
 
 
 def _heading(machine: Machine) -> str:
@@ -91,3 +103,25 @@ def _throughput(rounds: tuple[Throughput, ...]) -> RenderableType:
         table.add_row(name, f"{spent_us:.0f}", f"{spent_us / total_us * 100:.0f}")
     table.add_row("all", f"{total_us:.0f}", "100", style="bold")
     return _titled(title, table)
+
+
+def _stealing(found: Stealing) -> RenderableType:
+    table = _table("wait, s", "mean", "p50", "p95", "p99", "max", "of one queue")
+    claims: list[Text] = []
+    for run in found.runs:
+        rows: list[tuple[str, Waits]] = [
+            (f"measured, stealing {run.steal}", run.measured),
+            ("  simulated, one queue", run.shared),
+            ("  simulated, islands", run.islands),
+        ]
+        for name, waits in rows:
+            cells = (waits.mean, waits.p50, waits.p95, waits.p99, waits.max)
+            ratio = waits.mean / run.shared.mean if run.shared.mean else 0.0
+            table.add_row(name, *(f"{value:.2f}" for value in cells), f"{ratio:.2f}")
+        counts = ", ".join(f"{what} {count}" for what, count in run.claims.items())
+        claims.append(Text(f"stealing {run.steal}: CPU {run.cpu_percent:.0f} % of a core; claims: {counts}"))
+    title = (
+        f"{found.runs[0].jobs} heavy-tailed jobs of {found.mean_run_s:g} s, load {found.load:g} of "
+        f"{found.executors} x {found.slots} slots, {found.partitions} partitions"
+    )
+    return _titled(title, table, *claims)

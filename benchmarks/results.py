@@ -88,6 +88,50 @@ class Idle(msgspec.Struct, frozen=True):
         return sum(self.cpu_percent.values())
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """Seconds between put into a bucket and started."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class StealingRun(msgspec.Struct, frozen=True):
+    """One load through the pipeline, and its very arrivals and run times through the simulation."""
+
+    steal: str
+    jobs: int
+    measured: Waits
+    shared: Waits
+    """Simulated: one queue for all slots."""
+    islands: Waits
+    """Simulated: one queue an executor."""
+    claims: dict[str, int]
+    """By ``source result``, over all executors."""
+    cpu_percent: float
+    """Of one core, the whole pipeline, while the load ran."""
+
+    @property
+    def ratio(self) -> float:
+        """Mean wait in terms of one shared queue."""
+        return self.measured.mean / self.shared.mean if self.shared.mean else float("inf")
+
+
+class Stealing(msgspec.Struct, frozen=True):
+    """Heavy-tailed jobs at an open load, with stealing on and off."""
+
+    partitions: int
+    executors: int
+    slots: int
+    load: float
+    mean_run_s: float
+    sigma: float
+    """Of the logarithm of the run times."""
+    runs: tuple[StealingRun, ...]
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything one run measured; parts that were not asked for are empty."""
 
@@ -97,6 +141,7 @@ class Results(msgspec.Struct, frozen=True):
     idle: Idle | None = None
     latency: tuple[Latency, ...] = ()
     throughput: tuple[Throughput, ...] = ()
+    stealing: Stealing | None = None
 
 
 def write_json(results: Results) -> bytes:

@@ -14,6 +14,7 @@ from benchmarks.options import Options, Part
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
 from benchmarks.stages import measure_stages
+from benchmarks.stealing import Load, measure_stealing
 from benchmarks.throughput import measure_throughput
 
 WARM_UP_JOBS = 500
@@ -37,8 +38,14 @@ async def run(options: Options, say: Say) -> Results:
         results = msgspec.structs.replace(results, stages=stages)
     data = _new_data_directory()
     try:
+        if Part.STEALING in options.parts:
+            say(f"heavy-tailed load with stealing on, then off, {options.steal_s:g} s each")
+            load = Load(options.steal_s, options.load)
+            results = msgspec.structs.replace(results, stealing=await measure_stealing(data, load))
+        if not options.parts - {Part.STEALING}:
+            return results
         say("bringing up a pipeline")
-        async with running(data) as pipeline:
+        async with running(data / "usual") as pipeline:
             return await _on(pipeline, options, say, results)
     finally:
         shutil.rmtree(data, ignore_errors=True)

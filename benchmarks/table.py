@@ -17,6 +17,27 @@ _TIMES = """
     WHERE j.job_id = ANY(%s::uuid[]) AND a.n = 1
 """
 
+_DISPATCHES = """
+    SELECT j.job_id::text, j.state, j.dispatch, j.bucket,
+           extract(epoch FROM j.queued_at)::float8 * 1000,
+           extract(epoch FROM j.started_at)::float8 * 1000,
+           j.run_s::float8
+    FROM jobs AS j WHERE j.job_id = ANY(%s::uuid[])
+"""
+
+
+class Dispatch(NamedTuple):
+    """How one job of a single dispatch was run; broker times in milliseconds since 1970."""
+
+    state: str
+    dispatches: int
+    bucket: int
+    queued_ms: float
+    """When it was put into its bucket."""
+    started_ms: float
+    run_s: float
+    """As its worker measured it."""
+
 
 class Times(NamedTuple):
     """Broker times of one job, milliseconds since 1970."""
@@ -68,3 +89,8 @@ class JobsTable:
         """Give the times of jobs that ended in their first dispatch."""
         cursor = await self._connection.execute(_TIMES, (list(job_ids),))
         return {job_id: Times(*times) for job_id, *times in await cursor.fetchall()}
+
+    async def dispatches(self, job_ids: Collection[str]) -> dict[str, Dispatch]:
+        """Give how jobs that have ended were run."""
+        cursor = await self._connection.execute(_DISPATCHES, (list(job_ids),))
+        return {job_id: Dispatch(*found) for job_id, *found in await cursor.fetchall()}

@@ -1,8 +1,9 @@
-"""Runs the pipeline that is measured: ``python -m benchmarks.up DIR [SERVICE FILE]``.
+"""Runs the pipeline that is measured: ``python -m benchmarks.up DIR``, with options.
 
-With a service, that one runs under cProfile and leaves its profile in the file when it stops.
+A profiled service runs under cProfile and leaves its profile in the file when it stops.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,11 +14,14 @@ from adapters.embedded.plan import Plan, module_command, service_command
 from adapters.embedded.supervisor import supervise
 
 
-def plan_for(data: Path, environment: Mapping[str, str], profiled: tuple[str, str] | None) -> Plan:
+def plan_for(
+    data: Path, environment: Mapping[str, str], profiled: tuple[str, str] | None, executors: int = 1
+) -> Plan:
     """Plan an ordinary pipeline, one service of which may be profiled."""
+    replicas = {"executor": executors}
     if profiled is None:
-        return Plan(data, environment)
-    return Plan(data, environment, command=_command_with(*profiled))
+        return Plan(data, environment, replicas=replicas)
+    return Plan(data, environment, replicas=replicas, command=_command_with(*profiled))
 
 
 def _command_with(profiled: str, file: str) -> Callable[[str], tuple[str, ...]]:
@@ -31,9 +35,13 @@ def _command_with(profiled: str, file: str) -> Callable[[str], tuple[str, ...]]:
 
 def main(arguments: list[str]) -> int:
     """Run until a signal; give the exit code."""
-    data, *rest = arguments
-    profiled = (rest[0], rest[1]) if rest else None
-    return supervise(plan_for(Path(data), os.environ, profiled), report, ready)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.up")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--executors", type=int, default=1)
+    parser.add_argument("--profile", nargs=2, metavar=("SERVICE", "FILE"))
+    given = parser.parse_args(arguments)
+    profiled = (given.profile[0], given.profile[1]) if given.profile else None
+    return supervise(plan_for(given.data, os.environ, profiled, given.executors), report, ready)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ less is still more than the 0.5 s in which an owner commits what it handled at o
 stuck."""
 LOOK_MAX_S = 2.0
 """Between two looks when nothing was seen to wait for a while."""
-FOLLOW_S = 10.0
+FOLLOW_S = 60.0
 """How long a partition is followed after it was last seen waiting, or last stolen from."""
 PATIENCE_MS = 60
 """Age a dispatch must have before it is stolen: an owner with a free slot has claimed it by then, and the
