@@ -58,6 +58,14 @@ class HeadOrder(Generic[T]):
         for lane, entry in reversed(passed):
             lane.items.appendleft(entry)
 
+    def shed(self, is_over: Callable[[T], bool]) -> list[T]:
+        """Remove from the front of every lane what is over; costs a look at each lane's head."""
+        shed: list[T] = []
+        for lane in self._lanes.values():
+            while lane.items and is_over(lane.items[0][1]):
+                shed.append(lane.items.popleft()[1])
+        return shed
+
     def _best(self) -> Lane[T] | None:
         waiting = [lane for lane in self._lanes.values() if lane.items]
         return min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms, default=None)

@@ -32,6 +32,10 @@ class Queue(Protocol):
         """Note that these were claimed, or cannot be any more."""
         ...
 
+    def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:
+        """Take what is over off the front, and note it as handled."""
+        ...
+
 
 class StolenQueue(Queue, Protocol):
     """Dispatches waiting in partitions of others; some may be taken only from a time on."""
@@ -91,6 +95,25 @@ class Claimer:
             stolen = await self._claim_from(self.stolen, spare, Source.STOLEN)
         self.spare_slots = max(0, spare - stolen)
         return own + stolen > 0
+
+    def shed(self) -> None:
+        """Let go of what others have claimed, also while no slot is free here.
+
+        Else an executor busy for an hour would hold back the commit of what was stolen from it.
+        """
+        self._fetcher.shed(self._is_over)
+        if self.stolen is not None:
+            self.stolen.shed(self._is_over)
+
+    def _is_over(self, waiting: WaitingJob) -> bool:
+        """Whether no claim of this dispatch can hold any more, as ``_verdict`` finds it."""
+        job, partition = waiting.queued.job, waiting.record.partition
+        fold = self._folds.fold(partition)
+        return (
+            self._may_claim_on(partition)
+            and not fold.is_behind(job.origin, job.n)
+            and not fold.may_claim(job.origin, job.job_id, job.n)
+        )
 
     async def _claim_from(self, queue: Queue, free: int, source: Source) -> int:
         """Claim from one queue at most ``free``; how many dispatches were handled."""

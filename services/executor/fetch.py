@@ -99,9 +99,18 @@ class Fetcher:
     def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
         """Take the dispatches that should run next, at most ``wanted``."""
         taken = list(self._order.take(wanted, fits))
-        for job in taken:
-            self._bytes[_lane(job.record)] -= len(job.record.value or b"")
+        self._took(taken)
         return taken
+
+    def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:
+        """Let go of what is over at the front of a lane: others have claimed it, or it has ended."""
+        shed = self._order.shed(is_over)
+        self._took(shed)
+        self.handled(shed)
+
+    def _took(self, jobs: Iterable[WaitingJob]) -> None:
+        for job in jobs:
+            self._bytes[_lane(job.record)] -= len(job.record.value or b"")
 
     def handled(self, jobs: Iterable[WaitingJob]) -> None:
         """Note that these need no further reading: claimed, refused or closed. Committed a little later.

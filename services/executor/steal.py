@@ -127,6 +127,10 @@ class Thief:
             if held is not None and held.partition in self._until:
                 self._until[held.partition] = until_s
 
+    def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:
+        """Let go of what their owners, or others, have claimed."""
+        self._fetcher.shed(is_over)
+
     def ripe_in_s(self) -> float | None:
         """Give the seconds until the next dispatch passed over is this executor's to take; None: none."""
         if self._ripe_ms is None or self._spare_slots() <= 0:

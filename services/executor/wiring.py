@@ -230,6 +230,7 @@ class Executor:
             health.beat()
             if self._closer.failed.is_set():
                 raise RuntimeError("a closure could not be appended; the keeper takes over what was held")
+            self._claimer.shed()
             self._fetcher.measure(self._service.clock.now_ms())
             running = self._held.count(Stage.RUNNING)
             meter.gauge(Metric.SLOTS_BUSY, running, pool=self._settings.pool)

@@ -88,3 +88,23 @@ def test_more_urgency_never_starts_later(priority: int, more: int) -> None:
         ).head_start_s
 
     assert head_start(min(9, priority + more)) >= head_start(priority)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.booleans()), max_size=40))
+def test_shedding_takes_what_is_over_off_the_front_of_each_lane_and_nothing_else(
+    items: list[tuple[int, int, bool]],
+) -> None:
+    order: HeadOrder[tuple[int, int, bool]] = HeadOrder()
+    for number, (lane, ready_ms, is_over) in enumerate(items):
+        order.offer(lane, 0.0, ready_ms, (lane, number, is_over))
+    shed = order.shed(lambda item: item[2])
+    left = list(order.take(1000, lambda _: True))
+    assert sorted(shed + left, key=lambda item: item[1]) == [
+        (lane, number, is_over) for number, (lane, _, is_over) in enumerate(items)
+    ]
+    for lane in range(4):
+        mine = [item for item in left if item[0] == lane]
+        assert not mine or not mine[0][2]
+        gone = [item for item in shed if item[0] == lane]
+        assert all(item[2] for item in gone)
+        assert [item[1] for item in gone + mine] == sorted(item[1] for item in gone + mine)

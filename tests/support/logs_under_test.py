@@ -13,14 +13,16 @@ from adapters.kafka.admin import create_topics
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember
+from adapters.kafka.progress import KafkaGroupProgress
 from adapters.kafka.reader import KafkaReader
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.group import MemoryGroupMember
+from adapters.memory.progress import MemoryGroupProgress
 from adapters.memory.reader import MemoryReader
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
-from ports.log import Appender, GroupMember, PartitionReader
+from ports.log import Appender, GroupMember, GroupProgress, PartitionReader
 from schemas.topics import FOREVER_MS, TopicSpec
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -52,6 +54,12 @@ class LogUnderTest(ABC):
     def _member(
         self, instance: str, topics: Sequence[str], group: str, start_at: StartAt | None
     ) -> GroupMember: ...
+
+    @abstractmethod
+    async def _progress(self, group: str) -> GroupProgress: ...
+
+    async def progress(self, *, group: str = "g") -> GroupProgress:
+        return await self._opened(await self._progress(f"{self.prefix}{group}"))
 
     def name(self, topic: str) -> str:
         """Give the name of a topic of this test."""
@@ -114,6 +122,10 @@ class MemoryLogUnderTest(LogUnderTest):
             self.broker, group=group, instance=instance, topics=topics, start_at=start_at
         )
 
+    @override
+    async def _progress(self, group: str) -> GroupProgress:
+        return MemoryGroupProgress(self.broker, group=group)
+
 
 class KafkaLogUnderTest(LogUnderTest):
     """The real thing."""
@@ -152,3 +164,8 @@ class KafkaLogUnderTest(LogUnderTest):
         return KafkaGroupMember(
             self._connection, self._clock, group=group, instance=instance, topics=topics, start_at=start_at
         )
+
+    @override
+    async def _progress(self, group: str) -> GroupProgress:
+        reader = KafkaReader(self._connection, client_id="contract")
+        return KafkaGroupProgress(self._connection, await self._opened(reader), group=group)
