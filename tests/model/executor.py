@@ -23,6 +23,7 @@ from services.executor.workers.pool import WorkerPool
 from tests.model.laws import Boot, Lapse, Rules, Start
 from tests.model.pool import SLOTS, ModelPool, RunWatch
 from tests.model.process import Group, Log, NoMeter, Process
+from tests.model.thief import ModelLanes, begin, model_thief
 
 EPOCH = "e0"
 ROUTES = RouteMap(partitions=1)
@@ -154,6 +155,10 @@ class ModelExecutor(Process):
         self._claimer = rules.claimer(
             context, self.folds, self.fetcher, self.held, self.leased, workers, self._may_claim_on
         )
+        self.foreign = Fetcher(ModelLanes(), context, per_decade_s=1200.0, lane_buffer=500)
+        self.thief = self._claimer.stolen = model_thief(
+            context, self.foreign, self.held, lambda: self.member.assignment.partitions
+        )
         self._starter = rules.starter(
             context, self.folds, self.held, self.leased, workers, lambda _: rules.known_end(self._fetched)
         )
@@ -161,6 +166,7 @@ class ModelExecutor(Process):
             context, self.held, self.leased, workers, Reporter(context, self.held, workers)
         )
         self._positions: dict[str, int] = {}
+        self._foreign_positions: dict[str, int] = {}
         self._fetched = 0
         self._target = log.end(ROUTES.ledger)
         self.known_at_read_back: dict[str, int] = {}
@@ -187,7 +193,12 @@ class ModelExecutor(Process):
         self.held.drop_all()
 
     def _may_claim_on(self, _partition: int) -> bool:
-        return self.folds.next_offset(0) >= self._target
+        return self._follows and self.folds.next_offset(0) >= self._target
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it reads the ledger: of what it owns, holds something of, or steals from."""
+        return self.member.owns or bool(self.held.partitions() or self.thief.partitions)
 
     def step(self, random: Random) -> None:
         """Do one thing some task of the process, its worker or the network could do next."""
@@ -211,7 +222,9 @@ class ModelExecutor(Process):
             acts.extend([lambda: self.go_on(random)] * 3)
         if not self.is_deaf and self.folds.next_offset(0) < self.log.end(ROUTES.ledger):
             acts.extend([lambda: self.follow(random, most=random.choice((3, 3, 1000)))] * 3)
-        if len(self.fetcher) and self.leased.may_claim and not self.is_busy("claim"):
+        if not self.member.owns:
+            acts.append(lambda: self.steal(random))
+        if len(self.fetcher) + len(self.foreign) and self.leased.may_claim and not self.is_busy("claim"):
             acts.extend([self.claim] * 2)
         if self.pool.has_outcomes:
             acts.append(self.close)
@@ -268,7 +281,7 @@ class ModelExecutor(Process):
 
     def follow(self, random: Random, most: int) -> None:
         """Read some of what was fetched of the ledger, and fetch again only when nothing is left."""
-        if not (self.member.owns or self.held.partitions()):
+        if not self._follows:
             return
         start = self.folds.next_offset(0)
         if self._fetched <= start or random.random() < 0.5:
@@ -310,6 +323,24 @@ class ModelExecutor(Process):
             records = self.log.read(topic, start, count)
             self.fetcher._offer(records)
             self._positions[topic] = start + len(records)
+
+    def steal(self, random: Random) -> None:
+        """Look how far the group has come and read on from there, or let go, or read a little more."""
+        if self.is_draining:
+            return
+        if not self.thief.partitions or random.random() < 0.1:
+            if not self._follows:
+                self._target = self.log.end(ROUTES.ledger)
+            begin(self.thief, self.foreign, PARTITIONS)
+            self._foreign_positions = dict(self._group.committed)
+        elif random.random() < 0.1:
+            begin(self.thief, self.foreign, frozenset())
+        for topic in ROUTES.executions("default") if self.thief.partitions else ():
+            start = self._foreign_positions.get(topic, 0)
+            records = self.log.read(topic, start, random.randint(0, 2))
+            self.foreign._offer(records)
+            self._foreign_positions[topic] = start + len(records)
+        self._claimer.shed()
 
     def claim(self) -> None:
         if self.is_draining or self.is_busy("claim"):

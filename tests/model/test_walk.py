@@ -3,8 +3,11 @@
 ``MODEL_WALKS=5000 pytest tests/model`` takes that many walks instead of the usual few.
 """
 
+from collections import Counter
+
 import pytest
 
+from services.executor.held import Held, HeldJob, Source
 from tests.model.faults import Fault
 from tests.model.laws import Rules
 from tests.model.walk import STEPS, silence, walk, walks_wanted
@@ -27,6 +30,22 @@ def test_the_law_holds_through_every_walk() -> None:
 def test_a_walk_is_repeated_by_its_seed() -> None:
     with silence():
         assert walk(7, Rules()) == walk(7, Rules())
+
+
+def test_walks_claim_in_what_others_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: Counter[Source] = Counter()
+    add = Held.add
+
+    def counted(held: Held, job: HeldJob) -> None:
+        sources[job.source] += 1
+        add(held, job)
+
+    monkeypatch.setattr(Held, "add", counted)
+    with silence():
+        for seed in range(10):
+            walk(seed, Rules())
+    assert sources[Source.STOLEN] >= 5, sources
+    assert sources[Source.OWN] >= 5, sources
 
 
 @pytest.mark.parametrize("favourite", Fault)
