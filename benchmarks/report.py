@@ -112,6 +112,7 @@ def _stealing(found: Stealing) -> RenderableType:
         rows: list[tuple[str, Waits]] = [
             (f"measured, stealing {run.steal}", run.measured),
             ("  simulated, one queue", run.shared),
+            ("  the same, taken from the claim", run.shared_occupied),
             ("  simulated, islands", run.islands),
         ]
         for name, waits in rows:

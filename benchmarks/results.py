@@ -106,6 +106,8 @@ class StealingRun(msgspec.Struct, frozen=True):
     measured: Waits
     shared: Waits
     """Simulated: one queue for all slots."""
+    shared_occupied: Waits
+    """Simulated: the same, with slots taken from the claim on, as they were when measured."""
     islands: Waits
     """Simulated: one queue an executor."""
     claims: dict[str, int]

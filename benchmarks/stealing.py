@@ -153,11 +153,16 @@ def _run_of(
         )
         for job_id, one in jobs
     ]
+    occupied = [
+        arrival._replace(run_s=arrival.run_s + (one.started_ms - one.claimed_ms) / 1000)
+        for arrival, (_, one) in zip(arrivals, jobs, strict=True)
+    ]
     return StealingRun(
         steal,
         len(jobs),
         waits_of([(one.started_ms - one.queued_ms) / 1000 for _, one in jobs]),
         waits_of(shared_waits(arrivals, EXECUTORS * SLOTS)),
+        waits_of(shared_waits(occupied, EXECUTORS * SLOTS)),
         waits_of(island_waits(arrivals, SLOTS)),
         dict(claims),
         round(cpu_percent, 1),

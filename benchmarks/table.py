@@ -20,9 +20,10 @@ _TIMES = """
 _DISPATCHES = """
     SELECT j.job_id::text, j.state, j.dispatch, j.bucket,
            extract(epoch FROM j.queued_at)::float8 * 1000,
+           extract(epoch FROM a.claimed_at)::float8 * 1000,
            extract(epoch FROM j.started_at)::float8 * 1000,
            j.run_s::float8
-    FROM jobs AS j WHERE j.job_id = ANY(%s::uuid[])
+    FROM jobs AS j JOIN job_attempts AS a USING (job_id) WHERE j.job_id = ANY(%s::uuid[])
 """
 
 
@@ -34,6 +35,7 @@ class Dispatch(NamedTuple):
     bucket: int
     queued_ms: float
     """When it was put into its bucket."""
+    claimed_ms: float
     started_ms: float
     run_s: float
     """As its worker measured it."""

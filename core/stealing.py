@@ -27,6 +27,11 @@ SPREAD_MS = 60
 """Idle executors take a dispatch at different ages, spread over so much: the first one's claim is seen by
 most others before their time has come."""
 
+BACKOFF_MS = 50
+"""Pause of stealing from a partition after a claim there was refused; doubles with every further one."""
+BACKOFF_LEVELS = 7
+"""The longest pause is 3.2 s, give or take half."""
+
 
 class Progress(NamedTuple):
     """How far a group has come in one partition of one topic."""
@@ -99,6 +104,32 @@ def follow_next(
 def ripe_ms(queued_ms: int, dispatch: str, name: str) -> int:
     """From when on this executor may steal a dispatch: broker time, in milliseconds, like ``queued_ms``."""
     return queued_ms + PATIENCE_MS + _weight(name, dispatch) * SPREAD_MS // 0x1_0000
+
+
+class Backoff(NamedTuple):
+    """How often claims in one partition of others came too late of late, and until when to leave it alone.
+
+    Where jobs are so short that claims, not slots, are what everybody waits for, owner and thieves would
+    otherwise claim the same heads all the time.
+    """
+
+    level: int = 0
+    until_ms: int = 0
+
+    def after(self, *, holds: bool, now_ms: int, draw: float) -> "Backoff":
+        """Give what follows from a claim that was read back; while it pauses, nothing does.
+
+        Parameters
+        ----------
+        draw
+            Uniform in [0, 1): those who met once must not meet again.
+        """
+        if now_ms < self.until_ms:
+            return self
+        if holds:
+            return Backoff(max(0, self.level - 1), self.until_ms)
+        pause_ms = BACKOFF_MS * 2**self.level * (0.5 + draw)
+        return Backoff(min(BACKOFF_LEVELS - 1, self.level + 1), now_ms + int(pause_ms))
 
 
 def look_again_s(quiet_looks: int, draw: float) -> float:

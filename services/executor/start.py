@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from core.ledger.verdicts import Released
 from core.log import NewRecord
@@ -17,6 +18,14 @@ from services.executor.leased import Leased
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
+
+
+class StealJudge(Protocol):
+    """Learns what becomes of claims."""
+
+    def read_back(self, held: HeldJob, *, holds: bool) -> None:
+        """Take in one claim that was read back."""
+        ...
 
 
 class Starter:
@@ -38,6 +47,8 @@ class Starter:
         self._workers = workers
         self._known_end = known_end
         self._confirmed: list[HeldJob] = []
+        self.stolen: StealJudge | None = None
+        """Who wants to know which claims came too late."""
 
     def read_back(self, claims: Iterable[tuple[str, bool]]) -> None:
         """Take in claims of this boot id that were read back: they wait for the known end, or are over."""
@@ -47,6 +58,8 @@ class Starter:
                 # Not ours any more, or a later copy of a claim that was read back before.
                 continue
             self._count(held, "held" if holds else "refused")
+            if self.stolen is not None:
+                self.stolen.read_back(held, holds=holds)
             if holds:
                 held.read_back_end = self._known_end(held.partition)
                 self._confirmed.append(held)

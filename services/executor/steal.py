@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from core.log import TopicPartition
-from core.stealing import FOLLOW_S, Look, follow_next, look_again_s, ripe_ms, stuck
+from core.stealing import FOLLOW_S, Backoff, Look, follow_next, look_again_s, ripe_ms, stuck
 from ports.log import GroupProgress, ProgressUnknownError
 from ports.meter import Metric
 from schemas.executors import dispatch_key
 from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
-from services.executor.held import Held, WaitingJob
+from services.executor.held import Held, HeldJob, Source, WaitingJob
 from services.executor.lanes import ForeignLanes
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Thief:
         self._draw = draw
         self._until: dict[int, float] = {}
         self._before: Look = {}
+        self._backoffs: dict[int, Backoff] = {}
         self._quiet_looks = 0
         self._ripe_ms: int | None = None
 
@@ -109,7 +110,7 @@ class Thief:
         def fits_now(waiting: WaitingJob) -> bool:
             if waiting.record.partition in owned:
                 return False
-            at_ms = self._ripe_at_ms(waiting)
+            at_ms = max(self._ripe_at_ms(waiting), self._backoff(waiting.record.partition).until_ms)
             if at_ms > now_ms:
                 self._ripe_ms = at_ms if self._ripe_ms is None else min(at_ms, self._ripe_ms)
                 return False
@@ -127,6 +128,14 @@ class Thief:
             if held is not None and held.partition in self._until:
                 self._until[held.partition] = until_s
 
+    def read_back(self, held: HeldJob, *, holds: bool) -> None:
+        """Learn whether a claim came too late: where that is so, let a while pass before the next."""
+        if held.source is Source.STOLEN:
+            known = self._backoff(held.partition)
+            self._backoffs[held.partition] = known.after(
+                holds=holds, now_ms=self._context.now_ms(), draw=self._draw()
+            )
+
     def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:
         """Let go of what their owners, or others, have claimed."""
         self._fetcher.shed(is_over)
@@ -136,6 +145,9 @@ class Thief:
         if self._ripe_ms is None or self._spare_slots() <= 0:
             return None
         return max(0.0, (self._ripe_ms - self._context.now_ms()) / 1000)
+
+    def _backoff(self, partition: int) -> Backoff:
+        return self._backoffs.get(partition, Backoff())
 
     def _foreign(self) -> list[TopicPartition]:
         """Give the lanes of all partitions this executor does not own, owned by somebody or not."""

@@ -145,7 +145,7 @@ class Executor:
         self._foreign = Fetcher(
             lanes, self._context, per_decade_s=self._settings.head_start_per_decade_s, lane_buffer=HEADS
         )
-        self._thief = self._claimer.stolen = Thief(
+        self._thief = self._claimer.stolen = self._starter.stolen = Thief(
             self._context,
             progress,
             lanes,

@@ -48,15 +48,15 @@ def piped(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipel
         yield made
 
 
-def executor(piped: Pipeline, name: str, **settings: str) -> Program:
-    """Start an executor of one slot."""
+def executor(piped: Pipeline, name: str, slots: int = 1, **settings: str) -> Program:
+    """Start an executor of one worker process."""
     return piped.start(
         "executor",
         name,
         PENSTOCK_APP="noting",
         PENSTOCK_APP_PATH=str(piped.directory / "app"),
         PENSTOCK_WORKERS="1",
-        PENSTOCK_SLOTS="1",
+        PENSTOCK_SLOTS=str(slots),
         PENSTOCK_LEASE_S="6",
         PENSTOCK_HEARTBEAT_S="0.5",
         EFFECTS=str(piped.directory / "effects"),
@@ -166,8 +166,7 @@ def test_an_idle_executor_takes_work_of_a_busy_one_and_each_dispatch_runs_once(p
 
 
 def test_with_stealing_off_an_executor_runs_only_what_is_its_own(piped: Pipeline) -> None:
-    settings = {"PENSTOCK_STEAL": "off"}
-    with executor(piped, "one", **settings), executor(piped, "two", **settings):
+    with executor(piped, "one", PENSTOCK_STEAL="off"), executor(piped, "two", PENSTOCK_STEAL="off"):
         wait_until(lambda: is_shared(piped), "a group of two", 60)
         jobs = queue_up(piped, 8, 0.5)
         wait_until(lambda: all_succeeded(piped, jobs), "all jobs", 60)

@@ -5,11 +5,14 @@ from hypothesis import strategies as st
 
 from core.log import TopicPartition
 from core.stealing import (
+    BACKOFF_LEVELS,
+    BACKOFF_MS,
     FOLLOW_S,
     LOOK_MAX_S,
     LOOK_S,
     PATIENCE_MS,
     SPREAD_MS,
+    Backoff,
     Progress,
     follow_next,
     look_again_s,
@@ -112,6 +115,37 @@ def test_a_dispatch_is_left_to_its_owner_first_and_to_nobody_for_long(
 def test_executors_take_a_dispatch_at_different_times() -> None:
     times = {ripe_ms(0, "e:0:1/1", f"executor-{number}") for number in range(20)}
     assert len(times) >= 10
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 5000), st.floats(0, 1, exclude_max=True)), max_size=40)
+)
+def test_refused_claims_make_pauses_that_grow_end_and_are_forgotten(
+    claims: list[tuple[bool, int, float]],
+) -> None:
+    known, now_ms = Backoff(), 0
+    for holds, passed_ms, draw in claims:
+        now_ms += passed_ms
+        before, known = known, known.after(holds=holds, now_ms=now_ms, draw=draw)
+        assert 0 <= known.level < BACKOFF_LEVELS
+        assert known.until_ms - now_ms <= BACKOFF_MS * 2 ** (BACKOFF_LEVELS - 1) * 1.5
+        if now_ms < before.until_ms:
+            assert known == before
+        elif holds:
+            assert known.level == max(0, before.level - 1)
+            assert known.until_ms <= now_ms
+        else:
+            assert known.until_ms > now_ms
+            assert known.level >= before.level
+
+
+def test_a_thief_that_is_always_too_late_nearly_stops() -> None:
+    known, now_ms, claims = Backoff(), 0, 0
+    while now_ms < 60_000:
+        claims += 1
+        known = known.after(holds=False, now_ms=now_ms, draw=0.5)
+        now_ms = known.until_ms
+    assert claims < 30
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))

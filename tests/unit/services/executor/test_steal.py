@@ -16,7 +16,7 @@ from adapters.memory.reader import MemoryReader
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.verdicts import Claimed
 from core.log import TopicPartition
-from core.stealing import FOLLOW_S, PATIENCE_MS, SPREAD_MS
+from core.stealing import BACKOFF_MS, FOLLOW_S, PATIENCE_MS, SPREAD_MS
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_if_verdict, job_record, ledger_record
@@ -278,6 +278,25 @@ async def test_lanes_trimmed_under_a_thief_are_looked_up_again(neighbour: Neighb
     await neighbour.thief.look()
     await neighbour.fetch()
     assert len(await neighbour.claim()) == 2
+
+
+async def test_after_a_claim_that_came_too_late_the_partition_is_left_alone_for_a_while(
+    neighbour: Neighbour,
+) -> None:
+    await neighbour.put(2)
+    await neighbour.look_twice()
+    await neighbour.fetch()
+    neighbour.free_slots = 1
+    await neighbour.claimer._claim_once()
+    (held,) = neighbour.held.all()
+    neighbour.thief.read_back(held, holds=False)
+    neighbour.held.drop_all()
+    assert await neighbour.claim() == []
+    ripe_in_s = neighbour.thief.ripe_in_s()
+    assert ripe_in_s is not None
+    assert 0 < ripe_in_s <= BACKOFF_MS / 1000
+    neighbour.clock.ms += BACKOFF_MS
+    assert await neighbour.claimer._claim_once()
 
 
 async def test_looks_become_rare_while_nothing_waits_anywhere(neighbour: Neighbour) -> None:
