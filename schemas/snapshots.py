@@ -16,7 +16,10 @@ from schemas.codec import UnreadableRecordError, encode
 from schemas.topics import RouteMap
 
 KEEP = 2
-"""Whole snapshots kept of each partition: one may be written while another is read."""
+"""Newest whole snapshots kept of each partition: one may be written while another is read."""
+STEPS = 4
+"""Of the snapshots written within each such share of the time the ledger is kept, the last is kept too, so
+there is always one to trim to: the ledger then holds at most a quarter more than it must."""
 _MANIFEST = "manifest"
 _DIGEST_CHARS = 16
 
@@ -45,6 +48,16 @@ class SnapshotId(NamedTuple):
     next_offset: int
     digest: str
     """The first characters of it."""
+
+
+class KeptSnapshot(NamedTuple):
+    """A whole snapshot that can be read back."""
+
+    manifest: SnapshotManifest
+    written_ms: int
+    """Broker time of its manifest; every ledger record below its offset was appended before."""
+    first_record: int
+    """Offset in the topic at or before its first record."""
 
 
 class Place(NamedTuple):
@@ -121,6 +134,8 @@ class _Found:
     chunks: dict[int, bytes] = field(default_factory=dict)
     """Number to digest."""
     manifest: SnapshotManifest | None = None
+    written_ms: int = 0
+    first_record: int = 0
     foreign: bool = False
     """Its manifest is of another version of this code."""
 
@@ -154,9 +169,9 @@ class SnapshotCatalog:
             Something else writes into the topic.
         """
         place = place_of(record)
-        found = self._found.setdefault(place.snapshot, _Found())
+        found = self._found.setdefault(place.snapshot, _Found(first_record=record.offset))
         if place.chunk is None:
-            self._take_manifest(found, record.value)
+            self._take_manifest(found, record)
         elif record.value is None:
             found.chunks.pop(place.chunk, None)
         else:
@@ -165,52 +180,67 @@ class SnapshotCatalog:
             del self._found[place.snapshot]
         return place
 
-    def newest(self, at_most: int | None = None) -> SnapshotManifest | None:
-        """Give the newest whole snapshot this code can use; None when there is none.
+    def whole(self, at_least: int = 0, at_most: int | None = None) -> list[KeptSnapshot]:
+        """Give the whole snapshots this code can use, oldest first.
 
         Parameters
         ----------
-        at_most
-            Ignore those that reach beyond this ledger offset.
+        at_least, at_most
+            Leave out those that reach less far or further than this ledger offset.
         """
-        usable = [
-            manifest for _, manifest in self._usable() if at_most is None or manifest.next_offset <= at_most
+        return [
+            KeptSnapshot(manifest, found.written_ms, found.first_record)
+            for _, found, manifest in sorted(self._usable(), key=lambda usable: usable[0])
+            if at_least <= manifest.next_offset and (at_most is None or manifest.next_offset <= at_most)
         ]
-        return max(usable, key=id_of, default=None)
 
     def is_whole(self, name: SnapshotId) -> bool:
         """Whether this snapshot can be read back."""
-        return any(name == usable for usable, _ in self._usable())
+        return any(name == usable for usable, _, _ in self._usable())
 
-    def superseded(self, routes: RouteMap, partition: int) -> list[NewRecord]:
-        """Give the tombstones of everything older than the ``KEEP`` newest whole snapshots.
+    def digest(self, name: SnapshotId, chunk: int) -> bytes | None:
+        """Give the digest of a chunk as it was last taken; None when there is none."""
+        found = self._found.get(name)
+        return None if found is None else found.chunks.get(chunk)
 
-        A snapshot of another epoch, or of a later version of this code, is left alone: whoever
-        understands it removes it. A writer that knows less than all only removes less.
+    def superseded(
+        self, routes: RouteMap, partition: int, *, log_start: int, step_ms: int
+    ) -> list[NewRecord]:
+        """Give the tombstones of everything nobody needs any more.
+
+        Kept are the ``KEEP`` newest whole snapshots; once the ledger is trimmed the first at or after its
+        start, where a fold of what there is begins; and the last written in every ``step_ms``. A snapshot of another epoch, or of
+        a later version of this code, is left alone: whoever understands it removes it. A writer that
+        knows less than all only removes less.
         """
-        kept = sorted(name for name, _ in self._usable())[-KEEP:]
-        if len(kept) < KEEP:
+        whole = self.whole()
+        if len(whole) < KEEP:
             return []
+        newest = [id_of(kept.manifest) for kept in whole[-KEEP:]]
+        after_start = [kept for kept in whole if kept.manifest.next_offset >= log_start]
+        first = after_start[: 1 if log_start else 0]
+        steps = {kept.written_ms // step_ms: kept for kept in after_start} if step_ms else {}
+        needed = {id_of(kept.manifest) for kept in (*first, *steps.values())}
         return [
             NewRecord(routes.snapshots, partition, _key(Place(partition, name, chunk)), None)
             for name, found in sorted(self._found.items())
-            if name < kept[0] and self._is_ours(found)
+            if name < newest[0] and name not in needed and self._is_ours(found)
             for chunk in (*([None] if found.manifest else []), *sorted(found.chunks))
         ]
 
-    def _take_manifest(self, found: _Found, value: bytes | None) -> None:
-        found.manifest, found.foreign = None, False
-        if value is None:
+    def _take_manifest(self, found: _Found, record: Record) -> None:
+        found.manifest, found.foreign, found.written_ms = None, False, record.timestamp_ms
+        if record.value is None:
             return
         try:
-            found.manifest = _decoder.decode(value)
+            found.manifest = _decoder.decode(record.value)
         except msgspec.DecodeError:
             # Not an error: the record of a version whose manifests look different.
             found.foreign = True
 
-    def _usable(self) -> list[tuple[SnapshotId, SnapshotManifest]]:
+    def _usable(self) -> list[tuple[SnapshotId, _Found, SnapshotManifest]]:
         return [
-            (name, manifest)
+            (name, found, manifest)
             for name, found in self._found.items()
             if self._is_ours(found) and (manifest := found.whole) is not None
         ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psycopg
 import sqlalchemy as sa
 
+from adapters.postgres.comparison import Image, KnownFrom
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
@@ -15,18 +16,13 @@ from core.log import Record, TopicPartition
 from core.rows import JSON_COLUMNS, Row, complete
 from core.rows_table import Table, empty_table, gather
 from ports.log import PartitionReader
+from ports.snapshots import LedgerTrimmedError, SnapshotReader
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 
 STAGE = "materializer"
 _POLL_S = 0.5
 _ROWS_AT_ONCE = 2000
-
-Image = dict[str, dict[str, object]]
-"""Rows in normal form: ``jobs/ID``, ``job_attempts/ID/N`` or ``job_logs/ID/N/SEQ`` to what is not null.
-
-Times are milliseconds since 1970, ids text, JSON parsed with exact numbers.
-"""
 
 
 class TableImage(NamedTuple):
@@ -54,10 +50,47 @@ def fresh_fold(records: Iterable[Record], epoch: str) -> Image:
     return image_of(table)
 
 
+class Refold(NamedTuple):
+    """A fresh fold of all the ledger there is."""
+
+    rows: Image
+    known_from: dict[int, KnownFrom]
+    """Ledger partitions whose first records are trimmed."""
+
+
+async def begin_at_start(reader: PartitionReader, routes: RouteMap, epoch: str) -> LedgerFolds:
+    """Give folds of all partitions at the first record there is, or soon after.
+
+    Empty where the ledger begins at its beginning; where it was trimmed, from the snapshot at its
+    start. Reading goes on at ``next_offset`` of each partition.
+
+    Parameters
+    ----------
+    reader
+        Used for nothing else meanwhile; left assigned to nothing.
+
+    Raises
+    ------
+    ports.snapshots.LedgerTrimmedError
+        The ledger was trimmed and there is no snapshot after its start.
+    """
+    folds, snapshots = LedgerFolds(epoch, with_notes=True), SnapshotReader(routes, epoch, reader)
+    for partition in range(routes.partitions):
+        start = await snapshots.log_start(partition)
+        if not start:
+            continue
+        fold = await snapshots.load_first(partition, start)
+        if fold is None:
+            ledger = TopicPartition(routes.ledger, partition)
+            raise LedgerTrimmedError(*ledger, start, (await reader.end_offsets([ledger]))[ledger])
+        folds.adopt(partition, fold)
+    return folds
+
+
 async def fold_ledger(
     reader: PartitionReader, routes: RouteMap, epoch: str, until: Mapping[int, int] | None = None
-) -> Image:
-    """Read the ledger from its start and fold it.
+) -> Refold:
+    """Read the ledger from its start and fold it; rows whose records are trimmed are not in it.
 
     Parameters
     ----------
@@ -66,18 +99,30 @@ async def fold_ledger(
     until
         Partition to the first offset that no longer counts, as ``read_table`` gives it, so that
         both are of one moment while work goes on; by default the log's end as of now.
+
+    Raises
+    ------
+    ports.snapshots.LedgerTrimmedError
+        The ledger was trimmed and there is no snapshot after its start.
     """
     partitions = [TopicPartition(routes.ledger, number) for number in range(routes.partitions)]
     ends = await reader.end_offsets(partitions)
     if until is not None:
         ends = {tp: min(end, until.get(tp.partition, 0)) for tp, end in ends.items()}
-    await reader.assign(dict.fromkeys(partitions, 0))
-    folds, table = LedgerFolds(epoch, with_notes=True), empty_table()
+    folds, table = await begin_at_start(reader, routes, epoch), empty_table()
+    starts = {tp: folds.next_offset(tp.partition) for tp in partitions}
+    first_ms: dict[int, int] = {}
+    await reader.assign(starts)
     while any(folds.next_offset(tp.partition) < end for tp, end in ends.items()):
         records = await reader.poll(_POLL_S)
         wanted = [one for one in records if one.offset < ends[TopicPartition(one.topic, one.partition)]]
+        for record in wanted:
+            first_ms.setdefault(record.partition, record.timestamp_ms)
         gather(table, folds.take(wanted))
-    return image_of(table)
+    known_from = {
+        tp.partition: KnownFrom(offset, first_ms.get(tp.partition)) for tp, offset in starts.items() if offset
+    }
+    return Refold(image_of(table), known_from)
 
 
 async def read_table(conninfo: str, epoch: str | None = None) -> TableImage:
@@ -123,41 +168,6 @@ def image_of(table: Table) -> Image:
     image |= {f"job_attempts/{job_id}/{n}": _normal(row) for (job_id, n), row in table.attempts.items()}
     image |= {f"job_logs/{job_id}/{n}/{seq}": _normal(row) for (job_id, n, seq), row in table.logs.items()}
     return image
-
-
-def difference(expected: Image, found: Image, limit: int = 20) -> list[str]:
-    """Name the first differences, one line each; none: they are equal.
-
-    Parameters
-    ----------
-    expected
-        The fresh fold.
-    found
-        The table.
-    limit
-        Most lines to give.
-    """
-    lines: list[str] = []
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            lines.extend(_row_difference(name, expected.get(name), found.get(name)))
-        if len(lines) >= limit:
-            break
-    return lines[:limit]
-
-
-def _row_difference(
-    name: str, expected: dict[str, object] | None, found: dict[str, object] | None
-) -> list[str]:
-    if found is None:
-        return [f"{name}: the log has it, the table has not"]
-    if expected is None:
-        return [f"{name}: the table has it, the log has not"]
-    return [
-        f"{name}: {column} is {found.get(column)!r}, the log says {expected.get(column)!r}"
-        for column in sorted(expected.keys() | found.keys())
-        if expected.get(column) != found.get(column)
-    ]
 
 
 def _normal(row: Row) -> dict[str, object]:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from adapters.postgres.refold import TableImage, difference, fold_ledger, read_table
+from adapters.postgres.comparison import compare
+from adapters.postgres.refold import TableImage, fold_ledger, read_table
 from penstock.demo.logscan import partitions_of
 from ports.log import PartitionReader
 from schemas.topics import RouteMap
@@ -16,7 +17,10 @@ _LOOK_AGAIN_S = 0.2
 
 
 class Comparison(NamedTuple):
-    """Differences in words; None when there was nothing to compare, with the reason in ``problem``."""
+    """Differences in words; None when there was nothing to compare, with the reason in ``problem``.
+
+    ``problem`` beside differences (or none) says what was left out because the ledger was trimmed.
+    """
 
     differences: Sequence[str] | None
     problem: str = ""
@@ -25,7 +29,7 @@ class Comparison(NamedTuple):
 async def compare_table_with_log(
     reader: PartitionReader, conninfo: str, routes: RouteMap, epoch: str
 ) -> Comparison:
-    """Fold the ledger from its first record up to where the table says it is, and compare every row.
+    """Fold the ledger from its first record there is up to where the table says it is, and compare every row.
 
     The table must reach the end the ledger has now. The ledger may grow meanwhile; what comes after
     the moment the table was read at is not compared.
@@ -50,4 +54,5 @@ async def compare_table_with_log(
 
 async def _compared(reader: PartitionReader, routes: RouteMap, epoch: str, table: TableImage) -> Comparison:
     fresh = await fold_ledger(reader, routes, epoch, until=table.positions)
-    return Comparison(await asyncio.to_thread(difference, fresh, table.rows))
+    compared = await asyncio.to_thread(compare, *fresh, table.rows, routes.partitions)
+    return Comparison(compared.differences, compared.omission)

@@ -2,12 +2,13 @@
 
 import random
 
+import pytest
 import pytest_asyncio
 
 from core.ledger.fold import LedgerFold
 from core.ledger.verdicts import Failed
 from core.log import NewRecord, TopicPartition
-from ports.snapshots import SnapshotStore
+from ports.snapshots import LedgerTrimmedError, SnapshotStore
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from tests.contract.reading import read
@@ -20,7 +21,7 @@ PARTITION = 1
 @pytest_asyncio.fixture
 async def routes(log: LogUnderTest) -> RouteMap:
     routes = RouteMap(partitions=2, prefix=log.prefix)
-    await log.create(routes.snapshots, partitions=2)
+    await log.create(routes.snapshots, routes.ledger, partitions=2)
     return routes
 
 
@@ -58,7 +59,8 @@ async def test_a_snapshot_of_several_chunks_is_restored_by_somebody_else(
 
 
 async def test_the_newest_snapshot_is_found_and_two_are_kept(log: LogUnderTest, routes: RouteMap) -> None:
-    store, folds = await a_store(log, routes), [a_fold(jobs) for jobs in (1, 2, 3)]
+    store = SnapshotStore(routes, EPOCH, await log.appender(), await log.reader(), "one", ledger_keep_ms=0)
+    folds = [a_fold(jobs) for jobs in (1, 2, 3)]
     for fold in folds:
         assert await store.save(PARTITION, fold.image()) is not None
 
@@ -73,6 +75,46 @@ async def test_the_newest_snapshot_is_found_and_two_are_kept(log: LogUnderTest, 
     assert second is not None
     assert second.image() == folds[1].image()
     assert oldest is None, "it was removed when the third had been read back"
+
+
+async def test_the_snapshot_at_the_start_of_a_trimmed_ledger_is_kept_and_begins_a_fold(
+    log: LogUnderTest, routes: RouteMap
+) -> None:
+    folds = [a_fold(jobs) for jobs in (1, 2, 3, 4)]
+    appender = await log.appender()
+    await appender.append([NewRecord(routes.ledger, PARTITION, None, b"x")] * folds[-1].next_offset)
+    store = SnapshotStore(routes, EPOCH, appender, await log.reader(), "one", ledger_keep_ms=0)
+    for fold in folds[:2]:
+        await store.save(PARTITION, fold.image())
+    await log.trim(TopicPartition(routes.ledger, PARTITION), folds[0].next_offset)
+    for fold in folds[2:]:
+        await store.save(PARTITION, fold.image())
+
+    other = await a_store(log, routes, "two")
+    assert [kept.manifest.next_offset for kept in await other.whole(PARTITION)] == [
+        folds[0].next_offset,
+        folds[2].next_offset,
+        folds[3].next_offset,
+    ]
+    start = await other.log_start(PARTITION)
+    assert start == folds[0].next_offset
+    first = await other.load_first(PARTITION, start)
+    assert first is not None
+    assert first.image() == folds[0].image()
+
+
+async def test_who_must_begin_before_a_trimmed_ledger_is_stopped_with_the_remedy(
+    log: LogUnderTest, routes: RouteMap
+) -> None:
+    appender = await log.appender()
+    await appender.append([NewRecord(routes.ledger, PARTITION, None, b"x")] * 10)
+    await log.trim(TopicPartition(routes.ledger, PARTITION), 4)
+    store = await a_store(log, routes)
+    await store.save(PARTITION, a_fold(3).image())
+    for position in (0, 2, 5):
+        with pytest.raises(LedgerTrimmedError, match=r"begins at offset 4.*`penstock rebuild`"):
+            await store.restore(LedgerFolds(EPOCH, with_notes=False), {PARTITION: position})
+    assert await store.restore(LedgerFolds(EPOCH, with_notes=False), {0: 0, PARTITION: 6}) == [PARTITION]
 
 
 async def test_an_empty_topic_has_no_snapshot_and_the_reader_can_be_asked_again(

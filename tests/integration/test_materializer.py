@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
+from adapters.postgres.comparison import compare, difference
 from adapters.postgres.migrate import upgrade
-from adapters.postgres.refold import difference, fold_ledger, fresh_fold, read_table
+from adapters.postgres.refold import fold_ledger, fresh_fold, read_table
 from adapters.postgres.sink import PostgresTable, SchemaError
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.rows_table import empty_table, gather
@@ -196,7 +197,7 @@ async def table_difference(mine: Pipeline) -> list[str]:
         expected = await fold_ledger(reader, mine.routes, mine.epoch.epoch, found.positions)
     finally:
         await reader.close()
-    return difference(expected, found.rows)
+    return compare(*expected, found.rows, mine.routes.partitions).differences
 
 
 def test_a_killed_materializer_goes_on_where_the_table_is(mine: Pipeline) -> None:

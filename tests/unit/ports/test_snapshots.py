@@ -224,3 +224,26 @@ def test_keys_of_one_partition_sort_by_offset() -> None:
     assert keys == sorted(keys, key=lambda key: key or b"")
     record = Record(ROUTES.snapshots, 0, 0, 0, keys[1], None, ())
     assert place_of(record).snapshot.next_offset == 10
+
+
+async def test_the_last_snapshot_of_every_step_is_kept_for_trimming() -> None:
+    world = World()
+    times = iter([10, 20, 30, 110, 120, 130, 310, 320, 330])
+    now = next(times)
+    world.broker.now_ms = lambda: now
+    store = SnapshotStore(
+        ROUTES, EPOCH, MemoryAppender(world.broker), MemoryReader(world.broker), "one", ledger_keep_ms=400
+    )
+    for offset in range(1, 10):
+        await store.save(0, image_at(offset))
+        now = next(times, now)
+    assert [kept.manifest.next_offset for kept in await world.another("reader").whole(0)] == [3, 6, 8, 9]
+
+
+async def test_one_that_cannot_be_read_is_passed_over_for_the_one_before() -> None:
+    world = World()
+    world.write_snapshot(image_at(10))
+    chunks = list(chunks_of(image_at(20)))
+    broken = manifest_of(0, image_at(20), [chunks[0][:-5]], "half")
+    world.write(chunk_record(ROUTES, broken, 0, chunks[0][:-5]), manifest_record(ROUTES, broken))
+    assert await loaded_offset(world.store) == 10

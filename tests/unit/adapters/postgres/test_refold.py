@@ -1,4 +1,5 @@
-from adapters.postgres.refold import Image, difference, fresh_fold
+from adapters.postgres.comparison import Image, difference
+from adapters.postgres.refold import fresh_fold
 from tests.support.ledger_stories import EPOCH, Event, accepted, claimed, job_id_of, succeeded, written
 
 EVENTS: list[Event] = [accepted(), claimed(), succeeded()]
