@@ -49,6 +49,8 @@ _SCHEDULER = {
     Failpoint.DUE: "jobs have left the wheel's memory; their next hop or release is not appended",
     Failpoint.ADMITTED_APPENDED: "what the gates let on is appended; it is not counted as handed over",
     Failpoint.RELEASED_APPENDED: "hops and releases are appended; they are not counted as handed over",
+    Failpoint.PASSAGES_DUE: "who passed a gate is gathered; it is not written down",
+    Failpoint.PASSAGES_APPENDED: "who passed is in the log; the gate may be trimmed up to there",
 }
 _EXECUTOR = {
     Failpoint.HEARTBEAT_DUE: "the list of what is held is taken; the heartbeat is not appended",
@@ -91,6 +93,8 @@ _DLQ_HANDLER = {
     Failpoint.MANIFEST_APPENDED: "chunks and manifest are appended; the snapshot is not read back",
     Failpoint.SNAPSHOT_READ_BACK: "the snapshot is read back whole; older ones are not removed",
     Failpoint.TOMBSTONES_APPENDED: "older snapshots are removed; the next is not begun",
+    Failpoint.MARKS_KNOWN: "how far topics may be trimmed is known; nothing is trimmed",
+    Failpoint.TRIMMED: "topics are trimmed; the next turn has not begun",
 }
 _MATERIALIZER = {
     Failpoint.POSITIONS_WANTED: "connected to Postgres; its positions are not ensured",

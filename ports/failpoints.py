@@ -34,6 +34,8 @@ class Failpoint(StrEnum):
     DUE = "due"
     ADMITTED_APPENDED = "admitted_appended"
     RELEASED_APPENDED = "released_appended"
+    PASSAGES_DUE = "passages_due"
+    PASSAGES_APPENDED = "passages_appended"
     # Executor.
     HEARTBEAT_DUE = "heartbeat_due"
     HEARTBEAT_APPENDED = "heartbeat_appended"
@@ -74,6 +76,8 @@ class Failpoint(StrEnum):
     MANIFEST_APPENDED = "manifest_appended"
     SNAPSHOT_READ_BACK = "snapshot_read_back"
     TOMBSTONES_APPENDED = "tombstones_appended"
+    MARKS_KNOWN = "marks_known"
+    TRIMMED = "trimmed"
     # Materializer.
     POSITIONS_WANTED = "positions_wanted"
     POSITIONS_ENSURED = "positions_ensured"

@@ -105,6 +105,24 @@ class Metric(Enum):
     CLOCK_SKEW = Definition(
         "penstock_wall_clock_skew_seconds", Kind.GAUGE, "Wall clock of this service minus broker time."
     )
+    TRIMMED = Definition(
+        "penstock_trimmed_records_total",
+        Kind.COUNTER,
+        "Records deleted because nobody needs them.",
+        ("topic",),
+    )
+    KEPT = Definition(
+        "penstock_kept_records", Kind.GAUGE, "Records of owned partitions there are.", ("topic",)
+    )
+    HELD = Definition(
+        "penstock_held_records",
+        Kind.GAUGE,
+        "Records of owned partitions that may not be trimmed, by what holds the oldest of them.",
+        ("topic", "reason"),
+    )
+    LEDGER_BYTES = Definition(
+        "penstock_ledger_bytes", Kind.GAUGE, "Size on disk of an owned ledger partition.", ("partition",)
+    )
 
 
 class Meter(Protocol):

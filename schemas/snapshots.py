@@ -208,10 +208,10 @@ class SnapshotCatalog:
     ) -> list[NewRecord]:
         """Give the tombstones of everything nobody needs any more.
 
-        Kept are the ``KEEP`` newest whole snapshots; once the ledger is trimmed the first at or after its
-        start, where a fold of what there is begins; and the last written in every ``step_ms``. A snapshot of another epoch, or of
-        a later version of this code, is left alone: whoever understands it removes it. A writer that
-        knows less than all only removes less.
+        Kept are the ``KEEP`` newest whole snapshots; once the ledger is trimmed the first at or after
+        its start, where a fold of what there is begins; and the last written in every ``step_ms``. A
+        snapshot of another epoch, or of a later version of this code, is left alone: whoever
+        understands it removes it. A writer that knows less than all only removes less.
         """
         whole = self.whole()
         if len(whole) < KEEP:

@@ -20,6 +20,11 @@ JOB_MAX_BYTES = APPEND_MAX_BYTES - 65_536
 """Largest record that carries a job onward. What is left is for what a failure adds to the job, without its
 traceback and log lines: so whatever was queued can be closed, decided and buried."""
 
+WORK_SEGMENT_BYTES = 16_777_216
+"""Kafka deletes whole segments only, so every partition keeps up to one of records that are trimmed: with
+the default of 1 GiB, 16 partitions of 23 topics would keep 370 GB of nothing."""
+LEDGER_SEGMENT_BYTES = 134_217_728
+"""The ledger is kept for days: more in a segment, so that the broker has not thousands of open files."""
 SNAPSHOT_SEGMENT_BYTES = 67_108_864
 """A few large snapshots; what was replaced is on disk until its segment is full and compacted."""
 
@@ -122,6 +127,11 @@ class RouteMap:
         """States of the ledger's fold, so that nobody needs to read the ledger from its start."""
         return f"{self.prefix}ledger.snapshots"
 
+    @property
+    def known(self) -> str:
+        """Who passed the id gates, so that nobody needs to read the gates from their start."""
+        return f"{self.prefix}gates.known"
+
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""
         return f"{self.prefix}jobs.exec.{pool}.b{bucket}"
@@ -143,30 +153,42 @@ class RouteMap:
         """Give the consumer group of a service, or of ``executor.POOL``."""
         return f"{self.prefix}penstock.{name}"
 
+    def readers(self) -> dict[str, tuple[str, ...]]:
+        """Give, for every topic that is trimmed, the groups that must have read what goes."""
+        readers = {
+            self.jobs: ("ingest",),
+            self.gates: ("scheduler",),
+            self.ready: ("prioritizer",),
+            self.ledger: ("dlq_handler", "materializer"),
+            self.dlq: ("dlq_handler",),
+        }
+        readers |= dict.fromkeys(self.delays, ("scheduler",))
+        readers |= {name: (f"executor.{pool}",) for pool in self.pools for name in self.executions(pool)}
+        return {topic: tuple(map(self.group, names)) for topic, names in readers.items()}
+
     def specs(self) -> tuple[TopicSpec, ...]:
         """Give every topic of the pipeline."""
         return (*self._job_topics(), *self._side_topics())
 
     def _job_topics(self) -> tuple[TopicSpec, ...]:
-        count = self.partitions
-        work = [
-            TopicSpec(self.jobs, count, FOREVER_MS, "producers, scheduler, executor", "ingest"),
-            TopicSpec(self.gates, count, FOREVER_MS, "ingest, scheduler", "scheduler"),
-            *(
-                TopicSpec(name, count, FOREVER_MS, "scheduler, dlq_handler", "scheduler")
-                for name in self.delays
-            ),
-            TopicSpec(self.ready, count, FOREVER_MS, "ingest, scheduler, dlq_handler", "prioritizer"),
-            *(
-                TopicSpec(name, count, FOREVER_MS, "prioritizer", "executor, keeper")
-                for pool in self.pools
-                for name in self.executions(pool)
-            ),
-            TopicSpec(self.ledger, count, FOREVER_MS, "all", "all"),
-            TopicSpec(self.dlq, count, FOREVER_MS, "executor, keeper", "dlq_handler, desk"),
-            TopicSpec(self.dead, count, 90 * DAY_MS, "dlq_handler", "desk"),
-        ]
-        return tuple(work)
+        def spec(
+            name: str, written_by: str, read_by: str, segment_bytes: int = WORK_SEGMENT_BYTES
+        ) -> TopicSpec:
+            return TopicSpec(
+                name, self.partitions, FOREVER_MS, written_by, read_by, segment_bytes=segment_bytes
+            )
+
+        pools = [name for pool in self.pools for name in self.executions(pool)]
+        return (
+            spec(self.jobs, "producers, scheduler, executor", "ingest"),
+            spec(self.gates, "ingest, scheduler", "scheduler"),
+            *(spec(name, "scheduler, dlq_handler", "scheduler") for name in self.delays),
+            spec(self.ready, "ingest, scheduler, dlq_handler", "prioritizer"),
+            *(spec(name, "prioritizer", "executor, keeper") for name in pools),
+            spec(self.ledger, "all", "all", LEDGER_SEGMENT_BYTES),
+            spec(self.dlq, "executor, keeper", "dlq_handler, desk"),
+            TopicSpec(self.dead, self.partitions, 90 * DAY_MS, "dlq_handler", "desk"),
+        )
 
     def _side_topics(self) -> tuple[TopicSpec, ...]:
         count = self.partitions
@@ -182,6 +204,7 @@ class RouteMap:
                 compacted=True,
                 segment_bytes=SNAPSHOT_SEGMENT_BYTES,
             ),
+            TopicSpec(self.known, count, FOREVER_MS, "scheduler", "scheduler, dlq_handler", compacted=True),
             TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
             TopicSpec(self.control, 1, FOREVER_MS, "people, all services", "all", compacted=True),
         )

@@ -225,6 +225,8 @@ _FIXED = {
     # Every segment preallocates its indexes; 10 MiB each would make a new pipeline look like gigabytes.
     "log.index.size.max.bytes": "1048576",
     "log.segment.bytes": "134217728",
+    # What is trimmed leaves the disk within a minute or two, not six: this disk may be small.
+    "log.retention.check.interval.ms": "60000",
     "log.cleaner.dedupe.buffer.size": "16777216",
     "num.network.threads": "2",
     "num.io.threads": "4",

@@ -20,6 +20,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
 from adapters.kafka.progress import KafkaGroupProgress
 from adapters.kafka.reader import PARTITION_FETCH_MAX_BYTES, START_TIMEOUT_S, KafkaReader
+from adapters.kafka.retention import KafkaRetention
 from adapters.kafka.topology import route_map
 from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
 from adapters.runtime.reach import BrokerWatch
@@ -34,6 +35,7 @@ from penstock.errors import PenstockError
 from ports.failpoints import Failpoint, reached
 from ports.log import OffsetOutOfRangeError
 from ports.meter import Metric
+from ports.snapshots import LedgerTrimmedError
 from schemas.codec import UnreadableRecordError, encode
 from schemas.control import EpochRecord, PresenceRecord
 from schemas.ledger import LedgerGapError
@@ -46,6 +48,7 @@ _WITH_REMEDY = (
     EpochError,
     FailpointSpecificationError,
     LedgerGapError,
+    LedgerTrimmedError,
     OffsetOutOfRangeError,
     PenstockError,
     UnreadableRecordError,
@@ -119,6 +122,12 @@ class Service:
     def progress(self, reader: KafkaReader, *, group: str) -> KafkaGroupProgress:
         """Ask how far a group has come; the caller closes it, and the reader, which it uses."""
         return KafkaGroupProgress(self.settings.kafka, reader, group=self.routes.group(group))
+
+    async def retention(self) -> KafkaRetention:
+        """Open an administrator's view of the log; the caller closes it."""
+        retention = KafkaRetention(self.settings.kafka, client_id=f"{self.instance}-janitor")
+        await retention.start()
+        return retention
 
 
 Run = Callable[[Service], Awaitable[None]]

@@ -5,6 +5,7 @@ record depends on the log up to that record and on nothing else, however often i
 """
 
 import struct
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from penstock.identity import Origin, job_id_from_repeat
 _KEY_BYTES = 16
 _STORED = struct.Struct(">HQQ8s")
 """Origin partition and offset, submission time (ms), body hash."""
+KEY_BYTES, STORED_BYTES = _KEY_BYTES, _STORED.size
 
 
 class Body(StrEnum):
@@ -60,6 +62,17 @@ class Repeat(NamedTuple):
 Answer = Passed | Repeat
 
 
+class Passage(NamedTuple):
+    """A record that passed as a job of its own: all that later questions are answered from."""
+
+    offset: int
+    """In ``jobs.gates``."""
+    key: bytes
+    """16 bytes of the id."""
+    stored: bytes
+    """``STORED_BYTES``: origin, submission time and body hash."""
+
+
 class GateGapError(Exception):
     """Records of a gate are missing before one that was read; answering on would be guessing."""
 
@@ -99,6 +112,9 @@ class IdGate:
         """Keys that passed more than once: all passes, the first included, in the log's order."""
         self.next_offset = 0
         """Offset of the first record not folded yet."""
+        self.told = 0
+        """Every passage below this offset stands in the log of passages."""
+        self._untold: list[Passage] = []
 
     def __len__(self) -> int:
         return len(self._firsts)
@@ -107,6 +123,34 @@ class IdGate:
     def size_bytes(self) -> int:
         """Memory of the remembered keys, without those used again after their window."""
         return self._firsts.size_bytes
+
+    def untold(self, until: int) -> list[Passage]:
+        """Give the passages from ``told`` on, below ``until``; with those told before, they are the fold."""
+        return [passage for passage in self._untold if passage.offset < until]
+
+    def tell(self, until: int) -> None:
+        """Note that every passage below ``until`` stands in the log of passages now."""
+        self.told = max(self.told, until)
+        self._untold = [passage for passage in self._untold if passage.offset >= self.told]
+
+    def learn(self, start: int, end: int, passages: Iterable[Passage]) -> None:
+        """Go on from a stretch of the log of passages; what is known already changes nothing.
+
+        Raises
+        ------
+        GateGapError
+            The stretch begins further on than this fold has come.
+        """
+        if start > self.next_offset:
+            raise GateGapError(
+                f"the passages of a gate jump from offset {self.next_offset} to {start}: restore the topic "
+                "of known keys, or drain and start a new epoch"
+            )
+        for passage in passages:
+            if passage.offset >= self.next_offset:
+                self._remember(passage)
+        self.next_offset = max(self.next_offset, end)
+        self.tell(end)
 
     def skip(self, offset: int) -> None:
         """Note that the record at ``offset`` has neither id nor key.
@@ -140,7 +184,7 @@ class IdGate:
         key = bytes.fromhex(submission.job_id.replace("-", ""))
         passes = self._passes(key)
         if not passes:
-            return self._pass_first(key, origin, submission)
+            return self._pass_first(key, offset, origin, submission)
         for number, passed in enumerate(passes):
             if passed.origin == origin:
                 return Passed(_id_of_pass(number, passed, submission))
@@ -175,20 +219,32 @@ class IdGate:
             return False
         return submission.submitted_ms - last.submitted_ms >= self._window_ms
 
-    def _pass_first(self, key: bytes, origin: Origin, submission: Submission) -> Passed:
-        body_hash = bytes.fromhex(submission.body_hash)
-        self._firsts.put(
-            key, _STORED.pack(origin.partition, origin.offset, submission.submitted_ms, body_hash)
-        )
+    def _pass_first(self, key: bytes, offset: int, origin: Origin, submission: Submission) -> Passed:
+        self._pass(key, offset, origin, submission)
         return Passed(submission.job_id)
 
     def _pass_again(
         self, key: bytes, passes: list[_Pass], offset: int, origin: Origin, submission: Submission
     ) -> Passed:
-        body_hash = bytes.fromhex(submission.body_hash)
-        passed = _Pass(offset, origin, submission.submitted_ms, body_hash)
-        self._renewals[key] = [*passes, passed]
+        passed = self._pass(key, offset, origin, submission)
         return Passed(_id_of_pass(len(passes), passed, submission))
+
+    def _pass(self, key: bytes, offset: int, origin: Origin, submission: Submission) -> _Pass:
+        body_hash = bytes.fromhex(submission.body_hash)
+        stored = _STORED.pack(origin.partition, origin.offset, submission.submitted_ms, body_hash)
+        passage = Passage(offset, key, stored)
+        self._untold.append(passage)
+        self._remember(passage)
+        return _Pass(offset, origin, submission.submitted_ms, body_hash)
+
+    def _remember(self, passage: Passage) -> None:
+        passes = self._passes(passage.key)
+        if not passes:
+            self._firsts.put(passage.key, passage.stored)
+            return
+        partition, offset, submitted_ms, body_hash = _STORED.unpack(passage.stored)
+        origin = Origin(self._epoch, partition, offset)
+        self._renewals[passage.key] = [*passes, _Pass(passage.offset, origin, submitted_ms, body_hash)]
 
 
 def _id_of_pass(number: int, passed: _Pass, submission: Submission) -> str:

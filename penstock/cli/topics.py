@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import typer
@@ -10,14 +10,19 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka.reader import KafkaReader
 from core.log import TopicPartition
+from core.retention import Reason, mark_of, reader_holds
 from core.services import SERVICES
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, show_json, show_table
 from penstock.cli.reading import existing_topics, partitions_of, reading
+from ports.retention import Bounds
 from schemas.topics import FOREVER_MS, RouteMap, TopicSpec
 
-_TOPIC_COLUMNS = ("topic", "partitions", "records", "kept", "written by", "read by")
+_TOPIC_COLUMNS = ("topic", "partitions", "records", "kept", "held back by", "written by", "read by")
+NOT_CONFIGURED = "its pool is not in PENSTOCK_POOLS"
 _LAG_COLUMNS = ("group", "topic", "committed", "end", "lag")
+
+Committed = dict[str, dict[TopicPartition, int]]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,15 +35,18 @@ def register(app: typer.Typer) -> None:
 async def topics(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List the topics of the pipeline.
 
-    With how much stands in each, who writes and who reads it. Records are counted by offsets, so
-    compacted topics hold fewer than shown.
+    With how much stands in each, who writes and who reads it, and which group holds back its trimming
+    by how many records in one partition. Records are counted by offsets, so compacted topics hold fewer
+    than shown.
     """
     where = connections(data)
     existing = await existing_topics(where.kafka)
+    specs = [*where.routes.specs(), *removed_pools(where.routes, existing)]
+    committed = await _committed(where)
     async with reading(where.kafka) as reader:
-        specs = where.routes.specs()
-        counts = await _records(reader, [spec for spec in specs if spec.name in existing])
-    rows = [_topic_row(spec, counts.get(spec.name)) for spec in specs]
+        bounds = await _bounds(reader, [spec for spec in specs if spec.name in existing])
+    held = held_back(where.routes, bounds, committed)
+    rows = [_topic_row(spec, bounds, held.get(spec.name, "")) for spec in specs]
     if as_json:
         show_json(rows)
         return
@@ -47,24 +55,53 @@ async def topics(as_json: JsonOption = False, data: DataOption = None) -> None:
     )
 
 
-async def _records(reader: KafkaReader, specs: Sequence[TopicSpec]) -> dict[str, int]:
-    """Count the records of all topics.
+def removed_pools(routes: RouteMap, existing: Collection[str]) -> list[TopicSpec]:
+    """Describe the execution topics of pools that are not configured any more: nothing trims them."""
+    known = {spec.name for spec in routes.specs()}
+    start = routes.execution("", 0).partition("..")[0] + "."
+    return [
+        TopicSpec(name, routes.partitions, FOREVER_MS, "nobody", f"nobody: {NOT_CONFIGURED}")
+        for name in sorted(existing)
+        if name.startswith(start) and name not in known
+    ]
 
-    Asked for all at once: aiokafka takes 0.1 s to learn of a topic, one after the other within a call.
+
+async def _bounds(reader: KafkaReader, specs: Sequence[TopicSpec]) -> dict[TopicPartition, Bounds]:
+    """Ask where the partitions of all topics begin and end.
+
+    For all at once: aiokafka takes 0.1 s to learn of a topic, one after the other within a call.
     """
     places = [partitions_of(spec.name, spec.partitions) for spec in specs]
     starts = await asyncio.gather(*map(reader.start_offsets, places))
     ends = await asyncio.gather(*map(reader.end_offsets, places))
-    sizes = [sum(end.values()) - sum(start.values()) for start, end in zip(starts, ends, strict=True)]
-    return {spec.name: size for spec, size in zip(specs, sizes, strict=True)}
+    return {
+        place: Bounds(start[place], end[place])
+        for start, end in zip(starts, ends, strict=True)
+        for place in start
+    }
 
 
-def _topic_row(spec: TopicSpec, records: int | None) -> dict[str, Any]:
+def held_back(
+    routes: RouteMap, bounds: Mapping[TopicPartition, Bounds], committed: Committed
+) -> dict[str, str]:
+    """Name, for topics that are trimmed, the group that has most still to read, and how many records."""
+    readers, worst = routes.readers(), dict[str, tuple[int, str]]()
+    for place, (start, end) in bounds.items():
+        hold = mark_of(end, reader_holds(place, readers.get(place.topic, ()), committed))
+        behind = end - max(start, hold.offset)
+        if hold.reason is Reason.READER and behind > worst.get(place.topic, (0, ""))[0]:
+            worst[place.topic] = (behind, hold.holder)
+    return {topic: f"{holder} ({behind})" for topic, (behind, holder) in worst.items()}
+
+
+def _topic_row(spec: TopicSpec, bounds: Mapping[TopicPartition, Bounds], held: str) -> dict[str, Any]:
+    found = [bound for place, bound in bounds.items() if place.topic == spec.name]
     return {
         "topic": spec.name,
         "partitions": spec.partitions,
-        "records": records,
+        "records": sum(bound.end - bound.start for bound in found) if found else None,
         "kept": _kept(spec),
+        "held_back_by": held,
         "written_by": spec.written_by,
         "read_by": spec.read_by,
     }
@@ -109,9 +146,6 @@ async def lag(as_json: JsonOption = False, data: DataOption = None) -> None:
         )
         return
     show_table(_LAG_COLUMNS, [(row.group, row.topic, row.committed, row.end, row.lag) for row in rows])
-
-
-Committed = dict[str, dict[TopicPartition, int]]
 
 
 def groups_of(routes: RouteMap) -> list[str]:

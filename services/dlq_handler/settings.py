@@ -28,6 +28,19 @@ class DlqHandlerSettings(ServiceSettings):
     snapshot_not_before_s: float = Field(default=60.0, ge=0)
     """Time between two snapshots of one partition at least, seconds: bounds what they cost under load."""
 
+    ledger_keep_s: float = Field(default=604_800.0, ge=0)
+    """How long ledger records are kept at least, seconds: how far a rebuilt table or one restored from a
+    dump may lie back. The same for all instances."""
+    ledger_max_bytes: int = Field(default=10_737_418_240, gt=0)
+    """Size of one ledger partition above which it is trimmed earlier; never past a reader. Said in the log
+    from four fifths on."""
+    dlq_keep_s: float = Field(default=2_592_000.0, ge=600)
+    """How long failed attempts are kept at least, seconds; well above the time an append may be under way."""
+    janitor_s: float = Field(default=60.0, gt=0)
+    """Time between two turns of trimming, seconds."""
+    janitor_step_records: int = Field(default=1000, ge=1)
+    """Records of a partition that must be free to go before any do."""
+
     @model_validator(mode="after")
     def _check_lease(self) -> Self:
         if self.lease_s < HEARTBEATS_PER_LEASE_MIN * self.heartbeat_s:

@@ -44,6 +44,8 @@ class Snapshotter:
     ----------
     now_s
         A clock that only goes forward, seconds.
+    shelf
+        Held while snapshots are written and removed.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Snapshotter:
         ledger: str,
         rule: SnapshotRule,
         now_s: Callable[[], float],
+        shelf: asyncio.Lock,
     ) -> None:
         self._store = store
         self._member = member
@@ -61,6 +64,7 @@ class Snapshotter:
         self._ledger = ledger
         self._rule = rule
         self._now_s = now_s
+        self._shelf = shelf
         self._last: dict[int, tuple[int, float]] = {}
         """Per partition the newest snapshot's offset as far as known, and when to count from."""
 
@@ -85,7 +89,8 @@ class Snapshotter:
             if stopping.is_set() or self._member.assignment.number != assignment:
                 return
         try:
-            written = await self._store.save(partition, image)
+            async with self._shelf:
+                written = await self._store.save(partition, image)
         except TornSnapshotError as error:
             logger.warning("%s; the next try is later", error)
             written = None

@@ -9,6 +9,9 @@ from typing import cast
 from adapters.runtime.service import Service
 from core.keeper import Keeper, OpenClaims
 from core.log import TopicPartition
+from core.retention import TrimRule
+from ports.log import PartitionReader
+from ports.passages import PassageLog
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.ledger import LedgerFolds
@@ -17,6 +20,7 @@ from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.settings import DlqHandlerSettings
 from services.dlq_handler.snapshot import SnapshotRule, Snapshotter, begin_at_snapshots
+from services.dlq_handler.trim import Trimmer
 
 
 async def run(service: Service) -> None:
@@ -29,13 +33,11 @@ async def run(service: Service) -> None:
         return folds.next_offset(partition.partition) if partition.topic == routes.ledger else committed
 
     async with AsyncExitStack() as stack:
-        heartbeats = await service.reader()
-        stack.push_async_callback(heartbeats.close)
-        records = await service.reader()
-        stack.push_async_callback(records.close)
-        snapshots = await service.reader()
-        stack.push_async_callback(snapshots.close)
-        store = SnapshotStore(routes, service.epoch.epoch, service.appender, snapshots, service.instance)
+        heartbeats, records, snapshots, known = [await _reader(service, stack) for _ in range(4)]
+        passages = PassageLog(routes, service.epoch.epoch, known)
+        retention = await service.retention()
+        stack.push_async_callback(retention.close)
+        store = _store(service, settings, snapshots)
 
         restore = partial(begin_at_snapshots, store, folds, claims, routes.ledger)
         member = await service.join([routes.ledger, routes.dlq], start_at=start_at, restore=restore)
@@ -57,13 +59,12 @@ async def run(service: Service) -> None:
             name=service.instance,
             turn_s=settings.heartbeat_s / 2,
         )
-        snapshotter = Snapshotter(
-            store,
-            member,
-            folds,
-            routes.ledger,
-            SnapshotRule(settings.snapshot_every, settings.snapshot_every_s, settings.snapshot_not_before_s),
-            time.monotonic,
+        shelf = asyncio.Lock()
+        when = _snapshot_rule(settings)
+        snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
+        rule = _trim_rule(settings)
+        trimmer = Trimmer(
+            routes, retention, member, folds, store, passages, service.meter, now_ms, rule, shelf
         )
         await watch.start()
 
@@ -75,4 +76,35 @@ async def run(service: Service) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
+            tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
             tasks.create_task(run_stage(member, handler.work, stopping=service.stopping, turn=turn))
+
+
+async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
+    reader = await service.reader()
+    stack.push_async_callback(reader.close)
+    return reader
+
+
+def _store(service: Service, settings: DlqHandlerSettings, reader: PartitionReader) -> SnapshotStore:
+    return SnapshotStore(
+        service.routes,
+        service.epoch.epoch,
+        service.appender,
+        reader,
+        service.instance,
+        ledger_keep_ms=int(settings.ledger_keep_s * 1000),
+    )
+
+
+def _snapshot_rule(settings: DlqHandlerSettings) -> SnapshotRule:
+    return SnapshotRule(settings.snapshot_every, settings.snapshot_every_s, settings.snapshot_not_before_s)
+
+
+def _trim_rule(settings: DlqHandlerSettings) -> TrimRule:
+    return TrimRule(
+        ledger_keep_ms=int(settings.ledger_keep_s * 1000),
+        ledger_max_bytes=settings.ledger_max_bytes,
+        dlq_keep_ms=int(settings.dlq_keep_s * 1000),
+        step_records=settings.janitor_step_records,
+    )

@@ -11,3 +11,8 @@ class SchedulerSettings(ServiceSettings):
     key_window_s: float = Field(default=86_400, gt=0)
     """How long after a job its idempotency key stands for that job, by broker time in ``jobs``; used
     again later, it is a new job. The same for all schedulers of a pipeline, and best never changed."""
+
+    gates_told_every: int = Field(default=10_000, ge=1)
+    """Records of one gate after which who passed is written down."""
+    gates_told_every_s: float = Field(default=60.0, gt=0)
+    """Time after which it is although there were fewer, seconds."""

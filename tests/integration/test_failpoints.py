@@ -86,6 +86,9 @@ def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         "PENSTOCK_DRAIN_GRACE_S": "0.5",
         "PENSTOCK_SNAPSHOT_EVERY": "1",
         "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.5",
+        "PENSTOCK_JANITOR_S": "1",
+        "PENSTOCK_JANITOR_STEP_RECORDS": "1",
+        "PENSTOCK_GATES_TOLD_EVERY_S": "0.5",
         # The first claim is read back when it is too old to start, so it is handed back.
         "PENSTOCK_FAILPOINTS": f"*:say;executor.claim_appended:block:s={LEASE_S / 3 + 0.3}",
     }
@@ -127,7 +130,12 @@ def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
         watched.wait_for("dlq_handler.lost_appended")
     finally:
         executor.process.send_signal(signal.SIGCONT)
-    watched.wait_for("executor.workers_killed", "dlq_handler.tombstones_appended", "executor.handed_back")
+    watched.wait_for(
+        "executor.workers_killed",
+        "dlq_handler.tombstones_appended",
+        "dlq_handler.trimmed",
+        "executor.handed_back",
+    )
     codes = {name: program.stop(signal.SIGTERM) for name, program in watched.programs.items()}
     assert codes == dict.fromkeys(watched.programs, 0)
     assert {place.name for place in PLACES} - watched.passed() == set()

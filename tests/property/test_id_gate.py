@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from core.gates.id_gate import Answer, Body, IdGate, Passed, Repeat, Submission
 from penstock.identity import Origin, job_id_from_key, job_id_from_repeat
+from schemas.passages import Stretch, stretches
 
 WINDOW_MS = 100
 IDS = [f"00000000-0000-0000-0000-{number:012d}" for number in range(2)]
@@ -82,6 +83,27 @@ def test_reading_any_stretches_again_gives_the_same_answers(
         start = data.draw(st.integers(0, min(gate.next_offset, len(log))))
         end = data.draw(st.integers(start, len(log)))
         assert fold(gate, log, start, end) == expected[start:end]
+
+
+@given(logs(), st.lists(st.integers(0, 40), max_size=4), st.integers(1, 3))
+def test_a_gate_that_was_told_who_passed_answers_like_one_that_read_from_the_start(
+    log: list[Submission | None], cuts: list[int], fit: int
+) -> None:
+    """Others told stretches of their own, which overlap; the log was trimmed below what is told."""
+    told: list[Stretch] = []
+    for cut in cuts:
+        other, end = IdGate("e", WINDOW_MS), min(cut, len(log))
+        reached = max((stretch.end for stretch in told), default=0)
+        for stretch in told:
+            other.learn(stretch.start, stretch.end, stretch.passages)
+        fold(other, log, reached, max(reached, end))
+        assert other.untold(1 << 60) == other.untold(other.next_offset)
+        told += stretches("e", min(other.told, cut), other.next_offset, other.untold(other.next_offset), fit)
+    gate = IdGate("e", WINDOW_MS)
+    for stretch in told:
+        gate.learn(stretch.start, stretch.end, stretch.passages)
+    start = gate.next_offset
+    assert fold(gate, log, start, len(log)) == model(log)[start:]
 
 
 @given(logs())

@@ -5,8 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from aiokafka import TopicPartition as AioTopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from typing_extensions import override
 
 from adapters.kafka.admin import create_topics
@@ -15,14 +13,17 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember
 from adapters.kafka.progress import KafkaGroupProgress
 from adapters.kafka.reader import KafkaReader
+from adapters.kafka.retention import KafkaRetention
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.group import MemoryGroupMember
 from adapters.memory.progress import MemoryGroupProgress
 from adapters.memory.reader import MemoryReader
+from adapters.memory.retention import MemoryRetention
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 from ports.log import Appender, GroupMember, GroupProgress, PartitionReader
+from ports.retention import RetentionLog
 from schemas.topics import FOREVER_MS, TopicSpec
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -51,6 +52,9 @@ class LogUnderTest(ABC):
     def _reader(self) -> PartitionReader: ...
 
     @abstractmethod
+    def _retention(self) -> RetentionLog: ...
+
+    @abstractmethod
     def _member(
         self, instance: str, topics: Sequence[str], group: str, start_at: StartAt | None
     ) -> GroupMember: ...
@@ -70,6 +74,9 @@ class LogUnderTest(ABC):
 
     async def reader(self) -> PartitionReader:
         return await self._opened(self._reader())
+
+    async def retention(self) -> RetentionLog:
+        return await self._opened(self._retention())
 
     async def member(
         self, instance: str, topics: Sequence[str], *, group: str = "g", start_at: StartAt | None = None
@@ -115,6 +122,10 @@ class MemoryLogUnderTest(LogUnderTest):
         return MemoryReader(self.broker)
 
     @override
+    def _retention(self) -> RetentionLog:
+        return MemoryRetention(self.broker)
+
+    @override
     def _member(
         self, instance: str, topics: Sequence[str], group: str, start_at: StartAt | None
     ) -> GroupMember:
@@ -142,12 +153,7 @@ class KafkaLogUnderTest(LogUnderTest):
 
     @override
     async def trim(self, partition: TopicPartition, before: int) -> None:
-        admin: Any = AIOKafkaAdminClient(**self._connection.client_options())
-        await admin.start()
-        try:
-            await admin.delete_records({AioTopicPartition(*partition): RecordsToDelete(before)})
-        finally:
-            await admin.close()
+        await (await self.retention()).trim({partition: before})
 
     @override
     def _appender(self) -> Appender:
@@ -156,6 +162,10 @@ class KafkaLogUnderTest(LogUnderTest):
     @override
     def _reader(self) -> PartitionReader:
         return KafkaReader(self._connection, client_id="contract")
+
+    @override
+    def _retention(self) -> RetentionLog:
+        return KafkaRetention(self._connection, client_id="contract")
 
     @override
     def _member(

@@ -81,7 +81,7 @@ class World:
         await self.member.poll(0)
         stopping = asyncio.Event()
         snapshotter = Snapshotter(
-            self.store, self.member, self.folds, ROUTES.ledger, rule, lambda: self.now_s
+            self.store, self.member, self.folds, ROUTES.ledger, rule, lambda: self.now_s, asyncio.Lock()
         )
         task = asyncio.create_task(snapshotter.run(stopping))
         try:
