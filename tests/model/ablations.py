@@ -28,7 +28,7 @@ from services.executor.held import HeldJob, WaitingJob
 from services.executor.start import Starter
 from tests.model.executor import ROUTES
 from tests.model.faults import Fault
-from tests.model.laws import Beginning, Boot, Commit, Lapse, Rules, Sink, Start, Watchdog
+from tests.model.laws import Beginning, Boot, Commit, Lapse, Rules, Sink, Start, Trim, Watchdog
 from tests.model.oracle import Rule, Violation
 from tests.model.walk import silence, walk
 
@@ -204,6 +204,7 @@ _OVERLAP = frozenset({Rule.OVERLAP})
 _STUCK = frozenset({Rule.STUCK})
 _TABLE = frozenset({Rule.TABLE})
 _CARRIED = frozenset({Rule.UNDECIDED})
+_CRASHED = frozenset({Rule.CRASHED})
 
 ABLATIONS: dict[str, Ablation] = {
     "a claim is read back before its start": Ablation(replace(_LAW, start=Start.ACKNOWLEDGED), _DOUBLE),
@@ -252,6 +253,13 @@ ABLATIONS: dict[str, Ablation] = {
     "a dispatch ahead of the fold waits": Ablation(replace(_LAW, claimer=DroppingClaimer), _STUCK, Fault.LAG),
     "a worker that ends with the lease is not the job's fault": Ablation(
         replace(_LAW, closer=BlamingCloser), frozenset({Rule.CHARGED}), Fault.MUTE
+    ),
+    "what open jobs may be read from again is not trimmed": Ablation(
+        replace(_LAW, trim=Trim.COMMITTED_ALONE), _CRASHED
+    ),
+    "offsets are asked before the fold that trims": Ablation(replace(_LAW, trim=Trim.FOLD_FIRST), _CRASHED),
+    "what is asked for is committed before anything is trimmed": Ablation(
+        replace(_LAW, trim=Trim.UNSETTLED), _CRASHED, Fault.DRAIN
     ),
     "a state gives way only to a further one": Ablation(replace(_LAW, groups=FREE_GROUPS), _TABLE),
     "the table's position moves by compare-and-set": Ablation(replace(_LAW, sink=Sink.OVERWRITE), _TABLE),

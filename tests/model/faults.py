@@ -126,6 +126,8 @@ class Faults:
     def handler_crashes(self) -> None:
         busy = [number for number in range(2) if self.world.handlers[number].is_busy("work")]
         number = self.world.random.choice(busy or [0, 1])
+        for _ in range(self.world.random.choice((0, 4))):
+            self.world.janitor.step(self.world.handlers[number])
         if self.world.random.random() < 0.5:
             self.world.take_snapshot(self.world.handlers[number])
         self.world.bury(self.world.handlers[number].die())

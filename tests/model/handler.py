@@ -31,7 +31,7 @@ class ModelFetcher:
         self._log = log
 
     async def fetch(self, wanted: Iterable[Coordinate]) -> dict[Coordinate, Record]:
-        return {place: self._log.topics[place.topic][place.offset] for place in wanted}
+        return {place: self._log.at(place.topic, place.offset) for place in wanted}
 
 
 class ModelReader:
@@ -175,6 +175,13 @@ class ModelHandler(Process):
             self.keep()
         if random.random() < 0.3 and not self.is_paused:
             self.settle(random)
+
+    @property
+    def is_zombie(self) -> bool:
+        """Whether it has lost the partition, or another owns it, and it has not noticed."""
+        return (
+            self._group.owner != self.member.number or self._group.generation != self.member.assignment.number
+        )
 
     def turn(self, random: Random) -> None:
         """Do everything once, as a process that nothing holds up."""

@@ -69,6 +69,15 @@ class Sink(Enum):
     OVERWRITE = auto()
 
 
+class Trim(Enum):
+    """What is asked before records of work are deleted, and when."""
+
+    SETTLED = auto()
+    COMMITTED_ALONE = auto()
+    FOLD_FIRST = auto()
+    UNSETTLED = auto()
+
+
 @dataclass(frozen=True)
 class Rules:
     """The parts of one world."""
@@ -92,3 +101,4 @@ class Rules:
     snapshot: Beginning = Beginning.UP_TO_COMMITTED
     commit: Commit = Commit.AFTER_OUTPUTS
     sink: Sink = Sink.COMPARE_AND_SET
+    trim: Trim = Trim.SETTLED

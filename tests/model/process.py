@@ -13,12 +13,17 @@ from random import Random
 from core.log import Appended, NewRecord, Record
 
 
+class TrimmedError(Exception):
+    """A record was read that is not in the log any more."""
+
+
 class Log:
     """Topics of one partition each; the broker's clock stands until somebody moves it."""
 
     def __init__(self) -> None:
         self.now_ms = 1_000_000
         self.topics: dict[str, list[Record]] = {}
+        self.starts: dict[str, int] = {}
         self.landed: Callable[[Record], None] = lambda _record: None
 
     def append(self, new: NewRecord) -> Appended:
@@ -30,7 +35,19 @@ class Log:
         self.landed(record)
         return Appended(record.offset, record.timestamp_ms)
 
+    def trim(self, topic: str, before: int) -> None:
+        """Let the records below an offset go; a start never moves back."""
+        self.starts[topic] = max(before, self.starts.get(topic, 0))
+
+    def at(self, topic: str, offset: int) -> Record:
+        """Give one record."""
+        if offset < self.starts.get(topic, 0):
+            raise TrimmedError(f"{topic}/{offset}: the log begins at {self.starts[topic]}")
+        return self.topics[topic][offset]
+
     def read(self, topic: str, start: int, count: int = 1_000_000) -> list[Record]:
+        if start < self.starts.get(topic, 0):
+            raise TrimmedError(f"{topic}/{start}: the log begins at {self.starts[topic]}")
         return self.topics.get(topic, [])[start : start + count]
 
     def end(self, topic: str) -> int:

@@ -79,9 +79,10 @@ class Walk:
             del self.world.orphans[key]
             self.world.ended(key, task_failed=False)
         self.world.drain_on()
-        for handler in self.world.handlers:
-            handler.turn(self.world.random)
-            handler.settle(self.world.random)
+        for number in range(len(self.world.handlers)):
+            self.world.handle(number, lambda handler: handler.turn(self.world.random))
+            self.world.handle(number, lambda handler: handler.settle(self.world.random))
+            self.world.janitor.step(self.world.handlers[number])
         self.world.scheduler.turn(self.world.random)
         self.world.prioritizer.turn(self.world.random)
 

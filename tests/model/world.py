@@ -15,9 +15,10 @@ from schemas.codec import job_record, ledger_record
 from schemas.routing import ready_record
 from tests.model.executor import EPOCH, ROUTES, ModelExecutor, Snapshot
 from tests.model.handler import ModelHandler
+from tests.model.janitor import Janitor
 from tests.model.laws import Rules
 from tests.model.oracle import Oracle, Rule, Violation
-from tests.model.process import Group, Log
+from tests.model.process import Group, Log, TrimmedError
 from tests.model.stages import Database, ModelMaterializer, ModelPrioritizer, ModelScheduler
 
 LATE_MS = 20_000
@@ -76,6 +77,7 @@ class World:
         self.scheduler = self.new_scheduler()
         self.prioritizer = self.new_prioritizer()
         self.materializers = [self.new_materializer() for _ in range(2)]
+        self.janitor = Janitor(self.log, self.groups, rules.trim)
         self.workers = self._workers()
         self.events = self._events()
 
@@ -125,8 +127,9 @@ class World:
         weighted: list[tuple[int, Callable[[], None]]] = [
             (30, lambda: self.executors[0].step(self.random)),
             (30, lambda: self.executors[1].step(self.random)),
-            (14, lambda: self.handlers[0].step(self.random)),
-            (14, lambda: self.handlers[1].step(self.random)),
+            (14, lambda: self.handle(0, lambda handler: handler.step(self.random))),
+            (14, lambda: self.handle(1, lambda handler: handler.step(self.random))),
+            (8, lambda: self.janitor.step(self.random.choice(self.handlers))),
             (6, lambda: self.scheduler.step(self.random)),
             (6, lambda: self.prioritizer.step(self.random)),
             (2, lambda: self.random.choice(self.materializers).step(self.random)),
@@ -159,6 +162,17 @@ class World:
             executor.pool.tick()
             if self.random.random() < 0.95 and not executor.is_paused:
                 executor.keep_lease(self.random)
+
+    def handle(self, number: int, act: Callable[[ModelHandler], None]) -> None:
+        """Let a handler act; one that lost the partition unawares and finds records trimmed begins anew."""
+        handler = self.handlers[number]
+        try:
+            act(handler)
+        except TrimmedError:
+            if not handler.is_zombie:
+                raise
+            self.bury(handler.die())
+            self.handlers[number] = self.new_handler(number)
 
     def somebody_takes_a_snapshot(self) -> None:
         """Let a handler, a zombie too, put one on the shelf."""
