@@ -5,7 +5,7 @@ import sys
 
 from aiokafka.errors import KafkaError
 
-from adapters.kafka.admin import EpochError, create_topics, ensure_epoch
+from adapters.kafka.admin import EpochError, prepare_topics
 from adapters.kafka.topology import route_map
 from adapters.postgres.migrate import upgrade
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -16,8 +16,7 @@ async def prepare(
 ) -> tuple[int, str]:
     """Create what is missing; give the number of topics made and the epoch."""
     routes = route_map(names)
-    made = await create_topics(kafka, routes.specs(), names.replication)
-    epoch = await ensure_epoch(kafka, routes)
+    made, epoch = await prepare_topics(kafka, routes, names.replication)
     await asyncio.to_thread(upgrade, database)
     return made, epoch.epoch
 

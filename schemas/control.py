@@ -2,20 +2,33 @@
 
 import msgspec
 
+from core.epoch import TopicMark
 
-class EpochRecord(msgspec.Struct, frozen=True, tag="EPOCH", tag_field="kind"):
-    """Names one incarnation of the topics; written once, when they are created.
 
-    Every service refuses to start on an epoch whose partition count is not its own, or whose fold
-    version it does not know.
+class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="EPOCH", tag_field="kind"):
+    """Names one incarnation of the topics, and says which topics these are.
+
+    Written when they are created, and again when topics are added. Every service refuses to start on
+    topics that are not these, on another partition count, and on a fold version it does not know.
     """
 
     epoch: str
     partitions: int
     fold_version: int
-    """As written: of the rules the ledger begins with. As given by ``require_epoch``: of the newest
-    rules announced since."""
+    """As written: of the rules that held by then. As given by ``read_epoch``: of the newest ones."""
     created_ms: int
+    generation: int = 1
+    """Rises with every new epoch; of records with the same one, the first names the epoch."""
+    cluster_id: str = ""
+    """Empty, like ``topics``, in records of versions that did not note them."""
+    topics: dict[str, TopicMark] = {}
+    """The topics of this epoch by name. While it is made: those it takes over."""
+    making: bool = False
+    """Its topics are not all there yet: no service may start, ``penstock epoch new`` goes on."""
+    doomed: dict[str, str] = {}
+    """While it is made: topics of the epoch before by name, with the ids that are to be deleted."""
+    before: tuple[str, ...] = ()
+    """Earlier epochs of the same pipeline, oldest first."""
 
 
 class DrainRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="DRAIN", tag_field="kind"):

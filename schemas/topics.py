@@ -41,6 +41,8 @@ class TopicSpec:
     compacted: bool = False
     segment_bytes: int | None = None
     """None leaves it to the broker (1 GiB); compaction never touches the segment being written."""
+    outlives_epoch: bool = False
+    """A new epoch takes the topic over as it is, with more partitions where it needs them."""
 
     @property
     def config(self) -> dict[str, str]:
@@ -172,29 +174,39 @@ class RouteMap:
 
     def _job_topics(self) -> tuple[TopicSpec, ...]:
         def spec(
-            name: str, written_by: str, read_by: str, segment_bytes: int = WORK_SEGMENT_BYTES
+            name: str,
+            written_by: str,
+            read_by: str,
+            segment_bytes: int = WORK_SEGMENT_BYTES,
+            outlives_epoch: bool = False,
         ) -> TopicSpec:
             return TopicSpec(
-                name, self.partitions, FOREVER_MS, written_by, read_by, segment_bytes=segment_bytes
+                name,
+                self.partitions,
+                FOREVER_MS,
+                written_by,
+                read_by,
+                segment_bytes=segment_bytes,
+                outlives_epoch=outlives_epoch,
             )
 
         pools = [name for pool in self.pools for name in self.executions(pool)]
         return (
-            spec(self.jobs, "producers, scheduler, executor", "ingest"),
+            spec(self.jobs, "producers, scheduler, executor", "ingest", outlives_epoch=True),
             spec(self.gates, "ingest, scheduler", "scheduler"),
             *(spec(name, "scheduler, dlq_handler", "scheduler") for name in self.delays),
             spec(self.ready, "ingest, scheduler, dlq_handler", "prioritizer"),
             *(spec(name, "prioritizer", "executor, keeper") for name in pools),
             spec(self.ledger, "all", "all", LEDGER_SEGMENT_BYTES),
             spec(self.dlq, "executor, keeper", "dlq_handler, desk"),
-            TopicSpec(self.dead, self.partitions, 90 * DAY_MS, "dlq_handler", "desk"),
+            TopicSpec(self.dead, self.partitions, 90 * DAY_MS, "dlq_handler", "desk", outlives_epoch=True),
         )
 
     def _side_topics(self) -> tuple[TopicSpec, ...]:
         count = self.partitions
         return (
-            TopicSpec(self.rejected, count, 30 * DAY_MS, "ingest, scheduler", "desk"),
-            TopicSpec(self.outcomes, count, 7 * DAY_MS, "executor", "prioritizer"),
+            TopicSpec(self.rejected, count, 30 * DAY_MS, "ingest, scheduler", "desk", outlives_epoch=True),
+            TopicSpec(self.outcomes, count, 7 * DAY_MS, "executor", "prioritizer", outlives_epoch=True),
             TopicSpec(
                 self.snapshots,
                 count,
@@ -206,5 +218,13 @@ class RouteMap:
             ),
             TopicSpec(self.known, count, FOREVER_MS, "scheduler", "scheduler, dlq_handler", compacted=True),
             TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
-            TopicSpec(self.control, 1, FOREVER_MS, "people, all services", "all", compacted=True),
+            TopicSpec(
+                self.control,
+                1,
+                FOREVER_MS,
+                "people, all services",
+                "all",
+                compacted=True,
+                outlives_epoch=True,
+            ),
         )

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from adapters.kafka.admin import EpochError, require_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
+from adapters.kafka.epoch_watch import watch_epoch
 from adapters.kafka.group import KafkaGroupMember, Restore, StartAt
 from adapters.kafka.progress import KafkaGroupProgress
 from adapters.kafka.reader import PARTITION_FETCH_MAX_BYTES, START_TIMEOUT_S, KafkaReader
@@ -188,7 +189,7 @@ async def _live(
         logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
         beside = [asyncio.create_task(_measure_lag(service)), asyncio.create_task(watch.run())]
         try:
-            await run(service)
+            await _unless_topics_change(service, run)
             reached(Failpoint.LEFT)
         finally:
             for task in beside:
@@ -196,6 +197,31 @@ async def _live(
     finally:
         health.set_unready("stopping")
         await appender.close()
+
+
+async def _unless_topics_change(service: Service, run: Run) -> None:
+    """Run until the service is told to stop, or cut it off from topics that are not its own any more.
+
+    Raises
+    ------
+    EpochError
+        They were deleted, made again, or repartitioned.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        watch = tasks.create_task(_watch_epoch(service))
+        try:
+            await run(service)
+        finally:
+            watch.cancel()
+
+
+async def _watch_epoch(service: Service) -> None:
+    try:
+        await watch_epoch(service.settings.kafka, service.routes, service.epoch, service.instance)
+    except EpochError:
+        # The time it may take to stop is limited from here on.
+        service.stopping.set()
+        raise
 
 
 async def _until_connected(

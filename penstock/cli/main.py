@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("purge", "database", "Remove old finished jobs from the table."),
     Command("rejected", "rejected", "Show records that were not valid jobs."),
     Command("executors", "executors", "List or drain executors."),
+    Command("epoch", "epoch", "Show the epoch of the topics, or begin a new one."),
 )
 """Kept equal to what the modules register by a test: the help is shown without importing them."""
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,9 @@ def up(
     app: Apps = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when everything runs.")] = False,
     executors: Annotated[int, typer.Option(min=1, help="Executor processes.")] = 1,
+    servers_only: Annotated[
+        bool, typer.Option("--servers-only", help="Start Kafka and Postgres, and no service.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, Postgres and all services, and keep them running until Ctrl-C.
@@ -45,6 +49,8 @@ def up(
     """
     environment = dict(os.environ) | app_setting(app)
     plan = Plan(data, environment, replicas={"executor": executors})
+    if servers_only:
+        plan = replace(plan, services=(), prepare=None)
     announce = Announcement(Home(data.resolve()), as_json=as_json)
     try:
         code = _detached(plan, announce) if detach else supervise(plan, announce.step, announce.ready)
@@ -128,6 +134,7 @@ def _detached(plan: Plan, announce: Announcement) -> int:
     argv = (
         *("-P", "-m", "penstock", "up", "--data", str(home.root)),
         *("--executors", str(plan.replicas["executor"])),
+        *(() if plan.services else ("--servers-only",)),
     )
     with home.log("supervisor").open("ab") as log:
         process = subprocess.Popen(

@@ -116,7 +116,7 @@ _PREPARE = "run `penstock up` once, or check PENSTOCK_TOPIC_PREFIX"
 
 
 async def read_epoch(connection: KafkaConnection, topic: str) -> Epoch:
-    """Read the epoch from the topic ``control``: the first record of its key counts.
+    """Read the epoch from the topic ``control``: of the newest generation the first record counts.
 
     Raises
     ------
@@ -145,13 +145,18 @@ async def _find_epoch(consumer: Any, topic: str) -> Epoch | None:
     # end, and that answer would overtake the seek.
     consumer.assign([partition])
     consumer.seek(partition, start)
+    found: Epoch | None = None
+    newest = 0
     while await consumer.position(partition) < end:
         for batch in (await consumer.getmany(timeout_ms=500)).values():
             for record in batch:
                 if record.key == EPOCH_KEY and record.value is not None:
                     message = orjson.loads(record.value)
-                    return Epoch(str(message["epoch"]), int(message["partitions"]))
-    return None
+                    generation = int(message.get("generation", 1))
+                    if generation > newest:
+                        newest = generation
+                        found = Epoch(str(message["epoch"]), int(message["partitions"]))
+    return found
 
 
 async def _cut(producer: Any) -> None:

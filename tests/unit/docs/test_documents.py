@@ -29,7 +29,8 @@ def test_every_path_a_document_names_exists(document: Path) -> None:
 def test_every_decision_has_all_its_parts_and_stands_in_the_index() -> None:
     index = (ROOT / "docs" / "adr" / "README.md").read_text()
     records = sorted((ROOT / "docs" / "adr").glob("0*.md"))
-    assert [path.name[:4] for path in records] == [f"{n:04}" for n in range(1, len(records) + 1)]
+    # Numbers may be reserved for decisions under way, and are never given twice.
+    assert len({path.name[:4] for path in records}) == len(records)
     for path in records:
         text = path.read_text()
         assert path.name in index
