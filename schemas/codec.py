@@ -58,12 +58,49 @@ _decode_verdict = _reader(_verdict_decoder)
 
 VERDICT_KINDS = frozenset(verdict.__struct_config__.tag.encode() for verdict in get_args(Verdict))
 """Values of the header ``kind`` that the fold must see, besides ``FOLD_KIND``."""
+NOTE_KINDS = frozenset(note.__struct_config__.tag.encode() for note in get_args(Note))
+"""Values of the header ``kind`` this version has a note for. A later version may write others: they inform
+and change nothing, so they are passed over. A new kind of verdict needs another fold version."""
 FOLD_KIND = b"FOLD"
 
 
 def decode_if_verdict(record: Record) -> Verdict | None:
     """Read a ledger record if its header says it is a verdict; notes are not even parsed."""
     return _decode_verdict(record) if record.header("kind") in VERDICT_KINDS else None
+
+
+def decode_if_note(record: Record) -> Note | None:
+    """Read a ledger record if its header names a kind of note that this version knows."""
+    if record.header("kind") not in NOTE_KINDS:
+        return None
+    event = decode_event(record)
+    assert isinstance(event, Note)
+    return event
+
+
+def decode_executor_if_known(record: Record) -> ExecutorRecord | None:
+    """Read a record of ``executors``; None for a kind that only a later version has."""
+    try:
+        return decode_executor(record)
+    except UnreadableRecordError:
+        if _kind_of(record.value or b"") in (None, *_EXECUTOR_KINDS):
+            raise
+        return None
+
+
+class _Kind(msgspec.Struct):
+    kind: str | None = None
+
+
+_kind_decoder: msgspec.json.Decoder[_Kind] = msgspec.json.Decoder(_Kind)
+_EXECUTOR_KINDS = frozenset(one.__struct_config__.tag for one in get_args(ExecutorRecord))
+
+
+def _kind_of(value: bytes) -> str | None:
+    try:
+        return _kind_decoder.decode(value).kind
+    except msgspec.DecodeError:
+        return None
 
 
 def ledger_record(routes: RouteMap, event: Verdict | Note) -> NewRecord:

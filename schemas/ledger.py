@@ -11,8 +11,8 @@ from core.log import Record
 from schemas.codec import (
     FOLD_KIND,
     UnreadableRecordError,
-    decode_event,
     decode_fold_version,
+    decode_if_note,
     decode_if_verdict,
 )
 
@@ -75,7 +75,8 @@ class LedgerFolds:
     def take(self, records: Iterable[Record]) -> list[FoldedEvent]:
         """Fold records of the ledger, in offset order within each partition.
 
-        Records taken before are skipped, so reading a stretch twice is harmless.
+        Records taken before are skipped, so reading a stretch twice is harmless; notes of a kind this
+        version does not know say nothing to it.
 
         Raises
         ------
@@ -105,8 +106,9 @@ class LedgerFolds:
                 _announce(fold, record)
                 continue
             fold.skip_to(record.offset + 1)
-            if self._with_notes:
-                folded.append(_folded(record, decode_event(record), None))
+            note = decode_if_note(record) if self._with_notes else None
+            if note is not None:
+                folded.append(_folded(record, note, None))
         return folded
 
 

@@ -14,7 +14,7 @@ from core.epoch import Marks, NotDrained
 from core.log import Appended, NewRecord, Record, TopicPartition
 from penstock.connection import KafkaConnection
 from ports.snapshots import SnapshotStore
-from schemas.codec import decode_executor
+from schemas.codec import decode_executor_if_known
 from schemas.control import EpochRecord
 from schemas.executors import Heartbeat
 from schemas.ledger import LedgerFolds
@@ -82,7 +82,7 @@ async def _executors(reader: KafkaReader, routes: RouteMap) -> list[NotDrained]:
     place = TopicPartition(routes.executors, 0)
     last: dict[str, tuple[Heartbeat, int]] = {}
     for record in await _stretch(reader, [place], NEWEST_HEARTBEATS):
-        message = decode_executor(record)
+        message = decode_executor_if_known(record)
         if isinstance(message, Heartbeat):
             last[message.executor] = (message, record.timestamp_ms)
     now_ms = time.time() * 1000

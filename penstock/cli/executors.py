@@ -16,7 +16,7 @@ from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.reading import partitions_of, reading, require_topics, stretch
 from penstock.cli.times import span
-from schemas.codec import decode_control, decode_executor, encode
+from schemas.codec import decode_control, decode_executor_if_known, encode
 from schemas.control import DrainRecord
 from schemas.executors import Heartbeat
 
@@ -119,7 +119,7 @@ def drains(records: Iterable[Record]) -> dict[str, bool]:
     """Give the last word about draining for each instance."""
     found = {}
     for record in records:
-        if record.value is not None:
+        if record.value is not None and (record.key or b"").startswith(b"drain/"):
             message = decode_control(record)
             if isinstance(message, DrainRecord):
                 found[message.instance] = message.draining
@@ -130,7 +130,7 @@ def last_heartbeats(records: Iterable[Record], draining: Mapping[str, bool], now
     """Give every boot by its last heartbeat, ordered by instance, the newest boot first."""
     last: dict[str, tuple[Heartbeat, int]] = {}
     for record in records:
-        message = decode_executor(record)
+        message = decode_executor_if_known(record)
         if isinstance(message, Heartbeat):
             last[message.executor] = (message, record.timestamp_ms)
     executors = [

@@ -15,7 +15,7 @@ from penstock.cli.console import JsonOption, command, say, show_json
 from penstock.cli.describe import clock, describe
 from penstock.cli.reading import follow, partitions_of, reading, require_topics
 from penstock.identity import home
-from schemas.codec import FOLD_KIND, decode_event
+from schemas.codec import decode_if_note, decode_if_verdict
 from schemas.topics import RouteMap
 
 TEXT_MAX_CHARS = 300
@@ -99,10 +99,11 @@ def _line_of(routes: RouteMap, topic: str) -> Callable[[Record], None]:
 
 
 def _ledger_line(record: Record) -> None:
-    if record.header("kind") == FOLD_KIND:
+    event = decode_if_verdict(record) or decode_if_note(record)
+    if event is None:
+        # Other rules of the fold, or a note of a later version.
         _plain_line(record)
         return
-    event = decode_event(record)
     say(f"{clock(record.timestamp_ms)} {event.job_id} {describe(event, record.timestamp_ms)}")
 
 

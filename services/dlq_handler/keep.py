@@ -10,7 +10,7 @@ from core.log import NewRecord, Record, TopicPartition
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob
-from schemas.codec import decode_executor, decode_queued, encode
+from schemas.codec import decode_executor_if_known, decode_queued, encode
 from schemas.executors import Heartbeat, Probe
 from schemas.ledger import LedgerFolds
 from schemas.routing import failed_record
@@ -101,13 +101,15 @@ class KeepWatch:
         return self._keeper.losses(self._claims, self._owned())[:DECLARE_MAX]
 
     def _read(self, record: Record) -> None:
-        match decode_executor(record):
+        match decode_executor_if_known(record):
             case Heartbeat() as beat:
                 self._keeper.heartbeat(
                     record.timestamp_ms, beat.executor, beat.seq, beat.held, goodbye=beat.goodbye
                 )
             case Probe() as probe:
                 self._keeper.probe(record.timestamp_ms, probe.executor, probe.seq)
+            case None:
+                pass
 
     async def _ask(self, probes: list[SendProbe]) -> None:
         headers = (("schema", b"1"), ("kind", b"PROBE"))

@@ -61,9 +61,9 @@ def test_an_executor_is_silent_after_its_own_lease_not_after_the_default() -> No
 def test_the_last_word_about_draining_counts() -> None:
     records = [
         record(EpochRecord("e", 4, 1, 0)),
-        record(DrainRecord("a", draining=True)),
-        record(DrainRecord("b", draining=True)),
-        record(DrainRecord("a", draining=False)),
+        record(DrainRecord("a", draining=True))._replace(key=b"drain/a"),
+        record(DrainRecord("b", draining=True))._replace(key=b"drain/b"),
+        record(DrainRecord("a", draining=False))._replace(key=b"drain/a"),
     ]
     assert drains(records) == {"a": False, "b": True}
 
