@@ -21,6 +21,8 @@ class StateTable(Protocol):
 
         Raises
         ------
+        TableUnusableError
+            A person must look.
         TableUnavailableError
             The caller tries again later.
         """
@@ -44,6 +46,10 @@ class StateTable(Protocol):
 
 class OffsetsMovedError(Exception):
     """Somebody else wrote these partitions (or an earlier try of our own did, unheard)."""
+
+
+class TableUnusableError(Exception):
+    """The database answers and cannot be used as it is; the message names the remedy."""
 
 
 class TableUnavailableError(Exception):

@@ -1,5 +1,6 @@
 """Bring a database to the tables this version needs, and say whether it has them."""
 
+import logging
 from pathlib import Path
 
 import psycopg
@@ -14,12 +15,17 @@ from adapters.postgres.tables.everything import ALL
 from adapters.postgres.tables.views import VIEWS, grant_statement, statements
 from penstock.connection import DatabaseConnection
 
+logger = logging.getLogger(__name__)
+
 _UPGRADE_LOCK = 0x50454E53544F434B
 """Key of the advisory lock (the letters PENSTOCK): of several starting at once, one migrates."""
 
 
 def upgrade(database: DatabaseConnection) -> None:
     """Bring tables, views and comments up to date, in one transaction. Idempotent.
+
+    A database that a later version has migrated is left as it is: migrations only ever add what older
+    code may leave alone.
 
     Raises
     ------
@@ -33,6 +39,9 @@ def upgrade(database: DatabaseConnection) -> None:
         with engine.begin() as connection:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
             config = _config()
+            if is_newer(connection):
+                logger.warning("the tables are of a later version; they are used as they are")
+                return
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             for view in VIEWS:
@@ -41,6 +50,13 @@ def upgrade(database: DatabaseConnection) -> None:
             connection.exec_driver_sql(grant_statement())
     finally:
         engine.dispose()
+
+
+def is_newer(connection: sa.Connection) -> bool:
+    """Whether a version with migrations that this one does not know has migrated the database."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return found is not None and found not in known
 
 
 def check(database: DatabaseConnection) -> tuple[str, ...]:

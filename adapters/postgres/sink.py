@@ -1,7 +1,11 @@
 """Writes batches of rows: one transaction, positions first, staged by COPY, merged by one statement each."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import os
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import psycopg
 import sqlalchemy as sa
@@ -15,11 +19,26 @@ from core.rows import Row, Value, complete
 from core.rows_table import Table
 from ports.failpoints import Failpoint, reached
 from ports.meter import Meter, Metric
-from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
+from ports.state_table import Move, OffsetsMovedError, TableUnavailableError, TableUnusableError
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 10
+"""Who holds a lock for longer is waited for outside a transaction, so that the service can be stopped."""
+STATEMENT_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 50.0
+"""Everything of one call must be done by then, or the connection is cut; below the minute after which a loop
+counts as stuck. A stopped server acknowledges packets for ever, and keepalives with them."""
+IDLE_TRANSACTION_TIMEOUT_S = 60
+"""The server ends the transaction of a writer that was stopped inside it, and with it its locks."""
+_BOUNDS = (
+    f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'",
+    f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'",
+    f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_TIMEOUT_S}s'",
+    # Known plans: compiling them or replanning for values would only cost.
+    "SET jit = off",
+)
 
 _UNAVAILABLE = (
     psycopg.OperationalError,
@@ -27,7 +46,15 @@ _UNAVAILABLE = (
     # After a failover the address may still lead to the standby.
     psycopg.errors.ReadOnlySqlTransaction,
 )
-_INCOMPLETE_SCHEMA = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+_OTHER_SCHEMA = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.DatatypeMismatch,
+    psycopg.errors.NotNullViolation,
+    psycopg.errors.CheckViolation,
+    psycopg.errors.InvalidColumnReference,
+)
+_FOREIGN = "SELECT DISTINCT epoch FROM stage_offsets WHERE stage = %s AND epoch <> ALL(%s) ORDER BY 1"
 
 _ENSURE = """
     INSERT INTO stage_offsets (stage, epoch, partition, next_offset)
@@ -48,8 +75,12 @@ STAGED_MAX_BYTES = 33_554_432
 Packed = tuple[tuple[Value, ...], Row]
 
 
-class SchemaError(Exception):
+class SchemaError(TableUnusableError):
     """The database has not the tables this version writes; the message names the remedy."""
+
+
+class ForeignTableError(TableUnusableError):
+    """The tables belong to another pipeline; the message names the remedy."""
 
 
 class _Target:
@@ -81,13 +112,18 @@ class PostgresTable:
         Address; holds the password.
     stage, epoch
         Whose positions these are.
+    before
+        Earlier epochs of the same pipeline: the tables must hold positions of no others. None: any may.
     """
 
-    def __init__(self, conninfo: str, *, stage: str, epoch: str, meter: Meter) -> None:
+    def __init__(
+        self, conninfo: str, *, stage: str, epoch: str, meter: Meter, before: Collection[str] | None = None
+    ) -> None:
         self._conninfo = conninfo
         self._stage = stage
         self._epoch = epoch
         self._meter = meter
+        self._known = None if before is None else [epoch, *before]
         self._connection: psycopg.AsyncConnection | None = None
         self._staged_bytes: dict[str, int] = {}
         """Bytes that went through each staging table of this session since it was truncated."""
@@ -96,12 +132,14 @@ class PostgresTable:
         """See ``ports.state_table.StateTable.positions``."""
         wanted = sorted(partitions)
         try:
-            connection = await self._connected()
-            reached(Failpoint.POSITIONS_WANTED)
-            async with connection.transaction(), connection.cursor() as cursor:
-                await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
-                await cursor.execute(_READ, (self._stage, self._epoch, wanted))
-                positions: dict[int, int] = dict(await cursor.fetchall())
+            with self._answering():
+                connection = await self._connected()
+                reached(Failpoint.POSITIONS_WANTED)
+                async with connection.transaction(), connection.cursor() as cursor:
+                    await self._refuse_foreign(cursor)
+                    await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
+                    await cursor.execute(_READ, (self._stage, self._epoch, wanted))
+                    positions: dict[int, int] = dict(await cursor.fetchall())
         except BaseException as error:
             await self._give_up(error)
             raise
@@ -112,14 +150,15 @@ class PostgresTable:
         """See ``ports.state_table.StateTable.write``."""
         packed = _pack(rows)
         try:
-            connection = await self._connected()
-            async with connection.transaction(), connection.cursor() as cursor:
-                reached(Failpoint.TABLE_OPEN)
-                await self._move(cursor, moves)
-                reached(Failpoint.POSITIONS_MOVED)
-                for target, data, _ in packed:
-                    await self._merge(cursor, target, data)
-                    reached(Failpoint.ROWS_MERGED)
+            with self._answering():
+                connection = await self._connected()
+                async with connection.transaction(), connection.cursor() as cursor:
+                    reached(Failpoint.TABLE_OPEN)
+                    await self._move(cursor, moves)
+                    reached(Failpoint.POSITIONS_MOVED)
+                    for target, data, _ in packed:
+                        await self._merge(cursor, target, data)
+                        reached(Failpoint.ROWS_MERGED)
         except BaseException as error:
             await self._give_up(error)
             raise
@@ -132,6 +171,37 @@ class PostgresTable:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Cut the connection when the block takes too long; what waits on it fails as if it had been lost.
+
+        Cancelling would not do: psycopg 3.3 then asks the server to stop, and waits for that too.
+        """
+        timer = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_S, self._cut)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        if self._connection is not None and not self._connection.closed:
+            logger.warning("Postgres has not answered for %.0f s; cutting the connection", ANSWER_TIMEOUT_S)
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
+
+    async def _refuse_foreign(self, cursor: psycopg.AsyncCursor) -> None:
+        if self._known is None:
+            return
+        await cursor.execute(_FOREIGN, (self._stage, self._known))
+        foreign = [str(row[0]) for row in await cursor.fetchall()]
+        if foreign:
+            raise ForeignTableError(
+                f"the tables hold rows of epoch {', '.join(foreign)}, which is no earlier epoch of this "
+                f"one ({self._epoch}): PENSTOCK_DATABASE_URL or PENSTOCK_KAFKA_BOOTSTRAP names another "
+                "pipeline. If its topics are gone for good, "
+                f"`penstock epoch forget {foreign[0]}` keeps the rows and goes on."
+            )
 
     async def _move(self, cursor: psycopg.AsyncCursor, moves: Mapping[int, Move]) -> None:
         # In order of partition, so that two writers wait for each other instead of deadlocking.
@@ -166,12 +236,13 @@ class PostgresTable:
                 keepalives_idle=10,
                 keepalives_interval=5,
                 keepalives_count=3,
+                tcp_user_timeout=30_000,
             )
             # Set before the rest: a failure below must close it.
             self._connection = connection
             self._staged_bytes.clear()
-            # Known plans: compiling them or replanning for values would only cost.
-            await connection.execute("SET jit = off")
+            for statement in _BOUNDS:
+                await connection.execute(statement)
             for target in _TARGETS:
                 for statement in target.staging:
                     await connection.execute(statement)
@@ -185,9 +256,15 @@ class PostgresTable:
         await self.close()
         if isinstance(error, _UNAVAILABLE):
             raise TableUnavailableError(str(error).strip() or type(error).__name__) from error
-        if isinstance(error, _INCOMPLETE_SCHEMA):
+        said = str(error).strip().partition("\n")[0]
+        if isinstance(error, _OTHER_SCHEMA):
             raise SchemaError(
-                f"the database lacks what this version writes ({error}): run `python -m adapters.prepare`"
+                f"the tables do not take what this version writes ({said}): run `python -m adapters.prepare` "
+                "of the newest version that uses this database"
+            ) from error
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise TableUnusableError(
+                f"{said}: PENSTOCK_DATABASE_URL needs a role that owns the tables, or may read and write them"
             ) from error
 
 

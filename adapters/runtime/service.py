@@ -37,6 +37,7 @@ from ports.failpoints import Failpoint, reached
 from ports.log import OffsetOutOfRangeError
 from ports.meter import Metric
 from ports.snapshots import LedgerTrimmedError
+from ports.state_table import TableUnusableError
 from schemas.codec import UnreadableRecordError, encode
 from schemas.control import EpochRecord, PresenceRecord
 from schemas.ledger import LedgerGapError
@@ -52,6 +53,7 @@ _WITH_REMEDY = (
     LedgerTrimmedError,
     OffsetOutOfRangeError,
     PenstockError,
+    TableUnusableError,
     UnreadableRecordError,
     WrongEpochError,
 )

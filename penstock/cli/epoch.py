@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("new")(new)
     group.command("accept")(accept)
+    group.command("forget")(forget)
     app.add_typer(group, name="epoch")
 
 
@@ -99,6 +100,33 @@ async def accept(as_json: JsonOption = False, data: DataOption = None) -> None:
         show_json({"epoch": epoch.epoch, "accepted": [one.text for one in changed]})
     else:
         say("\n".join(one.text for one in changed) + "\naccepted" if changed else "nothing has changed")
+
+
+@command
+async def forget(
+    name: Annotated[str, typer.Argument(metavar="EPOCH", help="Epoch whose topics are gone for good.")],
+    yes: YesOption = False,
+    data: DataOption = None,
+) -> None:
+    """Let a database go on that was filled from other topics; their rows stay as they are."""
+    where = connections(data)
+    epoch = await read_epoch(where.kafka, where.routes)
+    if epoch is not None and name == epoch.epoch:
+        fail(f"{name} is the epoch of these topics: its positions are needed")
+    if not yes:
+        if not sys.stdin.isatty():
+            fail("the rows of that epoch will never change again: repeat with --yes", code=2)
+        typer.confirm(f"let the rows of epoch {name} stay as they are for ever?", abort=True)
+    async with await psycopg.AsyncConnection.connect(
+        where.database.conninfo, connect_timeout=CONNECT_TIMEOUT_S
+    ) as database:
+        cursor = await database.execute(_FORGET, (name,))
+    if not cursor.rowcount:
+        fail(f"the tables hold nothing of an epoch {name}")
+    say(f"forgot how far epoch {name} was; its rows stay")
+
+
+_FORGET = "DELETE FROM stage_offsets WHERE epoch = %s"
 
 
 @command

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from core.rows_table import Table, empty_table, gather
-from ports.state_table import Move
+from ports.state_table import Move, TableUnusableError
 from schemas.ledger import FoldedEvent
 
 RETRY_BASE_S = 0.1
@@ -11,7 +11,7 @@ RETRY_CAP_S = 5.0
 """A database that comes back is noticed within this."""
 
 
-class TableBehindError(Exception):
+class TableBehindError(TableUnusableError):
     """The table lacks records that were folded and forgotten already; only a fresh start has them."""
 
 

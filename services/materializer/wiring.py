@@ -27,7 +27,13 @@ async def run(service: Service) -> None:
     settings = cast("MaterializerSettings", service.settings)
     epoch, ledger = service.epoch.epoch, service.routes.ledger
     folds = LedgerFolds(epoch, with_notes=True)
-    table = PostgresTable(settings.database.conninfo, stage=STAGE, epoch=epoch, meter=service.meter)
+    table = PostgresTable(
+        settings.database.conninfo,
+        stage=STAGE,
+        epoch=epoch,
+        meter=service.meter,
+        before=service.epoch.before,
+    )
     step = Materialize(
         topic=ledger,
         folds=folds,
