@@ -155,7 +155,7 @@ async def _open_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) 
     folds = LedgerFolds(epoch.epoch, with_notes=False)
     places = [TopicPartition(routes.ledger, number) for number in range(epoch.partitions)]
     ends = {tp.partition: end for tp, end in (await reader.end_offsets(places)).items()}
-    store = SnapshotStore(routes, epoch.epoch, _NeverAppends(), reader, "penstock-drained")
+    store = SnapshotStore(routes, epoch.epoch, NeverAppends(), reader, "penstock-drained")
     await store.restore(folds, ends)
     await reader.assign({tp: folds.next_offset(tp.partition) for tp in places})
     while any(folds.next_offset(number) < end for number, end in ends.items()):
@@ -168,10 +168,11 @@ async def _open_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) 
     return [NotDrained("open jobs", "in the ledger", len(jobs), examples)]
 
 
-class _NeverAppends:
+class NeverAppends:
     """Snapshots are only loaded here."""
 
     async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
+        """Refuse: whoever looks changes nothing."""
         raise AssertionError(f"nothing may be appended while looking, but {len(records)} records were")
 
 

@@ -47,11 +47,19 @@ def upsert_statement(table: sa.Table) -> str:
     conflict = ", ".join(f'"{name}"' for name in keys)
     staged = f"WITH staged AS (DELETE FROM {staging_name(table)} RETURNING *)"  # noqa: S608 - names of our own
     insert = f"{staged} INSERT INTO {table.name} AS t ({listed}) SELECT {listed} FROM staged"  # noqa: S608
-    if table is job_logs:
+    changes = merged_columns(table)
+    if not changes:
         return f"{insert} ON CONFLICT ({conflict}) DO NOTHING"
-    changes = _merge(_GROUPS[table.name], [name for name in columns if name not in keys])
     assignments = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
     return f"{insert} ON CONFLICT ({conflict}) DO UPDATE SET {assignments}"
+
+
+def merged_columns(table: sa.Table) -> dict[str, str]:
+    """Give the new value of every column that a patch may change, as SQL over ``t`` and ``excluded``."""
+    if table is job_logs:
+        return {}
+    keys = {one.name for one in table.primary_key.columns}
+    return _merge(_GROUPS[table.name], [one.name for one in table.columns if one.name not in keys])
 
 
 _GROUPS = {jobs.name: JOB_GROUPS, job_attempts.name: ATTEMPT_GROUPS}

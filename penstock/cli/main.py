@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("lag", "topics", "Show how far each service is behind."),
     Command("sql", "database", "Ask the database."),
     Command("purge", "database", "Remove old finished jobs from the table."),
+    Command("rebuild", "rebuild", "Make the tables once more from the ledger."),
     Command("rejected", "rejected", "Show records that were not valid jobs."),
     Command("executors", "executors", "List or drain executors."),
     Command("epoch", "epoch", "Show the epoch of the topics, or begin a new one."),
