@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.chaos.report import SHOWN_VIOLATIONS, as_json, said_of, table_of, write_report
+from tests.chaos.rig.leftovers import remove_leftovers
 from tests.chaos.run import Result, Runner
 from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios.catalog import ALL, BY_NAME, in_running_order
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run_all(scenarios: list[Scenario], seed: int, directory: Path) -> list[Result]:
     """Run scenarios one after the other, saying what happens."""
     directory.mkdir(parents=True, exist_ok=True)
+    for name in remove_leftovers():
+        _say(f"removed {name}, which a killed run left")
     runner = Runner(directory.resolve(), _say)
     _log_to(directory / "driver.log")
     results: list[Result] = []

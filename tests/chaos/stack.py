@@ -14,11 +14,11 @@ from adapters.prepare import prepare
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from tests.chaos.effects import create_effects
 from tests.chaos.history import History
-from tests.chaos.rig.kafka import Cluster
+from tests.chaos.layouts import start_servers
 from tests.chaos.rig.postgres import Postgres
 from tests.chaos.sent import SentLedger
 from tests.chaos.services import Services
-from tests.chaos.spec import Layout, StackSpec
+from tests.chaos.spec import StackSpec
 
 SERVICES = ("ingest", "scheduler", "prioritizer", "dlq_handler", "materializer")
 READY_TIMEOUT_S = 120.0
@@ -30,8 +30,10 @@ class Stack:
 
     Attributes
     ----------
+    servers
+        Brokers and database, what faults are done to, and what the layout put in between.
     cluster, postgres
-        What the services use, and what faults are done to.
+        The same brokers and database.
     effects_url
         The ledger of effects, on a server of its own.
     environment
@@ -56,7 +58,8 @@ class Stack:
 
     def _build(self) -> None:
         start = time_of(self.history)
-        self.cluster, self.postgres = servers_of(self.spec, self.directory, self._exits)
+        self.servers = start_servers(self.spec, self.directory, self._exits)
+        self.cluster, self.postgres = self.servers.cluster, self.servers.postgres
         witness = Postgres(self.directory / "effects", settings={"synchronous_commit": "off"})
         self._exits.callback(witness.close)
         witness.start()
@@ -64,7 +67,7 @@ class Stack:
         create_effects(self.effects_url)
         start("servers")
         self.kafka = KafkaConnection(bootstrap=self.cluster.bootstrap)
-        self.database_url = self.postgres.url
+        self.database_url = self.servers.database_url
         self.database = DatabaseConnection(url=SecretStr(self.database_url))
         self.names = PipelineNames(
             topic_prefix="", partitions=self.spec.partitions, replication=self.cluster.replication
@@ -105,18 +108,6 @@ class Stack:
         self._exits.close()
         self.sent.close()
         self.history.close()
-
-
-def servers_of(spec: StackSpec, directory: Path, exits: ExitStack) -> tuple[Cluster, Postgres]:
-    """Start brokers and database as the layout asks; ``exits`` stops them."""
-    assert spec.layout is Layout.PLAIN, f"no way yet to build {spec.layout}"
-    cluster = Cluster(directory / "kafka", spec.brokers, settings=spec.kafka)
-    exits.callback(cluster.close)
-    cluster.start()
-    postgres = Postgres(directory / "database", logs=directory / "logs")
-    exits.callback(postgres.close)
-    postgres.start()
-    return cluster, postgres
 
 
 def time_of(history: History) -> Callable[[str], None]:

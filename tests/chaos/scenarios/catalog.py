@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import kills
+from tests.chaos.scenarios import brokers, disk, kills, network, tables
 
-ALL: tuple[Scenario, ...] = (*kills.SCENARIOS,)
+ALL: tuple[Scenario, ...] = (
+    *kills.SCENARIOS,
+    *brokers.SCENARIOS,
+    *network.SCENARIOS,
+    *disk.SCENARIOS,
+    *tables.SCENARIOS,
+)
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"
 
