@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adapters.postgres.refold import Image
+from adapters.postgres.comparison import Image
 from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Closure, Failed, Lost, Released, Succeeded, Verdict
 from core.states import TERMINAL, State

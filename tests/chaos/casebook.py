@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.postgres.refold import Image
+from adapters.postgres.comparison import Image
 from core.ledger.notes import Note
 from core.ledger.open_job import OpenJob
 from core.ledger.outcome import Outcome

@@ -14,8 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.postgres import sink as sink_module
+from adapters.postgres.comparison import difference
 from adapters.postgres.migrate import check, upgrade
-from adapters.postgres.refold import difference, fresh_fold, read_table
+from adapters.postgres.refold import fresh_fold, read_table
 from adapters.postgres.sink import ForeignTableError, PostgresTable, SchemaError
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.notes import Logged, LogLine

@@ -3,7 +3,8 @@
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from adapters.postgres.refold import Image, difference, image_of
+from adapters.postgres.comparison import Image, difference
+from adapters.postgres.refold import image_of
 from core.ledger.fold import LedgerFold
 from core.ledger.verdicts import Cancel, Verdict
 from core.rows_table import empty_table, gather

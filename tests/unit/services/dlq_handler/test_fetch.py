@@ -40,6 +40,12 @@ class LogReader:
         self.given += len(records)
         return records
 
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        raise NotImplementedError
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        raise NotImplementedError
+
     def position(self, partition: TopicPartition) -> int:
         return self._positions[partition]
 
