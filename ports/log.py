@@ -4,6 +4,7 @@ Implemented by ``adapters.kafka`` and, for tests, by ``adapters.memory``; one co
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from core.log import Appended, NewRecord, Record, TopicPartition
@@ -118,6 +119,19 @@ class Assignment(NamedTuple):
     number: int
     """Rises with every rebalance; work of an older assignment must not be committed."""
     partitions: frozenset[int]
+    held_since: Mapping[int, int] = MappingProxyType({})
+    """The partitions that are read on where they were, and since which assignment; others start over."""
+
+    def kept_since(self, number: int) -> frozenset[int]:
+        """Give the partitions that are owned, and were read on, through every rebalance since ``number``."""
+        return frozenset(partition for partition, since in self.held_since.items() if since <= number)
+
+
+def next_assignment(before: Assignment, owned: frozenset[int], kept: frozenset[int]) -> Assignment:
+    """Give the assignment that follows ``before``; of what is owned now, ``kept`` is read on where it was."""
+    number = before.number + 1
+    since = {p: before.held_since.get(p, before.number) if p in kept else number for p in owned}
+    return Assignment(number, owned, since)
 
 
 class Batch(NamedTuple):
@@ -138,8 +152,10 @@ class GroupMember(Protocol):
     async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
         """Give the next records of owned partitions that are not paused; may be empty.
 
-        After a rebalance every owned partition goes on from its committed offset, or from where
-        the member's ``start_at`` says (for members that keep positions themselves).
+        After a rebalance a partition that was owned before goes on where it was, as
+        ``Assignment.kept_since`` tells, and stays paused if it was. One that was not goes on from its
+        committed offset. With ``start_at`` (for members that keep positions themselves) all go on from
+        where that says, and none is paused.
         """
         ...
 
@@ -159,7 +175,8 @@ class GroupMember(Protocol):
         """Commit next offsets, stamped with the assignment they were worked under.
 
         Returns False, committing nothing, when the assignment has changed since: the records
-        will be read again by their new owner. Never moves a committed offset back.
+        will be read again by their new owner, or can be committed under the new one by who kept
+        the partition. Never moves a committed offset back.
         """
         ...
 

@@ -38,7 +38,9 @@ async def run_stage(
         batch = await member.poll(POLL_S, max_records)
         turn()
         if batch.assignment != assignment:
-            pending, assignment = {}, batch.assignment
+            kept = member.assignment.kept_since(assignment)
+            pending = {tp: position for tp, position in pending.items() if tp.partition in kept}
+            assignment = batch.assignment
         if batch.records:
             reached(Failpoint.POLLED)
             await work(batch.records)

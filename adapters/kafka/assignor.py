@@ -1,6 +1,6 @@
 """Shares out partition numbers, not partitions: who owns number 3 owns it in every topic."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
@@ -8,21 +8,28 @@ from aiokafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
+from typing_extensions import override
 
 from core.sharing import share_out
 
 VERSION = 0
 
 
-def assignor_for(instance: str) -> type[Any]:
+def assignor_for(instance: str, switched: Callable[[], None]) -> type[Any]:
     """Make the assignor class of one member; its stable name travels as the member's user data.
 
-    aiokafka hands ``assign`` nothing but member ids, which are new at every join; hashing those
-    would move nearly every partition on every restart.
+    ``switched`` is called at the very moment the member's old assignment is replaced, before aiokafka
+    reads anything under the new one. aiokafka hands ``assign`` nothing but member ids, which are new at
+    every join; hashing those would move nearly every partition on every restart.
     """
 
     class InstanceAssignor(RendezvousAssignor):
         user_data = instance.encode()
+
+        @classmethod
+        @override
+        def on_assignment(cls, assignment: Any) -> None:
+            switched()
 
     return InstanceAssignor
 
@@ -56,7 +63,7 @@ class RendezvousAssignor(AbstractPartitionAssignor):
 
     @classmethod
     def on_assignment(cls, assignment: Any) -> None:
-        """Nothing to remember: the listener of the consumer is told."""
+        """Nothing to remember: the next share is made from names alone."""
 
 
 def _by_topic(

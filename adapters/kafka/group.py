@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata
 from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -15,10 +16,10 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
 )
 from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
-from aiokafka.protocol.group import LeaveGroupRequest
 
 from adapters.kafka.assignor import assignor_for
 from adapters.kafka.clock import BrokerClock
+from adapters.kafka.leave import LeaveByName
 from adapters.kafka.patience import answered
 from adapters.kafka.reader import (
     FETCH_MAX_WAIT_MS,
@@ -32,17 +33,23 @@ from adapters.kafka.salvage import read_around
 from core.log import Record, TopicPartition
 from core.offsets import next_positions
 from penstock.connection import KafkaConnection
-from ports.log import Assignment, Batch, OffsetOutOfRangeError
+from ports.log import Assignment, Batch, OffsetOutOfRangeError, next_assignment
 
 SESSION_TIMEOUT_S = 30.0
 """A member silent this long loses its partitions; above the 8 s a broker restart takes."""
 HEARTBEATS_PER_SESSION = 10
+HEARTBEAT_INTERVAL_MAX_S = 1.0
+"""How soon a member hears that somebody joins or leaves; until all have heard, what moves rests. A
+heartbeat is one small request; 3 s, the usual value, let a join take three times as long."""
+REBALANCE_SHARE = 1 / 3
+"""Of the session: how long a rebalance waits for a member that does not answer. It need not be dead to hold
+up all others, and keeps its share until its session ends."""
 MAX_POLL_INTERVAL_MS = 300_000
 LEAVE_TIMEOUT_S = 3.0
 COMMIT_TIMEOUT_S = 5.0
 """A commit not answered by then goes on alone, and its positions count as not committed yet."""
 POLL_GRACE_S = 1.0
-"""aiokafka waits without limit for an assignment that is being made; a poll may overrun by this."""
+"""aiokafka waits without limit for an assignment that begins to be made; a poll may overrun by this."""
 
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -57,8 +64,8 @@ class _Listener(ConsumerRebalanceListener):
         self._member = member
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
-        """Tell the member that nothing is its own until the new assignment is known."""
-        self._member.on_revoked()
+        """Tell the member that a rebalance has begun."""
+        self._member.on_rebalance()
 
     async def on_partitions_assigned(self, assigned: set[AioTopicPartition]) -> None:
         """Tell the member what it owns now; aiokafka would log an error here and go on without it."""
@@ -69,7 +76,11 @@ class _Listener(ConsumerRebalanceListener):
 
 
 class KafkaGroupMember:
-    """A ``GroupMember`` on aiokafka (static membership, KIP-345; own assignor)."""
+    """A ``GroupMember`` on aiokafka (static membership, KIP-345; own assignor).
+
+    While a rebalance waits for others the member works on under its old assignment, without commits.
+    Whoever owns a partition is no matter of correctness here, so there is no reason to rest.
+    """
 
     def __init__(
         self,
@@ -83,12 +94,16 @@ class KafkaGroupMember:
         restore: Restore | None = None,
         session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> None:
+        self._instance = instance
         self._topics = tuple(topics)
         self._clock = clock
         self._start_at = start_at
         self._restore = restore
         self._assignment = Assignment(0, frozenset())
         self._owned: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
+        self._rebalancing = True
+        self._closed = False
         self._committed: dict[TopicPartition, int] = {}
         self._delivered: dict[TopicPartition, int] = {}
         self._failure: Exception | None = None
@@ -102,68 +117,93 @@ class KafkaGroupMember:
             auto_offset_reset="none",
             # A producer's aborted transaction is no job; our own topics hold no transactions.
             isolation_level="read_committed",
-            partition_assignment_strategy=(assignor_for(instance),),
+            partition_assignment_strategy=(assignor_for(instance, self.on_switched),),
             session_timeout_ms=int(session_timeout_s * 1000),
-            heartbeat_interval_ms=int(session_timeout_s * 1000 / HEARTBEATS_PER_SESSION),
+            heartbeat_interval_ms=int(
+                1000 * min(session_timeout_s / HEARTBEATS_PER_SESSION, HEARTBEAT_INTERVAL_MAX_S)
+            ),
+            rebalance_timeout_ms=int(session_timeout_s * REBALANCE_SHARE * 1000),
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
         )
 
     async def start(self) -> None:
-        """Connect and join; returns before the first assignment.
+        """Connect and begin to join; returns before the first assignment.
 
         Raises
         ------
         aiokafka.errors.KafkaError, TimeoutError
             No broker answers; the caller starts over.
         """
-        self._consumer.subscribe(list(self._topics), listener=_Listener(self))
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._consumer.start()
+        # In this order: a consumer that starts with a subscription waits for all other members.
+        self._consumer.subscribe(list(self._topics), listener=_Listener(self))
+        self._never_rest()
 
     @property
     def assignment(self) -> Assignment:
         """See ``ports.log.GroupMember.assignment``."""
         return self._assignment
 
-    def on_revoked(self) -> None:
-        """Give out nothing more: what aiokafka has prefetched may be somebody else's by now.
+    def on_rebalance(self) -> None:
+        """Go on giving out records until the new assignment is known, but commit nothing more.
 
-        Nor may a commit go on: aiokafka sends it again under whatever generation it is in by then.
+        aiokafka 0.14 sends commits after the pending join on one connection, too late to count, sends
+        them again under whatever generation it is in by then, and an error of theirs makes the member join
+        once more. The join takes a third of the session when any member does not answer.
         """
-        self._owned = set()
+        self._rebalancing = True
         if self._committing is not None:
             self._committing.cancel()
+        self._never_rest()
+
+    def _never_rest(self) -> None:
+        """Let ``poll`` return in time while no new assignment is known: aiokafka would wait for one."""
+        self._consumer._subscription.subscription._reassignment_in_progress = False  # noqa: SLF001
+
+    def on_switched(self) -> None:
+        """Give out nothing more until positions are set: what is fetched now starts anywhere."""
+        self._owned = set()
 
     def fail(self, error: Exception) -> None:
         """Let the next ``poll`` raise: without positions this member would idle for ever."""
         self._failure = error
 
     async def on_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Start every partition at its committed offset, at the log's start, or where ``start_at`` says.
+        """Start a partition at its committed offset, at the log's start, or where ``start_at`` says.
 
+        Without ``start_at`` one that was owned before goes on where it was, paused if it was.
         aiokafka fetches from the committed offsets meanwhile, and a ``poll`` under way drops what
         that brings. So no position is set before all are known, and then all at once: a partition
         sought early would be drained, dropped, and go on behind what was dropped.
         """
         wanted = [AioTopicPartition(*tp) for tp in assigned]
         starts = await self._starts(wanted) if wanted else {}
-        committed: dict[TopicPartition, int] = {}
-        for tp in wanted:
-            offset = await self._consumer.committed(tp)
-            committed[TopicPartition(*tp)] = starts[tp] if offset is None else offset
+        # Asked all at once, they travel together.
+        offsets = await asyncio.gather(*(self._consumer.committed(tp) for tp in wanted))
+        committed = {
+            TopicPartition(*tp): starts[tp] if offset is None else offset
+            for tp, offset in zip(wanted, offsets, strict=True)
+        }
         self._committed |= committed
         if self._restore is not None:
             await self._restore(committed)
+        numbers = frozenset(tp.partition for tp in assigned)
+        kept = numbers & self._assignment.partitions if self._start_at is None else frozenset[int]()
         self._delivered = {
-            tp: self._first_position(tp, offset, starts[AioTopicPartition(*tp)])
+            tp: max(offset, self._delivered[tp])
+            if tp.partition in kept
+            else self._first_position(tp, offset, starts[AioTopicPartition(*tp)])
             for tp, offset in committed.items()
         }
         self._seek_to_delivered()
         self._owned = assigned
-        numbers = frozenset(tp.partition for tp in assigned)
-        self._assignment = Assignment(self._assignment.number + 1, numbers)
+        self._paused = {tp for tp in self._paused if tp.partition in kept}
+        self._consumer.pause(*(AioTopicPartition(*tp) for tp in self._paused))
+        self._rebalancing = False
+        self._assignment = next_assignment(self._assignment, numbers, kept)
 
     async def _starts(self, wanted: list[AioTopicPartition]) -> dict[AioTopicPartition, int]:
         """Ask for the starts of the log for as long as it takes: without them nothing can be read."""
@@ -218,11 +258,14 @@ class KafkaGroupMember:
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.GroupMember.pause``."""
-        self._consumer.pause(*(AioTopicPartition(*tp) for tp in partitions if tp in self._owned))
+        # Also while positions are being looked up: what is kept is paused again when they are known.
+        self._paused |= {tp for tp in partitions if tp in self._delivered}
+        self._consumer.pause(*(AioTopicPartition(*tp) for tp in self._owned.intersection(partitions)))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.GroupMember.resume``."""
-        self._consumer.resume(*(AioTopicPartition(*tp) for tp in partitions if tp in self._owned))
+        self._paused -= set(partitions)
+        self._consumer.resume(*(AioTopicPartition(*tp) for tp in self._owned.intersection(partitions)))
 
     def committed(self, partition: TopicPartition) -> int:
         """See ``ports.log.GroupMember.committed``."""
@@ -230,7 +273,7 @@ class KafkaGroupMember:
 
     async def commit(self, assignment: int, positions: Mapping[TopicPartition, int]) -> bool:
         """See ``ports.log.GroupMember.commit``."""
-        if assignment != self._assignment.number:
+        if assignment != self._assignment.number or self._rebalancing:
             return False
         forward = {
             tp: offset
@@ -272,7 +315,10 @@ class KafkaGroupMember:
         return lags
 
     async def close(self) -> None:
-        """Leave the group and disconnect."""
+        """Leave the group and disconnect; again is allowed."""
+        if self._closed:
+            return
+        self._closed = True
         if self._committing is not None:
             self._committing.cancel()
         # With the broker away neither can be done; the session time-out will free the partitions.
@@ -285,11 +331,14 @@ class KafkaGroupMember:
         """Give the partitions to others at once.
 
         A clean stop is meant: the static name only spares a rebalance after a crash. aiokafka 0.14
-        never lets a static member leave, so its coordinator is asked directly.
+        never lets a static member leave, so its coordinator is asked directly. Not on the connection of
+        the group: a join that waits there for other members would make this wait too, then be forgotten.
         """
         coordinator = self._consumer._coordinator  # noqa: SLF001
-        if coordinator is None or coordinator.member_id == "":
+        if coordinator is None or coordinator.coordinator_id is None:
             return
-        await coordinator._send_req(  # noqa: SLF001
-            LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+        await self._consumer._client.send(  # noqa: SLF001
+            coordinator.coordinator_id,
+            LeaveByName(coordinator.group_id, coordinator.member_id, self._instance),
+            group=ConnectionGroup.DEFAULT,
         )

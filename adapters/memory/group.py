@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.polling import poll_until, read_some
 from core.log import Record, TopicPartition
-from ports.log import Assignment, Batch
+from ports.log import Assignment, Batch, next_assignment
 
 StartAt = Callable[[TopicPartition, int], int]
 
@@ -103,14 +103,15 @@ class MemoryGroupMember:
         self._generation = self._group.generation
         is_member = self._group.has(self._instance, self._join)
         owned = sorted(self._group.share(self._instance)) if is_member else []
-        self._paused.clear()
+        kept = self._positions.keys() & set(owned) if self._start_at is None else set[TopicPartition]()
+        self._paused &= kept
         self._positions = {tp: self._first_position(tp) for tp in owned}
         numbers = frozenset(tp.partition for tp in owned)
-        self._assignment = Assignment(self._assignment.number + 1, numbers)
+        self._assignment = next_assignment(self._assignment, numbers, frozenset(tp.partition for tp in kept))
 
     def _first_position(self, partition: TopicPartition) -> int:
         start = self._broker.start(partition)
         committed = self._group.committed.get(partition, start)
         if self._start_at is None:
-            return committed
+            return max(committed, self._positions.get(partition, 0))
         return max(start, self._start_at(partition, committed))

@@ -86,7 +86,7 @@ class Fetcher:
         while not stopping.is_set():
             batch = await self._member.poll(timeout_s)
             if self._member.assignment.number != self.assignment:
-                self._start_over()
+                self._follow_assignment()
                 reassigned()
             if batch.assignment == self.assignment and batch.records:
                 self._offer(batch.records)
@@ -153,15 +153,17 @@ class Fetcher:
             age_s = max(0.0, (now_ms - min(heads)) / 1000) if heads else 0.0
             self._meter.gauge(Metric.OLDEST_WAITING, age_s, **labels)
 
-    def _start_over(self) -> None:
-        """Forget what was fetched: after a rebalance reading goes on from the committed offsets."""
+    def _follow_assignment(self) -> None:
+        """Forget what was fetched of partitions that are read from their committed offsets now."""
         assignment = self._member.assignment
+        kept = assignment.kept_since(self.assignment)
         self.assignment, self.partitions = assignment.number, assignment.partitions
-        self._order = HeadOrder()
-        self._trackers = {}
-        self._paused = set()
-        self._bytes.clear()
-        self._uncommitted = set()
+        for lane in [lane for lane in self._trackers if lane.partition not in kept]:
+            self._order.drop(lane)
+            del self._trackers[lane], self._bytes[lane]
+            self._paused.discard(lane)
+        # What was handled during the rebalance could not be committed then.
+        self._uncommitted = set(self._trackers)
 
     def _offer(self, records: list[Record]) -> None:
         for record in records:

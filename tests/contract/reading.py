@@ -7,7 +7,7 @@ from core.log import NewRecord, Record
 from ports.log import Batch, GroupMember, PartitionReader
 
 DEADLINE_S = 15.0
-"""Above the 3 s after which a real member notices that somebody joined."""
+"""Far above the second after which a real member notices that somebody joined."""
 
 
 def record(topic: str, partition: int, text: str) -> NewRecord:

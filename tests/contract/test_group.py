@@ -104,22 +104,62 @@ async def test_a_commit_stamped_with_an_older_assignment_commits_nothing(log: Lo
     assert first.committed(mine) == 0
 
 
-async def test_after_a_rebalance_work_goes_on_from_the_committed_offset(log: LogUnderTest) -> None:
+async def test_what_is_taken_over_goes_on_from_the_committed_offset_and_what_is_kept_where_it_was(
+    log: LogUnderTest,
+) -> None:
     topic = log.name("t")
     await _fill(log, topic, partitions=4, count=3)
     first = await log.member("a-0", [topic])
     batch = await take(first, 12)
     assert await first.commit(batch.assignment, {TopicPartition(topic, p): 2 for p in range(4)})
     second = await log.member("a-1", [topic])
+    again: list[str] = []
 
-    found: set[tuple[str, int]] = set()
     async with asyncio.timeout(DEADLINE_S):
-        while len(found) < 4:
-            for member in (first, second):
-                records = (await member.poll(0.1)).records
-                if len(member.assignment.partitions) == 2:
-                    assert all(r.offset == 2 for r in records), records
-                    found |= {(r.topic, r.partition) for r in records}
+        while not (_shared_out(first, second) and len(again) >= 2):
+            assert (await first.poll(0.1)).records == []
+            again += texts((await second.poll(0.1)).records)
+
+    kept, taken = first.assignment.partitions, second.assignment.partitions
+    assert sorted(again) == [f"{partition}.2" for partition in sorted(taken)]
+    assert first.assignment.kept_since(batch.assignment) == kept
+    assert second.assignment.kept_since(second.assignment.number - 1) == frozenset()
+    # What was given out before the rebalance is committed under the new assignment.
+    positions = {TopicPartition(topic, partition): 3 for partition in kept}
+    assert await first.commit(first.assignment.number, positions)
+
+
+async def test_a_kept_partition_stays_paused_through_a_rebalance(log: LogUnderTest) -> None:
+    topic = log.name("t")
+    await _fill(log, topic, partitions=4, count=1)
+    first = await log.member("a-0", [topic])
+    await take(first, 4)
+    first.pause([TopicPartition(topic, p) for p in range(4)])
+    second = await log.member("a-1", [topic])
+    await until_assigned(first, second, when=lambda: _shared_out(first, second))
+    appender = await log.appender()
+    kept = sorted(first.assignment.partitions)
+    await appender.append([record(topic, p, f"{p} later") for p in kept])
+
+    assert (await first.poll(0.7)).records == []
+
+    first.resume([TopicPartition(topic, p) for p in kept])
+    assert sorted(texts((await take(first, 2)).records)) == [f"{p} later" for p in kept]
+
+
+async def test_with_start_at_every_partition_starts_over_at_each_rebalance(log: LogUnderTest) -> None:
+    topic = log.name("t")
+    await _fill(log, topic, partitions=4, count=2)
+    first = await log.member("a-0", [topic], start_at=lambda _tp, _committed: 1)
+    before = (await take(first, 4)).assignment
+    first.pause([TopicPartition(topic, p) for p in range(4)])
+    second = await log.member("a-1", [topic])
+    await until_assigned(second, when=lambda: len(second.assignment.partitions) == 2)
+
+    again = texts((await take(first, 2)).records)
+
+    assert sorted(again) == [f"{partition}.1" for partition in sorted(first.assignment.partitions)]
+    assert first.assignment.kept_since(before) == frozenset()
 
 
 async def test_commits_move_the_committed_offset_and_never_back(log: LogUnderTest) -> None:

@@ -79,8 +79,12 @@ class ModelMember:
         group = self._group
         if group.generation == self.assignment.number:
             return False
+        before = self.assignment
         owned = PARTITIONS if group.owner == self.number else frozenset[int]()
-        self.assignment = Assignment(group.generation, owned)
+        # Kept as far as this member saw: another may have owned it in between.
+        kept = owned & before.partitions
+        since = {p: before.held_since[p] if p in kept else group.generation for p in owned}
+        self.assignment = Assignment(group.generation, owned, since)
         return True
 
     async def poll(self, timeout_s: float, max_records: int = 0) -> Batch:
@@ -312,14 +316,16 @@ class ModelExecutor(Process):
     def fetch(self, count: int) -> None:
         if self.is_draining:
             return
+        before = self.fetcher.assignment
         if self.member.look():
-            self.fetcher._start_over()
-            self._positions = {}
+            self.fetcher._follow_assignment()
+            if not self.member.assignment.kept_since(before):
+                self._positions = {}
             self._target = self.log.end(ROUTES.ledger)
         if not self.member.owns:
             return
         for topic in ROUTES.executions("default"):
-            start = self._positions.get(topic, self.member.committed(TopicPartition(topic, 0)))
+            start = max(self._positions.get(topic, 0), self.member.committed(TopicPartition(topic, 0)))
             records = self.log.read(topic, start, count)
             self.fetcher._offer(records)
             self._positions[topic] = start + len(records)

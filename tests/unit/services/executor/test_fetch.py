@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.log import Record, TopicPartition
@@ -94,6 +95,52 @@ async def test_large_jobs_are_read_ahead_by_bytes_and_not_by_count() -> None:
             await member.idle.wait()
         stopping.set()
         await running
+
+
+class Moving(Member):
+    """Gives what it is told to give, under the assignment it has then."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.assignment = Assignment(1, frozenset({0, 1}), {0: 1, 1: 1})
+        self.batches: asyncio.Queue[list[Record]] = asyncio.Queue()
+
+    @override
+    async def poll(self, _timeout_s: float) -> Batch:
+        records = await self.batches.get()
+        return Batch(self.assignment.number, records)
+
+
+async def test_a_rebalance_keeps_what_was_fetched_of_kept_partitions_and_drops_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetch, "COMMIT_INTERVAL_S", 0.0)
+    member, other = Moving(), LANE._replace(partition=1)
+    fetcher, stopping = fetcher_of(member), asyncio.Event()
+    arrived, told = asyncio.Queue[None](), asyncio.Queue[None]()
+    running = asyncio.create_task(
+        fetcher.run(stopping, lambda: arrived.put_nowait(None), lambda: told.put_nowait(None))
+    )
+    async with asyncio.timeout(5):
+        await told.get()
+        kept = [dispatch(offset, 10) for offset in range(3)]
+        member.batches.put_nowait([*kept, dispatch(7, 10)._replace(partition=1)])
+        await arrived.get()
+        taken = fetcher.take(1, lambda _: True)
+        # Handled while the rebalance was under way, when nothing can be committed.
+        fetcher.handled(taken)
+        member.assignment = Assignment(2, frozenset({0, 1}), {0: 1, 1: 2})
+        member.batches.put_nowait([])
+        await told.get()
+        await member.committing.wait()
+        left = fetcher.take(9, lambda _: True)
+        stopping.set()
+        member.batches.put_nowait([])
+        await running
+    assert [job.record.offset for job in taken] == [0]
+    assert [(job.record.partition, job.record.offset) for job in left] == [(0, 1), (0, 2)]
+    assert member.commits[0] == {LANE: 1}
+    assert all(other not in positions for positions in member.commits)
 
 
 async def test_what_is_handled_while_a_commit_is_under_way_is_committed_afterwards(
