@@ -1,12 +1,21 @@
 """Submit jobs and ask about them, from async code (``Client``) and from plain code (``SyncClient``)."""
 
 from penstock.client.client import Client
-from penstock.client.errors import CancelUnknown, InvalidJob, NotConnected, NotSent, Unacknowledged
+from penstock.client.errors import (
+    Backpressure,
+    CancelUnknown,
+    InvalidJob,
+    NotConnected,
+    NotSent,
+    Unacknowledged,
+)
+from penstock.client.room import OnFull
 from penstock.client.rows import JobRow, LogLine, SubmittedRef
 from penstock.client.submission import Job, JobOptions
 from penstock.client.sync import SyncClient
 
 __all__ = [
+    "Backpressure",
     "CancelUnknown",
     "Client",
     "InvalidJob",
@@ -16,6 +25,7 @@ __all__ = [
     "LogLine",
     "NotConnected",
     "NotSent",
+    "OnFull",
     "SubmittedRef",
     "SyncClient",
     "Unacknowledged",

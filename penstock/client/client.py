@@ -17,6 +17,7 @@ from penstock.client.errors import CancelUnknown
 from penstock.client.events import cancel_record
 from penstock.client.link import KafkaLink
 from penstock.client.rejections import RejectionWatch
+from penstock.client.room import BUFFER_MAX_BYTES, OnFull, Room
 from penstock.client.rows import JobRow, LogLine, SubmittedRef
 from penstock.client.sending import YIELD_EVERY, send
 from penstock.client.submission import (
@@ -50,6 +51,11 @@ class Client:
         How long a submit goes without any acknowledgement before it gives up.
     record_max_bytes
         Largest record the pipeline is configured to take.
+    buffer_max_bytes
+        Most bytes of records kept in memory until Kafka has acknowledged them, over all submits under
+        way. A single submit larger than that goes alone.
+    on_full
+        What a submit does without room: wait for it, or raise ``Backpressure``.
     """
 
     def __init__(
@@ -60,12 +66,15 @@ class Client:
         names: PipelineNames | None = None,
         timeout_s: float = 30.0,
         record_max_bytes: int = RECORD_MAX_BYTES,
+        buffer_max_bytes: int = BUFFER_MAX_BYTES,
+        on_full: OnFull = OnFull.WAIT,
     ) -> None:
         kafka = kafka or KafkaConnection()
         self._prefix = (names or PipelineNames()).topic_prefix
         self._timeout_s = timeout_s
         self._record_max_bytes = record_max_bytes
         self._link = KafkaLink(kafka, self._prefix)
+        self._room = Room(buffer_max_bytes, on_full)
         self._table = StateTable(database or DatabaseConnection())
         self._rejections = RejectionWatch(kafka, f"{self._prefix}jobs.rejected")
         self._waiter = Waiter(self._table, self._rejections)
@@ -103,17 +112,19 @@ class Client:
         InvalidJob
             It cannot be written as a record; nothing was sent.
         NotConnected, NotSent
-            It is not in the log; repeating is safe.
+            It is not in the log; repeating is safe. ``Backpressure``, a ``NotSent``, says that the buffer
+            is full (see ``on_full``).
         SubmitUnknown
             It may be in the log or not: only with an ``idempotency_key`` is repeating safe.
         """
         job = encode_job({"type": type, "payload": payload, **options}, self._record_max_bytes)
-        return (await send(self._link, [job], self._timeout_s))[0]
+        return (await send(self._link, self._room, [job], self._timeout_s))[0]
 
     async def submit_many(self, jobs: Iterable[Job]) -> list[SubmittedRef]:
         """Append many jobs, spread over the partitions in batches; give their ids in the same order.
 
-        All are encoded before the first is sent, so ``InvalidJob`` means that nothing was sent.
+        All are encoded before the first is sent, so ``InvalidJob`` means that nothing was sent, and the
+        call needs memory for all: give a few ten thousand at a time.
 
         Raises
         ------
@@ -127,7 +138,7 @@ class Client:
             encoded.append(encode_job(job, self._record_max_bytes))
             if len(encoded) % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        return await send(self._link, encoded, self._timeout_s)
+        return await send(self._link, self._room, encoded, self._timeout_s)
 
     async def get(self, job: str | uuid.UUID | SubmittedRef) -> JobRow | None:
         """Give the job's row, or None when there is none (yet: the table follows the log)."""

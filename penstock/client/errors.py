@@ -20,6 +20,13 @@ class NotSent(PenstockError):  # noqa: N818 - public name; says what happened
     """No job of the call is in the log and none will come: repeating the call is safe."""
 
 
+class Backpressure(NotSent):
+    """More is under way to Kafka than the client may keep in memory; nothing of this call was sent.
+
+    The producer is faster than Kafka takes its jobs, or Kafka is away. Slow down, or call again later.
+    """
+
+
 class Unacknowledged(SubmitUnknown):
     """Some jobs of a submit have no acknowledgement: each may be in the log, now or soon, or not.
 

@@ -61,7 +61,11 @@ class Outbox:
         self._idle: deque[int] = deque(sorted(partitions))
         self._lanes = len(self._idle)
         self._waiting: deque[tuple[EncodedJob, Call, int]] = deque()
+        self._withdrawn = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def put(self, jobs: Sequence[EncodedJob]) -> Call:
         """Queue records and give the call that collects their places."""
@@ -72,6 +76,17 @@ class Outbox:
             done.set_result(None)
         self._wake()
         return call
+
+    def withdraw(self, call: Call) -> None:
+        """Let go of what of this call waits still; of what is in a batch nobody hears any more."""
+        if call.withdrawn:
+            return
+        call.withdrawn = True
+        self._withdrawn += len(call.places) - call.taken
+        # In one go when it is most of what waits: with the broker away no lane would pass over it.
+        if self._withdrawn * 2 > len(self._waiting):
+            self._waiting = deque(entry for entry in self._waiting if not entry[1].withdrawn)
+            self._withdrawn = 0
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
@@ -106,7 +121,9 @@ class Outbox:
         share = min(max(share, BATCH_MIN_RECORDS), BATCH_MAX_RECORDS)
         while self._waiting and len(batch.slots) < share:
             job, call, index = self._waiting[0]
-            if not call.withdrawn:
+            if call.withdrawn:
+                self._withdrawn -= 1
+            else:
                 appended = batch.builder.append(
                     key=None, value=job.value, timestamp=None, headers=list(job.headers)
                 )
@@ -122,7 +139,7 @@ class Outbox:
         try:
             metadata = await (await self._hand_over(batch))
         except Exception as error:
-            _fail(batch, error)
+            self._fail(batch, error)
             return
         for position, (call, index) in enumerate(batch.slots):
             # After a lost answer the broker may only say "that was a duplicate", without a place.
@@ -132,17 +149,16 @@ class Outbox:
             if call.missing == 0 and not call.done.done():
                 call.done.set_result(None)
 
+    def _fail(self, batch: _Batch, error: Exception) -> None:
+        for call, _ in batch.slots:
+            self.withdraw(call)
+            if not call.done.done():
+                call.done.set_exception(error)
+                # The caller may have been cancelled and will then never look.
+                call.done.exception()
+
     async def _hand_over(self, batch: _Batch) -> Any:
         """Queue a batch; a time-out here means it was never queued, so repeating is safe."""
         while True:
             with contextlib.suppress(KafkaTimeoutError):
                 return await self._producer.send_batch(batch.builder, self._topic, partition=batch.partition)
-
-
-def _fail(batch: _Batch, error: Exception) -> None:
-    for call, _ in batch.slots:
-        call.withdrawn = True
-        if not call.done.done():
-            call.done.set_exception(error)
-            # The caller may have been cancelled and will then never look.
-            call.done.exception()

@@ -12,7 +12,8 @@ from aiokafka.errors import (
 
 from penstock.client.errors import NotSent, Unacknowledged
 from penstock.client.link import Epoch, KafkaLink
-from penstock.client.outbox import Call, Place
+from penstock.client.outbox import Call, Outbox, Place
+from penstock.client.room import Room
 from penstock.client.rows import SubmittedRef
 from penstock.client.submission import EncodedJob
 from penstock.identity import Origin, job_id_from_origin
@@ -29,19 +30,22 @@ _NOT_APPENDED = (
 """Answers of the broker that say the batch is not in the log."""
 
 
-async def send(link: KafkaLink, jobs: Sequence[EncodedJob], timeout_s: float) -> list[SubmittedRef]:
+async def send(
+    link: KafkaLink, room: Room, jobs: Sequence[EncodedJob], timeout_s: float
+) -> list[SubmittedRef]:
     """Append all and give their references, in the order given.
 
     Raises
     ------
     NotConnected, NotSent
-        None of them is in the log; the caller may repeat.
+        None of them is in the log; the caller may repeat. ``Backpressure``: there is no room for them.
     Unacknowledged
         With what is known of each.
     """
     opened = await link.open()
-    call = opened.outbox.put(jobs)
-    problem = await _settle(call, timeout_s)
+    async with room.held(sum(job.size_bytes for job in jobs), timeout_s):
+        call = opened.outbox.put(jobs)
+        problem = await _settle(opened.outbox, call, timeout_s)
     refs: list[SubmittedRef | None] = []
     for job, place in zip(jobs, call.places, strict=True):
         refs.append(_ref(opened.epoch, job, place))
@@ -53,7 +57,7 @@ async def send(link: KafkaLink, jobs: Sequence[EncodedJob], timeout_s: float) ->
     raise _failure(refs, call, problem) from problem
 
 
-async def _settle(call: Call, timeout_s: float) -> BaseException | None:
+async def _settle(outbox: Outbox, call: Call, timeout_s: float) -> BaseException | None:
     """Wait as long as acknowledgements arrive within the time-out of each other; give the problem."""
     try:
         while not call.done.done():
@@ -64,7 +68,7 @@ async def _settle(call: Call, timeout_s: float) -> BaseException | None:
         return call.done.exception()
     finally:
         # Also when the caller is cancelled: what has not left yet stays here.
-        call.withdrawn = True
+        outbox.withdraw(call)
 
 
 def _ref(epoch: Epoch, job: EncodedJob, place: Place | None) -> SubmittedRef | None:

@@ -69,6 +69,11 @@ class EncodedJob:
     job_id: str | None
     """Known before sending when the producer names the job; None: made from the origin."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Of value and headers."""
+        return len(self.value) + sum(len(name) + len(content) for name, content in self.headers)
+
 
 def encode_job(job: Mapping[str, Any], record_max_bytes: int = RECORD_MAX_BYTES) -> EncodedJob:
     """Write a job as its record.
@@ -91,13 +96,13 @@ def encode_job(job: Mapping[str, Any], record_max_bytes: int = RECORD_MAX_BYTES)
     value = _dump(members)
     traceparent = job.get("traceparent")
     headers = () if traceparent is None else (("traceparent", str(traceparent).encode()),)
-    size_bytes = len(value) + sum(len(name) + len(content) for name, content in headers)
-    if size_bytes > record_max_bytes:
+    encoded = EncodedJob(value, headers, job_id)
+    if encoded.size_bytes > record_max_bytes:
         raise InvalidJob(
-            f"the record would have {size_bytes} bytes, {record_max_bytes} are allowed: store the data "
-            "elsewhere and send its address in the payload"
+            f"the record would have {encoded.size_bytes} bytes, {record_max_bytes} are allowed: store the "
+            "data elsewhere and send its address in the payload"
         )
-    return EncodedJob(value, headers, job_id)
+    return encoded
 
 
 def _check_times(members: Mapping[str, Any]) -> None:

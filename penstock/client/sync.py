@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from typing_extensions import Unpack
 
 from penstock.client.client import NO_PAYLOAD, Client
+from penstock.client.room import BUFFER_MAX_BYTES, OnFull
 from penstock.client.rows import JobRow, LogLine, SubmittedRef
 from penstock.client.submission import RECORD_MAX_BYTES, Job, JobOptions
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -32,6 +33,8 @@ class SyncClient:
         names: PipelineNames | None = None,
         timeout_s: float = 30.0,
         record_max_bytes: int = RECORD_MAX_BYTES,
+        buffer_max_bytes: int = BUFFER_MAX_BYTES,
+        on_full: OnFull = OnFull.WAIT,
     ) -> None:
         self._client = Client(
             kafka=kafka,
@@ -39,6 +42,8 @@ class SyncClient:
             names=names,
             timeout_s=timeout_s,
             record_max_bytes=record_max_bytes,
+            buffer_max_bytes=buffer_max_bytes,
+            on_full=on_full,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="penstock-client", daemon=True)

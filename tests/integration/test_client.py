@@ -1,6 +1,7 @@
 """The client on a real Kafka and Postgres, without services: what it writes, reads and promises."""
 
 import asyncio
+import contextlib
 import signal
 import threading
 import uuid
@@ -20,7 +21,18 @@ from adapters.embedded.state import read_state
 from adapters.postgres.migrate import upgrade
 from core.ledger.verdicts import Cancel
 from core.log import Record
-from penstock.client import Client, Job, JobRow, NotConnected, SubmittedRef, SyncClient, Unacknowledged
+from penstock.client import (
+    Backpressure,
+    Client,
+    Job,
+    JobRow,
+    NotConnected,
+    NotSent,
+    OnFull,
+    SubmittedRef,
+    SyncClient,
+    Unacknowledged,
+)
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from penstock.errors import JobFailed, JobRejected, WaitTimeout
 from penstock.identity import Origin, job_id_from_key, job_id_from_origin
@@ -252,8 +264,9 @@ def test_no_kafka_at_all_is_said_and_closing_is_quick(unused_tcp_port: int) -> N
         client.submit("a.b")
 
 
-def test_a_submit_the_broker_does_not_answer_is_unknown_and_may_be_in_the_log(mine: Pipeline) -> None:
-    """Stop the broker's process for a moment: the record is under way when the client gives up."""
+@contextlib.contextmanager
+def stopped_broker(mine: Pipeline) -> Iterator[None]:
+    """Stop the broker's process for the length of the block."""
     data = mine.servers.data
     if data is None:
         pytest.skip("only an embedded broker can be stopped for a moment")
@@ -261,14 +274,41 @@ def test_a_submit_the_broker_does_not_answer_is_unknown_and_may_be_in_the_log(mi
     assert state is not None
     broker = state.units["kafka"].mark
     assert broker is not None
+    signal_marked(broker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        signal_marked(broker, signal.SIGCONT)
+
+
+async def test_producers_beyond_the_buffer_are_told_so_while_the_broker_is_away(mine: Pipeline) -> None:
+    """Whatever is tried meanwhile, the buffer holds what it may; afterwards everything is as before."""
+    payload = {"text": "x" * 10_000}
+    async with Client(
+        **arguments(mine), timeout_s=2.0, buffer_max_bytes=1_000_000, on_full=OnFull.RAISE
+    ) as client:
+        await client.submit("before")
+        with stopped_broker(mine):
+            tasks = [client.submit("during", payload) for _ in range(1000)]
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        refused = sum(isinstance(result, Backpressure) for result in results)
+        assert 890 <= refused <= 910
+        assert all(isinstance(result, Backpressure | NotSent | Unacknowledged) for result in results)
+        await client.submit("after")
+    values = [record.value or b"" for record in await mine.read_async(mine.routes.jobs)]
+    assert sum(b"during" in value for value in values) <= 1000 - refused
+    assert sum(b"after" in value for value in values) == 1
+
+
+def test_a_submit_the_broker_does_not_answer_is_unknown_and_may_be_in_the_log(mine: Pipeline) -> None:
+    """The record is under way when the client gives up."""
     with SyncClient(**arguments(mine), timeout_s=0.5) as client:
         client.submit("before")
-        signal_marked(broker, signal.SIGSTOP)
-        try:
-            with pytest.raises(Unacknowledged, match="idempotency_key") as caught:
-                client.submit("during")
-        finally:
-            signal_marked(broker, signal.SIGCONT)
+        with (
+            stopped_broker(mine),
+            pytest.raises(Unacknowledged, match="idempotency_key") as caught,
+        ):
+            client.submit("during")
         assert caught.value.refs == (None,)
         assert caught.value.withdrawn == 0
     values = [record.value or b"" for record in mine.read(mine.routes.jobs)]

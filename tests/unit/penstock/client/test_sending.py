@@ -9,14 +9,17 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from typing_extensions import override
 
-from penstock.client.errors import NotSent, Unacknowledged
+from penstock.client import sending
+from penstock.client.errors import Backpressure, NotSent, Unacknowledged
 from penstock.client.link import Epoch, KafkaLink, Opened
 from penstock.client.outbox import BATCH_MAX_RECORDS, Outbox
-from penstock.client.sending import send
+from penstock.client.room import OnFull, Room
+from penstock.client.rows import SubmittedRef
 from penstock.client.submission import EncodedJob, encode_job
 from penstock.errors import SubmitUnknown
 from penstock.identity import Origin, job_id_from_key, job_id_from_origin
 
+ROOMY_BYTES = 10_000_000
 NOW_MS = 1_700_000_000_000
 
 
@@ -82,6 +85,12 @@ class Link:
 
 def link_of(producer: Producer) -> KafkaLink:
     return cast("KafkaLink", Link(producer))
+
+
+async def send(
+    link: KafkaLink, sent: list[EncodedJob], timeout_s: float, room: Room | None = None
+) -> list[SubmittedRef]:
+    return await sending.send(link, room or Room(ROOMY_BYTES, OnFull.WAIT), sent, timeout_s)
 
 
 def jobs(count: int) -> list[EncodedJob]:
@@ -170,6 +179,69 @@ async def test_what_never_left_is_withdrawn_and_never_sent_later() -> None:
     opened = await link.open()
     await opened.outbox.drain()
     assert not any(b"late" in value for _, records in producer.batches for value in records)
+
+
+async def test_submits_beyond_the_buffer_are_refused_while_the_broker_is_away_and_memory_stays_bounded() -> (
+    None
+):
+    link = link_of(Producer(lambda _partition, _builder: None))
+    room = Room(100 * jobs(1)[0].size_bytes, OnFull.RAISE)
+    asked = [asyncio.create_task(send(link, jobs(1), 0.2, room)) for _ in range(1000)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(result, Backpressure) for result in results) == 900
+    assert sum(isinstance(result, Unacknowledged | NotSent) for result in results) == 1000
+    assert room.used_bytes == 0
+    for _ in range(50):
+        with pytest.raises(NotSent):
+            await send(link, jobs(50), 0.001, room)
+    opened = await link.open()
+    # What gave up is let go although no lane comes round to it.
+    assert len(opened.outbox) <= 100
+
+
+async def test_a_submit_waits_for_room_and_gets_in_in_the_order_of_asking() -> None:
+    answered = asyncio.Event()
+
+    class Slow(Producer):
+        @override
+        async def send_batch(self, builder: Builder, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+            await answered.wait()
+            return await super().send_batch(builder, topic, partition=partition)
+
+    ends: dict[int, int] = {}
+    link = link_of(Slow(lambda partition, builder: in_order(partition, builder, ends)))
+    room = Room(10 * jobs(1)[0].size_bytes, OnFull.WAIT)
+    order: list[int] = []
+
+    async def submit(number: int, count: int) -> None:
+        refs = await send(link, jobs(count), 5.0, room)
+        assert len(refs) == count
+        order.append(number)
+
+    counts = (10, 25, 1, 10)
+    tasks = [asyncio.create_task(submit(number, count)) for number, count in enumerate(counts)]
+    await asyncio.sleep(0)
+    answered.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), 5.0)
+    assert order == [0, 1, 2, 3]
+    assert room.used_bytes == 0
+
+
+async def test_a_submit_that_waits_for_room_gives_up_with_a_clear_error_and_leaves_no_trace() -> None:
+    link = link_of(Producer(lambda _partition, _builder: None))
+    room = Room(10, OnFull.WAIT)
+    first = asyncio.create_task(send(link, jobs(1), 0.5, room))
+    await asyncio.sleep(0)
+    with pytest.raises(Backpressure, match=r"nothing was sent.*buffer_max_bytes"):
+        await send(link, jobs(1), 0.05, room)
+    cancelled = asyncio.create_task(send(link, jobs(1), 5.0, room))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(Unacknowledged):
+        await first
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert room.used_bytes == 0
 
 
 async def test_an_answer_without_a_place_is_unknown() -> None:
