@@ -8,6 +8,7 @@ import psycopg
 
 _ENDED = "SELECT job_id::text FROM jobs WHERE job_id = ANY(%s::uuid[]) AND finished_at IS NOT NULL"
 _ENDED_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND finished_at IS NOT NULL"
+_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s"
 _TIMES = """
     SELECT j.job_id::text, j.state,
            extract(epoch FROM a.claimed_at)::float8 * 1000,
@@ -79,6 +80,12 @@ class JobsTable:
         """Give those of the jobs whose rows are terminal."""
         cursor = await self._connection.execute(_ENDED, (list(job_ids),))
         return {str(job_id) for (job_id,) in await cursor.fetchall()}
+
+    async def count_all(self, type_: str) -> int:
+        """Count the jobs of a type."""
+        cursor = await self._connection.execute(_OF_TYPE, (type_,))
+        row = await cursor.fetchone()
+        return 0 if row is None else int(row[0])
 
     async def count_ended(self, type_: str) -> int:
         """Count the terminal rows of one type."""
