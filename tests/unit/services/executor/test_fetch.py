@@ -122,6 +122,7 @@ async def test_a_rebalance_keeps_what_was_fetched_of_kept_partitions_and_drops_t
         fetcher.run(stopping, lambda: arrived.put_nowait(None), lambda: told.put_nowait(None))
     )
     async with asyncio.timeout(5):
+        member.batches.put_nowait([])
         await told.get()
         kept = [dispatch(offset, 10) for offset in range(3)]
         member.batches.put_nowait([*kept, dispatch(7, 10)._replace(partition=1)])
