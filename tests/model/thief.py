@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from core.log import TopicPartition
-from ports.log import Assignment, Batch, GroupProgress
+from ports.log import Assignment, Batch, GroupProgress, next_assignment
 from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
 from services.executor.held import Held
@@ -50,7 +50,9 @@ def model_thief(
 def begin(thief: Thief, foreign: Fetcher, partitions: frozenset[int]) -> None:
     """Follow exactly these; what was read is forgotten."""
     thief._until = dict.fromkeys(partitions, float("inf"))
-    foreign._start_over()
+    lanes = cast("ModelLanes", foreign._member)
+    lanes.assignment = next_assignment(lanes.assignment, partitions, frozenset())
+    foreign._follow_assignment()
 
 
 async def _never_asked(_partition: int) -> bool:

@@ -108,7 +108,7 @@ class Neighbour:
         """Do one turn of the loop that fetches."""
         batch = await self.lanes.poll(0.0)
         if self.lanes.assignment.number != self.foreign.assignment:
-            self.foreign._start_over()
+            self.foreign._follow_assignment()
         if batch.assignment == self.foreign.assignment:
             self.foreign._offer(batch.records)
 
