@@ -1,7 +1,7 @@
 """Is everything over? What a person must see before an epoch may end."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaConsumer
@@ -11,9 +11,9 @@ from adapters.kafka.groups import committed_of, members_of
 from adapters.kafka.new_epoch import groups_of_work, groups_to_forget
 from adapters.kafka.reader import KafkaReader
 from core.epoch import Marks, NotDrained
-from core.log import Appended, NewRecord, Record, TopicPartition
+from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
-from ports.snapshots import SnapshotStore
+from ports.snapshots import SnapshotReader
 from schemas.codec import decode_executor_if_known
 from schemas.control import EpochRecord
 from schemas.executors import Heartbeat
@@ -155,7 +155,7 @@ async def _open_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) 
     folds = LedgerFolds(epoch.epoch, with_notes=False)
     places = [TopicPartition(routes.ledger, number) for number in range(epoch.partitions)]
     ends = {tp.partition: end for tp, end in (await reader.end_offsets(places)).items()}
-    store = SnapshotStore(routes, epoch.epoch, NeverAppends(), reader, "penstock-drained")
+    store = SnapshotReader(routes, epoch.epoch, reader)
     await store.restore(folds, ends)
     await reader.assign({tp: folds.next_offset(tp.partition) for tp in places})
     while any(folds.next_offset(number) < end for number, end in ends.items()):
@@ -166,14 +166,6 @@ async def _open_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) 
         return []
     examples = tuple(f"{job.job_id} {job.phase.value}" for job in jobs[:EXAMPLES])
     return [NotDrained("open jobs", "in the ledger", len(jobs), examples)]
-
-
-class NeverAppends:
-    """Snapshots are only loaded here."""
-
-    async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
-        """Refuse: whoever looks changes nothing."""
-        raise AssertionError(f"nothing may be appended while looking, but {len(records)} records were")
 
 
 async def _stretch(reader: KafkaReader, places: list[TopicPartition], newest: int) -> list[Record]:

@@ -9,7 +9,6 @@ import psycopg
 import typer
 
 from adapters.kafka.admin import require_epoch
-from adapters.kafka.drained import NeverAppends
 from adapters.kafka.reader import KafkaReader
 from adapters.postgres import scratch
 from adapters.postgres.refold import STAGE
@@ -20,7 +19,7 @@ from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json
 from penstock.cli.queries import CONNECT_TIMEOUT_S
 from penstock.cli.refold import Refold
-from ports.snapshots import SnapshotStore
+from ports.snapshots import SnapshotReader
 from schemas.control import EpochRecord
 
 SHOWN = 20
@@ -92,7 +91,7 @@ async def _opened(
             meter=PrometheusMeter(),
         )
         stack.push_async_callback(table.close)
-        store = SnapshotStore(where.routes, epoch.epoch, NeverAppends(), snapshots, "penstock-rebuild")
+        store = SnapshotReader(where.routes, epoch.epoch, snapshots)
         report = _quiet if as_json else _progress
         yield connection, live, Refold(where.routes, epoch.epoch, reader, store, table, report)
 
@@ -102,11 +101,7 @@ async def _verify(
 ) -> dict[str, Any]:
     async with settled(connection, live, STAGE, epoch.epoch) as tables:
         first = await tables.positions()
-    if await refold.open(within=first):
-        # What an interrupted rebuild left is further on than the table.
-        await scratch.drop(connection)
-        await scratch.create(connection, epoch.epoch)
-        await refold.open(within=first)
+    await _open(connection, refold, epoch, within=first)
     await refold.fold_to(first)
     async with settled(connection, live, STAGE, epoch.epoch) as tables:
         positions = await tables.positions()
@@ -115,10 +110,23 @@ async def _verify(
     return _outcome(refold, positions, differing_rows=total, first=[_as_json(one) for one in listed])
 
 
+async def _open(
+    connection: scratch.Connection,
+    refold: Refold,
+    epoch: EpochRecord,
+    within: Mapping[int, int] | None = None,
+) -> None:
+    """Go on from what an interrupted run left, unless it is too far or not far enough for that."""
+    if await refold.open(within=within):
+        await scratch.drop(connection)
+        await scratch.create(connection, epoch.epoch)
+        await refold.open(within=within)
+
+
 async def _rebuild(
     connection: scratch.Connection, live: str, refold: Refold, epoch: EpochRecord
 ) -> dict[str, Any]:
-    await refold.open()
+    await _open(connection, refold, epoch)
     await refold.fold_to(await refold.ends())
     async with settled(connection, live, STAGE, epoch.epoch) as tables:
         await refold.fold_to(await tables.positions())

@@ -6,7 +6,7 @@ from adapters.postgres.sink import PostgresTable
 from core.log import TopicPartition
 from penstock.errors import PenstockError
 from ports.log import PartitionReader
-from ports.snapshots import SnapshotStore
+from ports.snapshots import SnapshotReader
 from ports.state_table import Move
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
@@ -32,7 +32,7 @@ class Refold:
         routes: RouteMap,
         epoch: str,
         reader: PartitionReader,
-        store: SnapshotStore,
+        store: SnapshotReader,
         table: PostgresTable,
         report: Report,
     ) -> None:
@@ -60,7 +60,8 @@ class Refold:
     async def open(self, within: Mapping[int, int] | None = None) -> bool:
         """Find out how far the tables are, and restore the fold up to there.
 
-        True, having done nothing more, when they are beyond ``within``: start over with empty ones.
+        True, having done nothing more, when they are beyond ``within``, or end before what is left of a
+        trimmed ledger begins: start over with empty ones.
 
         Raises
         ------
@@ -71,26 +72,25 @@ class Refold:
         self.positions = await self._table.positions(tp.partition for tp in self._places)
         if within is not None and any(at > within.get(number, 0) for number, at in self.positions.items()):
             return True
-        starts = {tp.partition: at for tp, at in (await self._reader.start_offsets(self._places)).items()}
-        await self._store.restore(self._folds, self.positions)
-        ends = await self.ends()
-        for number, start in starts.items():
-            self.begins[number] = 0
-            if start:
-                self.begins[number] = await self._begin(number, start, ends[number])
+        for number, at in self.positions.items():
+            start = await self._store.log_start(number)
+            if at < start and at:
+                return True
+            if start and not at:
+                await self._begin(number, start)
+            else:
+                await self._store.restore(self._folds, {number: at})
+            self.begins[number] = self._folds.next_offset(number) if start else 0
         return False
 
-    async def _begin(self, number: int, start: int, end: int) -> int:
-        """Begin at a snapshot in a ledger that was trimmed; give the first offset that is folded."""
-        if self._folds.next_offset(number) >= start:
-            return self._folds.next_offset(number)
-        fold = await self._store.load(number, end)
-        if fold is None or fold.next_offset < start or self.positions[number]:
+    async def _begin(self, number: int, start: int) -> None:
+        """Begin at the oldest snapshot of a ledger that was trimmed."""
+        fold = await self._store.load_first(number, start)
+        if fold is None:
             raise NoBeginningError(
                 f"ledger partition {number} begins at offset {start}, and no snapshot says what stood before"
             )
         self._folds.adopt(number, fold)
-        return fold.next_offset
 
     async def fold_to(self, targets: Mapping[int, int]) -> None:
         """Fold each partition up to its target; those that are as far or further stay."""
