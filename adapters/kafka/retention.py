@@ -1,5 +1,7 @@
 """A ``RetentionLog`` on aiokafka: committed offsets, bounds, sizes, and DeleteRecords."""
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from adapters.kafka.log_dirs import DescribeLogDirs, sizes_in
+from adapters.kafka.reader import START_TIMEOUT_S, STOP_TIMEOUT_S
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 from ports.retention import Bounds, RetentionUnavailableError
@@ -24,9 +27,16 @@ class KafkaRetention:
         self._consumer: Any = AIOKafkaConsumer(**options, group_id=None, auto_offset_reset="none")
 
     async def start(self) -> None:
-        """Connect."""
-        await self._admin.start()
-        await self._consumer.start()
+        """Connect.
+
+        Raises
+        ------
+        TimeoutError, aiokafka.errors.KafkaError
+            No broker answers; the caller starts over.
+        """
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._admin.start()
+            await self._consumer.start()
 
     async def committed(self, groups: Collection[str]) -> dict[str, dict[TopicPartition, int]]:
         """See ``ports.retention.RetentionLog.committed``."""
@@ -91,8 +101,10 @@ class KafkaRetention:
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
-        await self._admin.close()
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._consumer.stop()
+                await self._admin.close()
 
 
 @contextmanager

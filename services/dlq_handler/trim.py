@@ -22,6 +22,8 @@ from schemas.topics import RouteMap
 logger = logging.getLogger(__name__)
 
 TURN_S = 0.2
+TURN_TIMEOUT_S = 120.0
+"""Longest turn: a broker that does not answer must not keep snapshots from being written."""
 SETTLE_S = 30.0
 """Longest wait for the handler beside to act on the ledger as far as it reached when a turn began."""
 
@@ -81,9 +83,11 @@ class Trimmer:
         """
         while not await _stopped_within(stopping, every_s):
             try:
-                await self.turn()
-            except RetentionUnavailableError as error:
-                logger.warning("nothing was trimmed, trying again in %.0f s: %s", every_s, error)
+                async with asyncio.timeout(TURN_TIMEOUT_S):
+                    await self.turn()
+            except (RetentionUnavailableError, TimeoutError) as error:
+                said = str(error) or f"no answer within {TURN_TIMEOUT_S:.0f} s"
+                logger.warning("nothing was trimmed, trying again in %.0f s: %s", every_s, said)
 
     async def turn(self) -> None:
         """Trim what may go now; nothing when the handler beside is too far behind to say.
