@@ -148,6 +148,19 @@ class Services:
             instance.starts += 1
             instance.process.start()
 
+    def start_once(self, name: str, more: Mapping[str, str]) -> None:
+        """Start an instance that was held down, with more environment; when it ends it stays ended."""
+        with self._lock:
+            instance = self._instances[name]
+            assert not instance.wanted, f"{name} is started again whenever it ends"
+            instance.starts += 1
+            instance.process.start(more)
+
+    def keep(self, name: str) -> None:
+        """Start an instance again from now on whenever it has ended, as it was at first."""
+        with self._lock:
+            self._instances[name].wanted = True
+
     def worker_pids(self, name: str) -> list[int]:
         """Give the pids of an executor's worker processes."""
         return sorted(pid for pid in children_of(self._instances[name].process.pid) if _is_worker(pid))

@@ -97,6 +97,8 @@ class Stack:
             "PENSTOCK_HEARTBEAT_S": str(spec.heartbeat_s),
             "PENSTOCK_WORKERS": str(spec.workers),
             "PENSTOCK_SLOTS": str(spec.slots),
+            # The audit reads topics when a scenario is over, so nothing may be trimmed meanwhile.
+            "PENSTOCK_JANITOR_S": "86400",
             "PENSTOCK_APP": "jobs_of_chaos",
             "PENSTOCK_APP_PATH": str(APP_PATH),
             "CHAOS_EFFECTS_URL": self.effects_url,

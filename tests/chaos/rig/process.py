@@ -13,7 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from adapters.embedded.logs import open_log, tail
 from adapters.embedded.process_mark import children_of, kill_group
@@ -22,6 +24,7 @@ LAUNCHER = Path(__file__).resolve().parents[3] / "adapters" / "embedded" / "laun
 
 GRACE_S = 20.0
 LOOK_AGAIN_S = 0.02
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class NotInTimeError(Exception):
@@ -86,11 +89,11 @@ class Process:
         self._death_signal = death_signal
         self._running: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it; it must not be running."""
+    def start(self, more: Mapping[str, str] = NOTHING) -> None:
+        """Start it, with more environment for this run alone; it must not be running."""
         assert not self.is_alive, f"{self.argv[0]} runs already as {self.pid}"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._running = _SPAWNER.call(self._spawn)
+        self._running = _SPAWNER.call(partial(self._spawn, more))
 
     @property
     def pid(self) -> int:
@@ -179,15 +182,16 @@ class Process:
         state = "runs" if self.is_alive else f"ended with {self.exit_code}"
         return f"{self.argv[0]} {state}; the end of {self.log}:\n{tail(self.log)}"
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         log = open_log(self.log)
+        env = {**(os.environ if self._env is None else self._env), **more}
         try:
             return subprocess.Popen(
                 self._launch(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._env,
+                env=env,
                 cwd=self._cwd,
                 start_new_session=True,
             )

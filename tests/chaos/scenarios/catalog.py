@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import brokers, disk, kills, network, tables
+from tests.chaos.scenarios import brokers, disk, failpoints, kills, network, tables
 
 ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
@@ -12,6 +12,7 @@ ALL: tuple[Scenario, ...] = (
     *network.SCENARIOS,
     *disk.SCENARIOS,
     *tables.SCENARIOS,
+    *failpoints.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters.runtime.failpoints import parse
 from core.services import SERVICES
-from ports.failpoint_list import PLACES
+from ports.failpoint_list import PLACES, Place
 from ports.failpoints import Failpoint, arm, reached
+from tests.chaos.scenarios import failpoints as walks
+from tests.chaos.scenarios.catalog import BY_NAME
 from tests.support.failpoint_document import DOCUMENT, renewed
 from tests.support.failpoint_rules import ROOT, effects_of, points_in_code, sources, unguarded
 
@@ -116,3 +119,24 @@ def _shared_sources() -> list[Path]:
 def test_the_document_names_every_failpoint() -> None:
     text = DOCUMENT.read_text()
     assert text == renewed(text), "run `python -m tests.support.failpoint_document`"
+
+
+def test_every_failpoint_is_driven_to_kill() -> None:
+    assert walks.not_walked(PLACES) == []
+    foreign = Place("curator", Failpoint.POLLED, "records are taken")
+    assert walks.not_walked([*PLACES, foreign]) == ["curator.polled"]
+    assert all(BY_NAME[scenario.name] is scenario for scenario in walks.SCENARIOS)
+    assert len(walks.SCENARIOS) == len({place.service for place in PLACES})
+
+
+def test_what_brings_a_failpoint_about_is_known_for_listed_ones_only() -> None:
+    listed = {place.point for place in PLACES}
+    assert set(walks.SITUATIONS) <= listed
+    assert listed >= walks.OFTEN
+    # One that needs a situation does not come by again and again, so passings must not be waited for.
+    assert not walks.OFTEN & set(walks.SITUATIONS)
+
+
+def test_orders_for_failpoints_on_the_way_can_be_read() -> None:
+    for situation in walks.SITUATIONS.values():
+        parse(";".join(situation.orders))

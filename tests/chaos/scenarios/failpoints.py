@@ -1,0 +1,232 @@
+"""SIGKILL at every failpoint of every service, one after the other, while jobs flow.
+
+The points come from the list in the product. Each run of the service recovers from the kill before it and
+dies at the next point; what one of them left wrong is in the log at the end, where the checkers look.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import TypeVar
+
+from ports.failpoint_list import PLACES, Place
+from ports.failpoints import Failpoint
+from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
+from tests.chaos.load import Load
+from tests.chaos.orders import Kind, Mix
+from tests.chaos.rig.process import NOTHING, wait_until
+from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
+from tests.chaos.spec import StackSpec
+
+SPEC = StackSpec()
+AFTER_MAX = 3
+REACH_TIMEOUT_S = 180.0
+LOOK_EVERY_S = 0.05
+T = TypeVar("T")
+
+LOAD = Load(
+    rate_per_s=12,
+    mix=Mix(
+        kinds=MappingProxyType(
+            {Kind.THREAD: 0.1, Kind.FLAKY: 0.12, Kind.FAILING: 0.06, Kind.SLOW: 0.12, Kind.POISON: 0.01}
+        ),
+        due=0.1,
+        cancelled=0.2,
+    ),
+)
+"""All ways in which a job can go, the rare ones often; few enough to be caught up with afterwards."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What it takes to get a service to a point that a load alone does not lead it to.
+
+    Attributes
+    ----------
+    environment
+        For the run that is to reach it.
+    orders
+        For other failpoints of that run.
+    bring
+        Does what brings it about, when the run has begun.
+    again_s
+        Does it again as long as the point is not reached.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    orders: tuple[str, ...] = ()
+    bring: Callable[[Field, ArmedRun], None] | None = None
+    again_s: float = REACH_TIMEOUT_S
+
+
+def ask_to_stop(_field: Field, run: ArmedRun) -> None:
+    """End the run in order as soon as it does its work."""
+    wait_until(
+        lambda: run.instance.is_ready or not run.is_alive, f"{run.instance.name} ready", READY_TIMEOUT_S
+    )
+    run.instance.process.ask_to_stop()
+
+
+def kill_an_executor(field: Field, _run: ArmedRun) -> None:
+    """Leave claims that nobody works on; the executor is started again under a new boot id."""
+    services = field.stack.services
+    name = field.rng.choice([instance.name for instance in services.of("executor")])
+    field.note(f"{name} is killed for its claims")
+    services.kill(name)
+
+
+_STOPS = Situation({"PENSTOCK_DRAIN_GRACE_S": "0.5"}, bring=ask_to_stop)
+_LOSES = Situation(bring=kill_an_executor, again_s=2 * SPEC.lease_s + 8)
+_SNAPSHOTS = Situation({"PENSTOCK_SNAPSHOT_EVERY": "1", "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.2"})
+_TRIMS = Situation({"PENSTOCK_JANITOR_S": "0.5", "PENSTOCK_JANITOR_STEP_RECORDS": "1"})
+_TELLS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"})
+# A claim that is read back a third of a lease later is too old to start.
+_CLAIMS_TOO_LATE = Situation(orders=(f"executor.claim_appended:block:times=3:s={SPEC.lease_s / 3 + 0.3}",))
+_LAPSES = Situation(orders=(f"executor.lease_renewed:block:after=3:s={SPEC.lease_s + 1}",))
+
+SITUATIONS: Mapping[Failpoint, Situation] = MappingProxyType(
+    {
+        Failpoint.STOPPING: _STOPS,
+        Failpoint.LAST_COMMITTED: _STOPS,
+        Failpoint.LEFT: _STOPS,
+        Failpoint.DRAINING: _STOPS,
+        Failpoint.DRAINED: _STOPS,
+        Failpoint.GOODBYE_SAID: _STOPS,
+        Failpoint.HANDING_BACK: _CLAIMS_TOO_LATE,
+        Failpoint.HANDED_BACK: _CLAIMS_TOO_LATE,
+        Failpoint.LAPSED: _LAPSES,
+        Failpoint.WORKERS_KILLED: _LAPSES,
+        Failpoint.SILENCE_SEEN: _LOSES,
+        Failpoint.PROBE_APPENDED: _LOSES,
+        Failpoint.LOSS_PROVEN: _LOSES,
+        Failpoint.LOST_ATTEMPT_APPENDED: _LOSES,
+        Failpoint.LOST_APPENDED: _LOSES,
+        Failpoint.IMAGE_TAKEN: _SNAPSHOTS,
+        Failpoint.CHUNK_APPENDED: _SNAPSHOTS,
+        Failpoint.MANIFEST_APPENDED: _SNAPSHOTS,
+        Failpoint.SNAPSHOT_READ_BACK: _SNAPSHOTS,
+        Failpoint.TOMBSTONES_APPENDED: _SNAPSHOTS,
+        Failpoint.MARKS_KNOWN: _TRIMS,
+        Failpoint.PASSAGES_DUE: _TELLS,
+        Failpoint.PASSAGES_APPENDED: _TELLS,
+    }
+)
+"""Points not named here are reached by a service that runs under the load."""
+
+OFTEN = frozenset(
+    {
+        Failpoint.POLLED,
+        Failpoint.WORKED,
+        Failpoint.COMMITTED,
+        Failpoint.DECIDED,
+        Failpoint.APPENDED,
+        Failpoint.ADMITTED,
+        Failpoint.DUE,
+        Failpoint.ADMITTED_APPENDED,
+        Failpoint.RELEASED_APPENDED,
+        Failpoint.HEARTBEAT_DUE,
+        Failpoint.HEARTBEAT_APPENDED,
+        Failpoint.LEASE_RENEWED,
+        Failpoint.CLAIM_DECIDED,
+        Failpoint.CLAIM_APPENDED,
+        Failpoint.CLAIM_READ_BACK,
+        Failpoint.STARTED,
+        Failpoint.TASK_ENDED,
+        Failpoint.CLOSURE_APPENDED,
+        Failpoint.CLOSURE_READ,
+        Failpoint.DECISION_APPENDED,
+        Failpoint.DECISION_READ_BACK,
+        Failpoint.TABLE_OPEN,
+        Failpoint.POSITIONS_MOVED,
+        Failpoint.ROWS_MERGED,
+        Failpoint.TABLE_COMMITTED,
+    }
+)
+"""Passed on and on, so a drawn number of passings may go by before the kill."""
+
+
+LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
+    {Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit, which accounts for every record"}
+)
+"""Points that no walk can go to, and why; ``tests/model`` crashes there."""
+
+
+def places_of(service: str) -> list[Place]:
+    """Give the points that the walk of a service goes to, in the order of the list."""
+    return [place for place in PLACES if place.service == service and place.point not in LEFT_OUT]
+
+
+def walk(service: str, field: Field) -> None:
+    """Kill one instance at each point of its service, beginning at a drawn one."""
+    name = field.rng.choice([instance.name for instance in field.stack.services.of(service)])
+    places = rotated(places_of(service), field)
+    with field.fault(f"failpoints of {name}", points=len(places)), taken_over(field, name):
+        for place in places:
+            field.note(f"to be killed at {place.name}")
+            drive_to_kill(field, name, place)
+
+
+def rotated(places: list[T], field: Field) -> list[T]:
+    """Begin at a drawn one; neighbours stay neighbours, so a kill is followed by one a step further on."""
+    first = field.rng.randrange(len(places))
+    return places[first:] + places[:first]
+
+
+def drive_to_kill(field: Field, name: str, place: Place) -> None:
+    """Run the instance until it has killed itself there.
+
+    Raises
+    ------
+    FaultDidNotBiteError
+        It did not come by, or ended otherwise.
+    """
+    situation = SITUATIONS.get(place.point, Situation())
+    after = field.rng.randint(0, AFTER_MAX) if place.point in OFTEN else 0
+    orders = (*situation.orders, f"{place.name}:kill:after={after}")
+    run = ArmedRun(field, name, ";".join(orders), situation.environment)
+    deadline_s = time.monotonic() + REACH_TIMEOUT_S
+    bring_at_s = time.monotonic()
+    while run.is_alive:
+        field.load.check()
+        if time.monotonic() > deadline_s:
+            raise FaultDidNotBiteError(f"{name} did not come by {place.name} within {REACH_TIMEOUT_S:.0f} s")
+        if situation.bring is not None and time.monotonic() >= bring_at_s:
+            situation.bring(field, run)
+            bring_at_s = time.monotonic() + situation.again_s
+        time.sleep(LOOK_EVERY_S)
+    run.require_killed_at(place.name)
+
+
+WALKED: Mapping[str, str] = MappingProxyType(
+    {
+        "ingest": "no record is lost or taken in twice",
+        "scheduler": "what waits is released once and not early",
+        "prioritizer": "no dispatch is lost or queued to run twice",
+        "executor": "what ran is closed or lost and runs again, never beside itself",
+        "dlq_handler": "every failure and every loss is decided and carried out once",
+        "materializer": "the table ends equal to the fold",
+    }
+)
+"""Services whose failpoints are walked, and what must hold."""
+
+
+def not_walked(places: Iterable[Place]) -> list[str]:
+    """Name the failpoints that no scenario drives to kill."""
+    return [place.name for place in places if place.service not in WALKED and place.point not in LEFT_OUT]
+
+
+def _walk(service: str, promise: str) -> Scenario:
+    return Scenario(
+        f"{service.replace('_', '-')}-failpoints",
+        "failpoint",
+        f"{service} is killed at each of its failpoints, one after the other; {promise}.",
+        partial(walk, service),
+        stack=SPEC,
+        load=LOAD,
+        recovery_limit_s=120.0,
+    )
+
+
+SCENARIOS: tuple[Scenario, ...] = tuple(_walk(service, promise) for service, promise in WALKED.items())
