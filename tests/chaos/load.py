@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import queue
 import threading
 import time
 from collections.abc import Coroutine, Sequence
@@ -66,6 +67,7 @@ class LoadRunner:
         self._kafka, self._database, self._names = kafka, database, names
         self._ledger = ledger
         self._history = history
+        self._asked: queue.SimpleQueue[tuple[Kind, float]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +90,10 @@ class LoadRunner:
         """Raise what ended the load, if anything did."""
         if self._failure is not None:
             raise RuntimeError("the load ended by an error of its own") from self._failure
+
+    def also(self, kind: Kind, run_s: float) -> None:
+        """Send one job more, of this kind and length, with the next ones."""
+        self._asked.put((kind, run_s))
 
     def _run(self) -> None:
         try:
@@ -123,6 +129,8 @@ class LoadRunner:
             last_s = now_s
             count, owed = int(owed), owed % 1.0
             orders = [next(self._orders) for _ in range(count)]
+            with contextlib.suppress(queue.Empty):
+                orders.append(self._orders.extra(*self._asked.get_nowait()))
             if orders:
                 await asyncio.to_thread(self._ledger.intend, orders)
                 self._dispatch(client, producer, orders)

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     SLOW = "slow"
     CRASH = "crash"
     HEAVY = "heavy"
+    BLOCKING = "blocking"
     POISON = "poison"
 
 
@@ -135,6 +136,12 @@ class Orders:
         """Make the order that repeats one whose outcome is not known; only named jobs may be repeated."""
         self._send += 1
         return msgspec.structs.replace(order, send=self._send - 1, repeats=order.send, cancel_after_s=None)
+
+    def extra(self, kind: Kind, run_s: float) -> Order:
+        """Make an order that was not drawn."""
+        self._send += 1
+        payload = {"send": self._send - 1, "run_s": run_s}
+        return Order(self._send - 1, kind, Way.CLIENT, payload, {"priority": 9})
 
     def _draw(self) -> Order:
         rng, mix = self._rng, self._mix

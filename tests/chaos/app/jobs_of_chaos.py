@@ -154,6 +154,14 @@ def heavy(ctx: Context, work: Work) -> dict[str, object]:
     return {"dispatch": ctx.dispatch}
 
 
+@task("chaos.blocking", payload=Work, retry=_QUICK)
+async def blocking(ctx: Context, work: Work) -> dict[str, object]:
+    """Hold the worker's event loop, as a call that should have been awaited does."""
+    with witnessed(ctx):
+        time.sleep(work.run_s)  # noqa: ASYNC251 - the mistake is the point
+    return {"dispatch": ctx.dispatch}
+
+
 @task("chaos.crash", payload=Work, retry=_QUICK)
 async def crash(ctx: Context, work: Work) -> dict[str, object]:
     """Take the worker process down the first ``fail_attempts`` times."""
