@@ -24,6 +24,7 @@ from adapters.kafka.patience import answered
 from adapters.kafka.reader import (
     FETCH_MAX_WAIT_MS,
     PARTITION_FETCH_MAX_BYTES,
+    REQUEST_TIMEOUT_MS,
     START_TIMEOUT_S,
     STOP_TIMEOUT_S,
     out_of_range_text,
@@ -44,12 +45,24 @@ heartbeat is one small request; 3 s, the usual value, let a join take three time
 REBALANCE_SHARE = 1 / 3
 """Of the session: how long a rebalance waits for a member that does not answer. It need not be dead to hold
 up all others, and keeps its share until its session ends."""
+JOIN_GRACE_MS = 5_000
+"""A request to join is answered when the rebalance ends; it may take so much longer."""
 MAX_POLL_INTERVAL_MS = 300_000
 LEAVE_TIMEOUT_S = 3.0
 COMMIT_TIMEOUT_S = 5.0
 """A commit not answered by then goes on alone, and its positions count as not committed yet."""
 POLL_GRACE_S = 1.0
 """aiokafka waits without limit for an assignment that begins to be made; a poll may overrun by this."""
+
+
+def rebalance_timeout_ms(session_timeout_s: float) -> int:
+    """Say how long a rebalance waits for a member that does not answer."""
+    return int(session_timeout_s * REBALANCE_SHARE * 1000)
+
+
+def request_timeout_ms(session_timeout_s: float) -> int:
+    """Say when a broker that does not answer is given up; always later than a rebalance may take."""
+    return max(REQUEST_TIMEOUT_MS, rebalance_timeout_ms(session_timeout_s) + JOIN_GRACE_MS)
 
 
 StartAt = Callable[[TopicPartition, int], int]
@@ -122,7 +135,8 @@ class KafkaGroupMember:
             heartbeat_interval_ms=int(
                 1000 * min(session_timeout_s / HEARTBEATS_PER_SESSION, HEARTBEAT_INTERVAL_MAX_S)
             ),
-            rebalance_timeout_ms=int(session_timeout_s * REBALANCE_SHARE * 1000),
+            rebalance_timeout_ms=rebalance_timeout_ms(session_timeout_s),
+            request_timeout_ms=request_timeout_ms(session_timeout_s),
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,

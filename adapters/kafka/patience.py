@@ -19,7 +19,7 @@ ASK_AGAIN_S = 0.5
 async def answered(ask: Callable[[], Awaitable[T]], what: str, *, patience_s: float) -> T:
     """Give the answer to ``ask``, asked again while no broker answers.
 
-    aiokafka gives up a question after its request time-out (40 s). A service has nothing better to
+    aiokafka gives up a question after its request time-out. A service has nothing better to
     do than to ask again: a restart of it would ask the same, and lose what it holds in memory.
 
     Parameters

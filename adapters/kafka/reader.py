@@ -18,6 +18,10 @@ from ports.log import OffsetOutOfRangeError
 FETCH_MAX_WAIT_MS = 500
 """How long the broker holds an empty fetch; new data answers it at once, so it costs no latency."""
 PARTITION_FETCH_MAX_BYTES = 1_048_576
+REQUEST_TIMEOUT_MS = 10_000
+"""A broker that is cut off refuses nothing: only this ends a request to it, and a try to connect, and lets
+the client ask the others who leads now. aiokafka's 40 s would stop all reading for as long, twice."""
+PATIENCE_S = 30.0
 START_TIMEOUT_S = 60.0
 """Connecting and reading metadata; what takes longer is a broker that went away meanwhile."""
 STOP_TIMEOUT_S = 10.0
@@ -29,8 +33,8 @@ class KafkaReader:
     Parameters
     ----------
     patience_s
-        How long questions for offsets are asked again while no broker answers. A person at a
-        terminal wants to hear of it (0, after aiokafka's own 40 s); a service waits.
+        How long questions for offsets are asked again while no broker answers, ``REQUEST_TIMEOUT_MS``
+        each. A person at a terminal wants to hear of it; a service waits.
     partition_fetch_bytes
         Most that is read ahead of each partition; what does not fit comes a record at a time.
     """
@@ -40,7 +44,7 @@ class KafkaReader:
         connection: KafkaConnection,
         *,
         client_id: str,
-        patience_s: float = 0.0,
+        patience_s: float = PATIENCE_S,
         partition_fetch_bytes: int = PARTITION_FETCH_MAX_BYTES,
     ) -> None:
         self._patience_s = patience_s
@@ -50,6 +54,7 @@ class KafkaReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=partition_fetch_bytes,
         )
