@@ -113,7 +113,7 @@ class Runner:
         line = stack.history.add("phase", "scenario", name=scenario.name, seed=seed)
         watch = _watch(stack)
         load = _load(stack, scenario, seed)
-        field_ = Field(stack, random.Random(f"{scenario.name} {seed}"), stack.history, load)
+        field_ = Field(stack, random.Random(f"{scenario.name} {seed}"), stack.history, load, watch=watch)
         watch.start()
         load.start()
         try:

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from tests.chaos.evidence import Evidence, Overlaps, Violation
@@ -12,6 +12,7 @@ from tests.chaos.load import Load, LoadRunner
 from tests.chaos.rig.tools import Tool
 from tests.chaos.spec import StackSpec
 from tests.chaos.stack import Stack
+from tests.chaos.watch import OffsetWatch
 
 Claim = Callable[[Evidence], list[Violation]]
 
@@ -38,6 +39,8 @@ class Field:
     """Begin of the first fault."""
     healed_boot_s: float | None = None
     """End of the last fault."""
+    watch: OffsetWatch | None = None
+    """The watch over committed offsets, to be told when brokers are not to be believed."""
 
     def note(self, text: str) -> None:
         """Write into the history."""
@@ -53,6 +56,10 @@ class Field:
             yield
         finally:
             self.healed_boot_s = self.history.add("heal", name, **detail).at_boot_s
+
+    def unwatched(self) -> AbstractContextManager[None]:
+        """Believe no broker about offsets for the length of the block."""
+        return nullcontext() if self.watch is None else self.watch.looking_away()
 
     def go_on(self, seconds: float) -> None:
         """Let the load run on for a while; raises what ended it, if anything did."""

@@ -107,8 +107,9 @@ class Services:
         argv = (sys.executable, "-P", "-m", f"services.{service}")
         environment = child_environment(self._environment | own | identity)
         process = Process(argv, log=self._logs / f"{name}.log", env=environment)
-        self._instances[name] = Instance(name, service, process, port, starts=1)
+        # In this order: the keeper starts again whatever it knows that does not run.
         process.start()
+        self._instances[name] = Instance(name, service, process, port, starts=1)
         return name
 
     def remove(self, name: str, grace_s: float = GRACE_S) -> int | None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -84,6 +84,7 @@ class OffsetWatch:
         self._groups = groups
         self._outputs = list(outputs)
         self._stopping = threading.Event()
+        self._looking_away = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), name="watch", daemon=True)
 
     def start(self) -> None:
@@ -96,8 +97,23 @@ class OffsetWatch:
         self._thread.join(STOP_TIMEOUT_S)
         return self.log
 
+    @contextlib.contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Believe no broker for the length of the block; what changed meanwhile is seen after it.
+
+        A leader that does not know it was deposed still says where its log ends.
+        """
+        self._looking_away.set()
+        try:
+            yield
+        finally:
+            self._looking_away.clear()
+
     async def _watch(self) -> None:
         while not self._stopping.is_set():
+            if self._looking_away.is_set():
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
             with contextlib.suppress(Exception):
                 # Whatever ends the connection, the next one goes on; sightings are facts in themselves.
                 await self._look_on()
@@ -109,7 +125,7 @@ class OffsetWatch:
         try:
             await asyncio.wait_for(admin.start(), ASK_TIMEOUT_S)
             await asyncio.wait_for(reader.start(), ASK_TIMEOUT_S)
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and not self._looking_away.is_set():
                 await asyncio.wait_for(self._look(admin, reader), ASK_TIMEOUT_S)
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
@@ -122,4 +138,6 @@ class OffsetWatch:
             for place, known in (await admin.list_consumer_group_offsets(group)).items():
                 if known.offset >= 0:
                     committed[Committed(group, place.topic, place.partition)] = known.offset
-        self.log.see(committed, await reader.end_offsets(self._outputs))
+        ends = await reader.end_offsets(self._outputs)
+        if not self._looking_away.is_set():
+            self.log.see(committed, ends)
