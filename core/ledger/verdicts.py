@@ -34,6 +34,8 @@ class Claimed(_Verdict, frozen=True, omit_defaults=True, tag="CLAIMED", tag_fiel
     partition: int
     offset: int
     attempt: int = 1
+    seq: int = 0
+    """Counts the claims of one boot id, so that an executor knows which of its records has won."""
 
 
 class Released(_Verdict, frozen=True, omit_defaults=True, tag="RELEASED", tag_field="kind"):

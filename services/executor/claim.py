@@ -70,6 +70,7 @@ class Claimer:
         """Where to look when nothing of its own is left to claim; None: nowhere."""
         self.spare_slots = 0
         """Slots that stayed free when everything of its own that could be claimed was claimed."""
+        self._seq = 0
         self.wake = asyncio.Event()
         """Set when something arrived, a slot came free, or the lease was confirmed."""
 
@@ -134,7 +135,8 @@ class Claimer:
                 continue
             outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
-                self._held.add(HeldJob(waiting.queued, waiting.record.partition, now_s, source))
+                partition = waiting.record.partition
+                self._held.add(HeldJob(waiting.queued, partition, now_s, verdict.seq, source))
         reached(Failpoint.CLAIM_DECIDED, when=outputs)
         await self._context.appender.append(outputs)
         reached(Failpoint.CLAIM_APPENDED, when=outputs)
@@ -173,6 +175,7 @@ class Claimer:
         expired = job.expires_at_ms is not None and job.expires_at_ms <= self._context.now_ms()
         if expired and job.n == 1:
             return Expired(job.origin, job.job_id)
+        self._seq += 1
         return Claimed(
             job.origin,
             job.job_id,
@@ -182,4 +185,5 @@ class Claimer:
             record.partition,
             record.offset,
             attempt=job.attempt,
+            seq=self._seq,
         )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Lost
@@ -96,10 +97,18 @@ class Follower:
             taken(self._folds.take(await self._reader.poll(POLL_S)))
 
 
-def claims_of(events: Iterable[FoldedEvent], executor: str) -> list[tuple[str, bool]]:
-    """Give the dispatches whose claim by ``executor`` was read back, and whether it holds."""
+class ReadClaim(NamedTuple):
+    """A claim that was read back: of which dispatch, which of ours, and whether it holds."""
+
+    key: str
+    seq: int
+    holds: bool
+
+
+def claims_of(events: Iterable[FoldedEvent], executor: str) -> list[ReadClaim]:
+    """Give the claims by ``executor`` among what was read."""
     return [
-        (dispatch_key(event.event.origin, event.event.n), _holds(event.outcome))
+        ReadClaim(dispatch_key(event.event.origin, event.event.n), event.event.seq, _holds(event.outcome))
         for event in events
         if isinstance(event.event, Claimed) and event.event.executor == executor
     ]

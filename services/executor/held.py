@@ -32,6 +32,8 @@ class HeldJob:
     queued: QueuedJob
     partition: int
     claimed_at_s: float
+    claim_seq: int = 0
+    """``seq`` of the claim made for it."""
     source: Source = Source.OWN
     stage: Stage = Stage.CLAIMING
     read_back_end: int = -1

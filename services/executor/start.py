@@ -13,6 +13,7 @@ from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
 from services.executor.context import ExecutorContext
 from services.executor.decide import Verdict, may_start
+from services.executor.follow import ReadClaim
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
 from services.executor.workers.pool import WorkerPool
@@ -50,12 +51,18 @@ class Starter:
         self.stolen: StealJudge | None = None
         """Who wants to know which claims came too late."""
 
-    def read_back(self, claims: Iterable[tuple[str, bool]]) -> None:
-        """Take in claims of this boot id that were read back: they wait for the known end, or are over."""
-        for key, holds in claims:
+    def read_back(self, claims: Iterable[ReadClaim]) -> None:
+        """Take in claims of this boot id that were read back: they wait for the known end, or are over.
+
+        A claim of a dispatch that was let go and claimed again since is none of these: heartbeats have
+        not listed it for a while, so a keeper may be about to declare it lost.
+        """
+        for key, seq, holds in claims:
             held = self._held.get(key)
             if held is None or held.stage is not Stage.CLAIMING or held.read_back_end >= 0:
                 # Not ours any more, or a later copy of a claim that was read back before.
+                continue
+            if seq != held.claim_seq:
                 continue
             self._count(held, "held" if holds else "refused")
             if self.stolen is not None:

@@ -23,7 +23,7 @@ from services.executor.workers.pool import WorkerPool
 from tests.model.laws import Boot, Lapse, Rules, Start
 from tests.model.pool import SLOTS, ModelPool, RunWatch
 from tests.model.process import Group, Log, NoMeter, Process
-from tests.model.thief import ModelLanes, begin, model_thief
+from tests.model.thief import ModelLanes, begin, model_thief, read_on
 
 EPOCH = "e0"
 ROUTES = RouteMap(partitions=1)
@@ -296,9 +296,9 @@ class ModelExecutor(Process):
     def _take(self, events: list[FoldedEvent]) -> None:
         boot_id = self.leased.boot_id
         claims = claims_of(events, boot_id)
-        for key, holds in claims:
-            if holds:
-                self.known_at_read_back.setdefault(key, self._fetched)
+        for claim in claims:
+            if claim.holds:
+                self.known_at_read_back.setdefault(claim.key, self._fetched)
         if self._rules.start is Start.READ_BACK:
             self._starter.read_back(claims)
         before = self.pool.submitted
@@ -341,11 +341,9 @@ class ModelExecutor(Process):
             self._foreign_positions = dict(self._group.committed)
         elif random.random() < 0.1:
             begin(self.thief, self.foreign, frozenset())
-        for topic in ROUTES.executions("default") if self.thief.partitions else ():
-            start = self._foreign_positions.get(topic, 0)
-            records = self.log.read(topic, start, random.randint(0, 2))
-            self.foreign._offer(records)
-            self._foreign_positions[topic] = start + len(records)
+        if self.thief.partitions:
+            topics = ROUTES.executions("default")
+            read_on(topics, self.log, self.thief, self.foreign, self._foreign_positions, random)
         self._claimer.shed()
 
     def claim(self) -> None:

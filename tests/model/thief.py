@@ -1,6 +1,7 @@
 """How an executor of the walk steals: the service's own thief, told by the walk when and what to read."""
 
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import cast
 
 from core.log import TopicPartition
@@ -10,6 +11,7 @@ from services.executor.fetch import Fetcher
 from services.executor.held import Held
 from services.executor.lanes import ForeignLanes
 from services.executor.steal import Thief
+from tests.model.process import Log, TrimmedError
 
 
 class ModelLanes:
@@ -53,6 +55,25 @@ def begin(thief: Thief, foreign: Fetcher, partitions: frozenset[int]) -> None:
     lanes = cast("ModelLanes", foreign._member)
     lanes.assignment = next_assignment(lanes.assignment, partitions, frozenset())
     foreign._follow_assignment()
+
+
+def read_on(
+    topics: Sequence[str],
+    log: Log,
+    thief: Thief,
+    foreign: Fetcher,
+    positions: dict[str, int],
+    random: Random,
+) -> None:
+    """Read a little more of every lane, or let all of them go where they were trimmed below that."""
+    try:
+        for topic in topics:
+            start = positions.get(topic, 0)
+            records = log.read(topic, start, random.randint(0, 2))
+            foreign._offer(records)
+            positions[topic] = start + len(records)
+    except TrimmedError:
+        begin(thief, foreign, frozenset())
 
 
 async def _never_asked(_partition: int) -> bool:

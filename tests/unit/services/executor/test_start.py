@@ -13,10 +13,11 @@ from penstock.identity import home
 from penstock.worker.frames import StartJob
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_event, ledger_record
+from schemas.executors import dispatch_key
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
-from services.executor.follow import claims_of
+from services.executor.follow import ReadClaim, claims_of
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.start import Starter
 
@@ -36,6 +37,7 @@ JOB = AcceptedJob(
     body_hash="0" * 16,
     trace_id="0" * 32,
 )
+OTHER = msgspec.structs.replace(JOB, origin="e:0:8", job_id="01234567-89ab-7def-8123-456789abcdee")
 PARTITION = home(JOB.job_id, ROUTES.partitions)
 
 
@@ -111,3 +113,15 @@ async def test_a_claim_read_back_while_the_executor_stops_is_handed_back(
     record = Record(released.topic, released.partition, 1, 1, released.key, released.value, released.headers)
     assert isinstance(decode_event(record), Released)
     assert len(held) == 0
+
+
+def test_an_older_claim_of_a_job_that_was_let_go_and_claimed_again_starts_nothing(
+    starter: Starter, workers: Workers, held: Held
+) -> None:
+    held.add(HeldJob(QueuedJob(OTHER, 1, 0, 0.0), PARTITION, 1.0, claim_seq=2))
+    key = dispatch_key(OTHER.origin, 1)
+    starter.read_back([ReadClaim(key, 1, holds=True)])
+    starter.start_ready()
+    assert OTHER.job_id not in [job.job_id for job in workers.started]
+    starter.read_back([ReadClaim(key, 2, holds=False)])
+    assert held.get(key) is None
