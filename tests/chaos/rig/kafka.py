@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, LeaderNotAvailableError
 
 from adapters.embedded.home import Home, write_atomically
+from adapters.embedded.jars import local_repository, locked_jars, missing
 from adapters.embedded.kafka import EmbeddedKafka, new_cluster_id
 from adapters.embedded.loopback import HOST, PortBook
 from adapters.embedded.unit import Unit
+from tests.chaos.rig.command import run
 from tests.chaos.rig.process import DidNotStartError, NotInTimeError, Process, run_to_end, wait_until
 
 Answer = TypeVar("Answer")
 
+FETCH_TIMEOUT_S = 300.0
 FORMAT_TIMEOUT_S = 120.0
 READY_TIMEOUT_S = 120.0
 ASK_TIMEOUT_S = 10.0
@@ -250,6 +254,8 @@ class Cluster:
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start all brokers, formatted the first time, and wait until they answer."""
+        if missing(locked_jars(), local_repository(os.environ)):
+            run(sys.executable, "-m", "adapters.embedded.fetch_jars", timeout_s=FETCH_TIMEOUT_S)
         cluster_id = new_cluster_id()
         for broker in self.brokers:
             if broker._process is None:
