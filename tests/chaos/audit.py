@@ -1,8 +1,12 @@
 """Gathers the evidence: one pass over what was sent, the topics, the table and the effects."""
 
 import asyncio
+import contextlib
+import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import msgspec
@@ -11,36 +15,22 @@ import psycopg
 from adapters.kafka.reader import KafkaReader
 from adapters.postgres.refold import each_row, read_positions
 from core.log import Record, TopicPartition
-from penstock.client.submission import canonical_id
-from penstock.identity import Origin, job_id_from_key, job_id_from_origin
-from schemas.codec import decode_dead, decode_failed
-from schemas.ledger import FoldedEvent, LedgerFolds
-from schemas.rejected import RejectedRecord
-from tests.chaos.case import Letter
 from tests.chaos.casebook import Casebook
 from tests.chaos.effects import read_effects
-from tests.chaos.orders import SECRET_MARK, TRACE_HEADER, send_of
+from tests.chaos.intake import Intake
+from tests.chaos.rig.patience import PATIENCE
 from tests.chaos.sent import read_sent
 from tests.chaos.stack import Stack
+
+logger = logging.getLogger(__name__)
 
 CATCH_UP_S = 60.0
 POLL_S = 0.5
 LOOK_AGAIN_S = 0.2
+FOLLOW_EVERY_S = 0.5
+AGAIN_AFTER_S = 1.0
+SIDE_BOOKS_EVERY_S = 5.0
 ROWS_AT_ONCE = 2000
-LEAKS_MAX = 20
-_MARK = SECRET_MARK.encode()
-
-
-class _Named(msgspec.Struct):
-    """What of a producer's record names the job."""
-
-    job_id: str | None = None
-    idempotency_key: str | None = None
-    tenant: str | None = None
-
-
-_NAMED = msgspec.json.Decoder(_Named)
-_REJECTED = msgspec.json.Decoder(RejectedRecord)
 
 
 class Audit:
@@ -48,30 +38,69 @@ class Audit:
 
     Attributes
     ----------
-    leaks
-        Where a planted secret was found where people look.
     table_problem
         Why the last round could not compare the table; empty when it could.
+    unread
+        Records that were trimmed before they were read, by topic. Those of ``jobs`` are made up from
+        what the ledger says of them; a repeat among them whose answer was lost is then nobody's.
     """
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._routes = stack.routes
         self.book = Casebook(stack.directory / "evidence.db")
-        self._folds = LedgerFolds(stack.epoch, with_notes=True)
+        self._intake = Intake(self.book, stack.routes, stack.epoch)
         self._positions: dict[TopicPartition, int] = {}
         self._sent_position = 0
         self._last_seq = 0
-        self.leaks: list[str] = []
+        self._gaps: list[tuple[int, int, int]] = []
         self.table_problem = ""
+        self.unread: dict[str, int] = {}
+        self.book.begin()
+
+    @property
+    def leaks(self) -> list[str]:
+        """Where a planted secret was found where people look."""
+        return self._intake.leaks
 
     def gather(self) -> None:
-        """Read everything new; the book's cases are then about what was new."""
-        self.book.begin()
-        self._gather_sent()
-        asyncio.run(self._gather_logs())
-        self._gather_effects()
+        """Read everything new; the book's cases are then about what was new since the last time."""
+        with self.book.writing():
+            self._gather_sent()
+            asyncio.run(self._gather_logs())
+            self._gather_effects()
+        self.book.fill_gaps(self._gaps)
+        self._gaps = []
         self.book.finish()
+        self.book.begin()
+
+    def follow(self, stopping: threading.Event) -> None:
+        """Read along from a thread until told to stop; what is left is the next ``gather``'s.
+
+        For long runs, in which topics are trimmed behind everybody who is known to read them.
+        """
+        while not stopping.is_set():
+            try:
+                asyncio.run(self._follow(stopping))
+            except Exception as error:
+                # Brokers come and go here; every record taken so far is noted with its position.
+                logger.warning("the audit reads on after %r", error)
+                stopping.wait(AGAIN_AFTER_S)
+
+    async def _follow(self, stopping: threading.Event) -> None:
+        side_books_s = 0.0
+        async with self._reader() as reader:
+            await self._assign(reader, self._all_partitions())
+            while not stopping.is_set():
+                records = await reader.poll(POLL_S)
+                with self.book.writing():
+                    self._take(records)
+                    if time.monotonic() - side_books_s > SIDE_BOOKS_EVERY_S:
+                        self._gather_sent()
+                        self._gather_effects()
+                        side_books_s = time.monotonic()
+                # Many small answers of many partitions cost more than a few large ones.
+                await asyncio.sleep(FOLLOW_EVERY_S)
 
     def _gather_sent(self) -> None:
         for line, position in read_sent(self._stack.sent.path, self._sent_position):
@@ -88,52 +117,69 @@ class Audit:
                 rows = []
         self.book.add("effects", rows)
 
-    async def _gather_logs(self) -> None:
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[KafkaReader]:
         reader = KafkaReader(self._stack.kafka, client_id="chaos-audit")
-        await reader.start()
         try:
-            ledger = self._partitions(self._routes.ledger)
-            ends = await self._copy_table(await reader.end_offsets(ledger))
-            async for records in self._read(reader, ends):
-                self.book.add("events", [_event_row(*pair) for pair in self._fold(records)])
-            for topic, take in (
-                (self._routes.jobs, self._records),
-                (self._routes.rejected, self._rejected),
-                (self._routes.dlq, self._letters),
-                (self._routes.dead, self._letters),
-            ):
-                ends = await reader.end_offsets(self._partitions(topic))
-                async for records in self._read(reader, ends):
-                    take(records)
+            await reader.start()
+            yield reader
         finally:
-            await reader.close()
+            with contextlib.suppress(Exception):
+                await reader.close()
+
+    async def _gather_logs(self) -> None:
+        async with self._reader() as reader:
+            ledger = self._partitions(self._routes.ledger)
+            reached = await self._copy_table(await reader.end_offsets(ledger))
+            # Up to where the table was copied, and of the other topics all there is.
+            others = [tp for tp in self._all_partitions() if tp not in reached]
+            await self._read_to(reader, reached)
+            await self._read_to(reader, await reader.end_offsets(others))
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for number in range(self._routes.partitions)]
 
-    async def _read(
-        self, reader: KafkaReader, ends: Mapping[TopicPartition, int]
-    ) -> AsyncIterator[list[Record]]:
+    def _all_partitions(self) -> list[TopicPartition]:
+        return [tp for topic in self._intake.topics for tp in self._partitions(topic)]
+
+    async def _assign(self, reader: KafkaReader, partitions: list[TopicPartition]) -> None:
+        """Go on where reading ended, or where the log begins now."""
+        for tp, start in (await reader.start_offsets(partitions)).items():
+            position = self._positions.setdefault(tp, 0)
+            if position < start:
+                self.unread[tp.topic] = self.unread.get(tp.topic, 0) + start - position
+                self._positions[tp] = start
+                if tp.topic == self._routes.jobs:
+                    self._gaps.append((tp.partition, position, start))
         await reader.assign({})
-        starts = {tp: self._positions.get(tp, 0) for tp in ends}
-        await reader.assign({tp: start for tp, start in starts.items() if start < ends[tp]})
-        behind = {tp for tp, start in starts.items() if start < ends[tp]}
-        while behind:
+        await reader.assign({tp: self._positions[tp] for tp in partitions})
+
+    async def _read_to(self, reader: KafkaReader, ends: Mapping[TopicPartition, int]) -> None:
+        behind = [tp for tp, end in ends.items() if self._positions.get(tp, 0) < end]
+        await self._assign(reader, behind)
+        while behind := [tp for tp in behind if self._positions[tp] < ends[tp]]:
             polled = await reader.poll(POLL_S)
-            yield [one for one in polled if one.offset < ends[TopicPartition(one.topic, one.partition)]]
-            behind = {tp for tp in behind if reader.position(tp) < ends[tp]}
-        self._positions |= ends
+            self._take([one for one in polled if one.offset < ends[TopicPartition(one.topic, one.partition)]])
+            # Records beyond the ends were polled, too; they are polled again next time.
+            self._positions |= {tp: min(reader.position(tp), ends[tp]) for tp in behind}
+
+    def _take(self, records: list[Record]) -> None:
+        """Write records down, and with them how far reading is: neither without the other."""
+        self._intake.take(records)
+        for record in records:
+            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
 
     async def _copy_table(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Copy the table as soon as it is as far as the ledger; give how far that is."""
-        deadline_s = time.monotonic() + CATCH_UP_S
+        limit_s = PATIENCE.limit_s(CATCH_UP_S)
+        deadline_s = time.monotonic() + limit_s
         while True:
             async with await psycopg.AsyncConnection.connect(self._stack.database.conninfo) as connection:
                 await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
                 reached = await read_positions(connection, self._stack.epoch)
                 behind = [tp.partition for tp, end in ends.items() if reached.get(tp.partition, 0) < end]
                 self.table_problem = (
-                    f"the table is behind the ledger on partitions {behind} after {CATCH_UP_S:.0f} s"
+                    f"the table is behind the ledger on partitions {behind} after {limit_s:.0f} s"
                     if behind
                     else ""
                 )
@@ -146,76 +192,12 @@ class Audit:
         rows: list[tuple[str, str, bytes]] = []
         async for name, row in each_row(connection, self._stack.epoch):
             body = msgspec.json.encode(plain(row), order="sorted")
-            self._look_for_secret(body, f"the table's row {name}")
+            self._intake.look_for_secret(body, f"the table's row {name}")
             rows.append((name.split("/")[1], name, body))
             if len(rows) >= ROWS_AT_ONCE:
                 self.book.add_fresh(rows)
                 rows = []
         self.book.add_fresh(rows)
-
-    def _fold(self, records: list[Record]) -> Iterator[tuple[FoldedEvent, bytes]]:
-        """Fold one record after the other, each with its bytes; later ones change what it points to."""
-        for record in records:
-            value = record.value or b""
-            self._look_for_secret(value, f"the event {record.topic}/{record.partition}/{record.offset}")
-            for folded in self._folds.take([record]):
-                yield folded, value
-
-    def _records(self, records: list[Record]) -> None:
-        rows = []
-        for record in records:
-            job, send = self._name(record)
-            rows.append((job, record.partition, record.offset, record.timestamp_ms, send))
-        self.book.add("records", rows)
-
-    def _name(self, record: Record) -> tuple[str, int | None]:
-        """Say which job a record names, as ingest does, and which send it is."""
-        send = send_of(record.header(TRACE_HEADER))
-        try:
-            named = _NAMED.decode(record.value or b"")
-            supplied = named.job_id and canonical_id(named.job_id)
-        except (msgspec.DecodeError, ValueError):
-            return f"jobs/{record.partition}/{record.offset}", send
-        if supplied:
-            return supplied, send
-        if named.idempotency_key:
-            return job_id_from_key(named.tenant or "default", named.idempotency_key), send
-        origin = Origin(self._stack.epoch, record.partition, record.offset)
-        return job_id_from_origin(origin, record.timestamp_ms), send
-
-    def _rejected(self, records: list[Record]) -> None:
-        rows = []
-        for record in records:
-            said = _REJECTED.decode(record.value or b"")
-            told = msgspec.json.encode((said.message, said.remedy, said.field, said.value_excerpt))
-            self._look_for_secret(told, f"what {record.topic}/{record.partition}/{record.offset} says")
-            rows.append((said.partition, said.offset, record.offset, said.reason, told))
-        self.book.add("rejected", rows)
-
-    def _letters(self, records: list[Record]) -> None:
-        self.book.add("letters", [self._letter(record) for record in records])
-
-    def _letter(self, record: Record) -> tuple[object, ...]:
-        is_dead = record.topic == self._routes.dead
-        last = decode_dead(record).last if is_dead else decode_failed(record)
-        # The job inside is the producer's own, unmasked: these topics are for services and the desk.
-        told = msgspec.json.encode((last.message, last.error_type, last.traceback, last.log_tail))
-        self._look_for_secret(told, f"what {record.topic}/{record.partition}/{record.offset} says")
-        letter = Letter(
-            is_dead,
-            record.partition,
-            record.offset,
-            last.job.origin,
-            last.job.n,
-            last.job.attempt,
-            last.error_class,
-            last.message,
-        )
-        return (last.job.job_id, *letter)
-
-    def _look_for_secret(self, content: bytes, place: str) -> None:
-        if _MARK in content and len(self.leaks) < LEAKS_MAX:
-            self.leaks.append(place)
 
 
 def plain(row: Mapping[str, object]) -> dict[str, object]:
@@ -233,21 +215,3 @@ def _plain(value: object) -> object:
             return [_plain(member) for member in value]
         case _:
             return value
-
-
-def _event_row(event: FoldedEvent, raw: bytes) -> tuple[object, ...]:
-    place = (event.event.job_id, event.partition, event.offset, event.timestamp_ms, raw)
-    outcome = event.outcome
-    if outcome is None:
-        return (*place, 0, 0, None, 0, 0, 0, 0)
-    state = None if outcome.state is None else str(outcome.state)
-    return (
-        *place,
-        1,
-        outcome.holds,
-        state,
-        outcome.rank,
-        outcome.closed_n,
-        outcome.late,
-        outcome.job is not None,
-    )

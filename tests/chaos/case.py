@@ -46,6 +46,19 @@ class Letter(NamedTuple):
     message: str
 
 
+class Hop(NamedTuple):
+    """A record with a dispatch in ``jobs.gates``, the wheel, ``jobs.ready`` or an execution topic."""
+
+    n: int
+    topic: str
+    partition: int
+    offset: int
+    at_ms: int
+    origin: str
+    next: str
+    """In the wheel: ``ready``, or ``expire`` when the record is about the job's end alone."""
+
+
 @dataclass
 class Case:
     """All facts of one job.
@@ -66,6 +79,7 @@ class Case:
     events: Sequence[FoldedEvent] = ()
     effects: Sequence[Effect] = ()
     letters: Sequence[Letter] = ()
+    hops: Sequence[Hop] = ()
     rows: Image = field(default_factory=dict)
 
     @property

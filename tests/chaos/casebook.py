@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,36 @@ from core.ledger.verdicts import Verdict
 from core.states import State
 from penstock.demo.sent import SendOutcome
 from schemas.ledger import FoldedEvent
-from tests.chaos.case import Case, Letter, Submitted
+from tests.chaos.case import Case, Hop, Letter, Submitted
 from tests.chaos.effects import Effect
-from tests.chaos.orders import Order
+from tests.chaos.orders import Order, send_in
 from tests.chaos.sent import Settled
 
 _SCHEMA = """
 create table if not exists sends (send integer primary key, intent blob, outcome text default 'unknown',
     partition int, offset int, job text, reason text);
-create table if not exists records (round int, job text, partition int, offset int, at_ms int, send int);
-create table if not exists rejected (round int, partition int, offset int, at int, reason text, told blob);
+create table if not exists records (round int, job text, partition int, offset int, at_ms int, send int,
+    primary key (job, partition, offset)) without rowid;
+create index if not exists records_send on records (send);
+create table if not exists rejected (round int, partition int, offset int, at int, reason text, told blob,
+    primary key (partition, offset, at)) without rowid;
 create table if not exists events (round int, job text, partition int, offset int, at_ms int, raw blob,
     is_verdict int, holds int, state text, rank int, closed_n int, late int,
-    was_open int);
+    was_open int, primary key (job, partition, offset)) without rowid;
 create table if not exists letters (round int, job text, is_dead int, partition int, offset int, origin text,
-    n int, attempt int, error_class text, message text);
-create table if not exists effects (round int, job text, seq integer primary key, kind text, dispatch int,
-    attempt int, pid int, started int, at_boot_s real, at_ms int, outcome text);
-create table if not exists rows (job text, name text, body blob);
-create table if not exists fresh (job text, name text, body blob);
-create table if not exists touched (job text primary key);
+    n int, attempt int, error_class text, message text,
+    primary key (job, is_dead, partition, offset)) without rowid;
+create table if not exists effects (round int, job text, seq int, kind text, dispatch int,
+    attempt int, pid int, started int, at_boot_s real, at_ms int, outcome text,
+    primary key (job, seq)) without rowid;
+create table if not exists hops (round int, job text, n int, topic text, partition int, offset int,
+    at_ms int, origin text, next text, primary key (job, topic, partition, offset)) without rowid;
+create table if not exists rows (job text, name text, body blob, primary key (job, name)) without rowid;
+create table if not exists fresh (job text, name text, body blob, primary key (job, name)) without rowid;
+create table if not exists touched (job text primary key) without rowid;
 """
-_INDEXES = """
-create index if not exists records_job on records (job);
-create index if not exists records_send on records (send);
-create index if not exists rejected_place on rejected (partition, offset);
-create index if not exists events_job on events (job);
-create index if not exists letters_job on letters (job);
-create index if not exists effects_job on effects (job);
-create index if not exists rows_job on rows (job);
-"""
+"""In the order in which cases are made: most ids begin with a time, so new facts go near each other."""
+CACHE_KIB = 65_536
 _ORDER = msgspec.json.Decoder(Order)
 _EVENT: msgspec.json.Decoder[Verdict | Note] = msgspec.json.Decoder(Verdict | Note)
 _ROW = msgspec.json.Decoder(dict[str, Any])
@@ -56,19 +57,29 @@ class Casebook:
     """Facts as they are gathered, round after round, and cases as they are asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
+        # Passed from one thread to another, never used by two at a time.
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = off")
         self._db.execute("pragma synchronous = off")
+        self._db.execute(f"pragma cache_size = -{CACHE_KIB}")
         self._db.executescript(_SCHEMA)
         self.round = 0
 
     def begin(self) -> None:
         """Begin a round: what is added from now on is what its cases are about."""
         self.round += 1
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write what is added inside in one go, whatever ends the block."""
         self._db.execute("begin")
+        try:
+            yield
+        finally:
+            self._db.execute("commit")
 
     def add(self, table: str, rows: Iterable[Sequence[object]]) -> None:
-        """Add facts of this round to ``records``, ``rejected``, ``events``, ``letters`` or ``effects``."""
+        """Add facts of this round, to any table but ``sends`` and those of rows."""
         for chunk in _chunks([(self.round, *row) for row in rows]):
             places = ", ".join("?" * len(chunk[0]))
             self._db.executemany(f"insert or ignore into {table} values ({places})", chunk)
@@ -88,12 +99,34 @@ class Casebook:
         """Add rows of the table as it stands now: job, name, body."""
         self._db.executemany("insert into fresh values (?, ?, ?)", rows)
 
+    def fill_gaps(self, gaps: Sequence[tuple[int, int, int]]) -> None:
+        """Make up records of ``jobs`` that were trimmed unread from what the pipeline says of them.
+
+        What a record was sent as is known from its trace, or else from its acknowledgement; that alone is
+        no sign that a record was there.
+
+        Parameters
+        ----------
+        gaps
+            Partition, first offset, and the offset after the last.
+        """
+        if not gaps:
+            return
+        told = self._db.execute(_TOLD).fetchall()
+        places: dict[tuple[int, int], tuple[object, ...]] = {}
+        for job, origin, trace_id, at_ms in told:
+            _, partition, offset = str(origin).rsplit(":", 2)
+            place = int(partition), int(offset)
+            if any(part == place[0] and first <= place[1] < end for part, first, end in gaps):
+                places.setdefault(place, (job, *place, at_ms, send_in(str(trace_id or ""))))
+        self.add("records", places.values())
+        self._db.execute(_SENDS_BY_PLACE)
+
     def finish(self) -> None:
         """End the round: replace the rows, and note which jobs it was about."""
-        for index in _INDEXES.split(";"):
-            self._db.execute(index)
+        self._db.execute("begin")
         self._db.execute("delete from touched")
-        for table in ("records", "events", "letters", "effects"):
+        for table in ("records", "events", "letters", "effects", "hops"):
             self._db.execute(
                 f"insert or ignore into touched select job from {table} where round = ?",
                 (self.round,),
@@ -157,19 +190,27 @@ _LAST_ENDING = """select max(ended) from (select max(events.at_ms) as ended, max
     and intent ->> 'kind' in ('steady', 'thread')
     and intent -> 'options' ->> 'run_at' is null and intent -> 'options' ->> 'expires_at' is null
     group by records.job) where submitted >= :began or ended >= :began"""
-_TOUCHED = "where job in (select job from touched) order by job"
+_TOLD = """select job, raw ->> 'origin', raw ->> 'trace_id', at_ms from events
+    where is_verdict = 0 and raw ->> 'kind' in ('ACCEPTED', 'REPEATED')
+    union all select 'jobs/' || partition || '/' || offset, ':' || partition || ':' || offset, '', 0
+    from rejected"""
+_SENDS_BY_PLACE = """update records set send = (select send from sends where outcome = 'ok'
+    and sends.partition = records.partition and sends.offset = records.offset) where send is null"""
+# The touched ones lead, and every table is in their order: one seek a job, and nothing to sort.
 _QUERIES = {
-    "records": """select records.job, records.partition, records.offset, at_ms, intent, outcome,
-        rejected.reason, rejected.at from records left join sends using (send) left join rejected on
-        records.partition = rejected.partition and records.offset = rejected.offset
-        where records.job in (select job from touched) order by records.job, records.at_ms""",
-    "events": f"""select job, partition, offset, at_ms, raw, is_verdict, holds, state, rank, closed_n, late,
-        was_open from events {_TOUCHED}, offset""",
-    "effects": f"""select job, seq, kind, dispatch, attempt, pid, started, at_boot_s, at_ms, outcome
-        from effects {_TOUCHED}, at_boot_s""",
-    "letters": f"""select job, is_dead, partition, offset, origin, n, attempt, error_class, message
-        from letters {_TOUCHED}, is_dead, offset""",
-    "rows": f"select job, name, body from rows {_TOUCHED}",
+    "records": """select touched.job, records.partition, records.offset, records.at_ms, intent, outcome,
+        rejected.reason, rejected.at from touched cross join records on records.job = touched.job
+        left join sends using (send) left join rejected on
+        records.partition = rejected.partition and records.offset = rejected.offset order by touched.job""",
+    "events": """select job, partition, offset, at_ms, raw, is_verdict, holds, state, rank, closed_n, late,
+        was_open from touched cross join events using (job) order by touched.job, partition, offset""",
+    "effects": """select job, seq, kind, dispatch, attempt, pid, started, at_boot_s, at_ms, outcome
+        from touched cross join effects using (job) order by touched.job, seq""",
+    "letters": """select job, is_dead, partition, offset, origin, n, attempt, error_class, message
+        from touched cross join letters using (job) order by touched.job, is_dead, partition, offset""",
+    "hops": """select job, n, topic, partition, offset, at_ms, origin, next
+        from touched cross join hops using (job) order by touched.job""",
+    "rows": "select job, name, body from touched cross join rows using (job) order by touched.job",
 }
 
 
@@ -187,10 +228,13 @@ def _case(job: str, parts: dict[str, list[tuple[Any, ...]]]) -> Case:
     rows: Image = {name: _ROW.decode(body) for _, name, body in parts["rows"]}
     return Case(
         job,
-        records=[_submitted(*row) for row in parts["records"]],
+        records=sorted((_submitted(*row) for row in parts["records"]), key=attrgetter("timestamp_ms")),
         events=[_event(*row) for row in parts["events"]],
-        effects=[Effect(row[1], row[2], job, *row[3:]) for row in parts["effects"]],
+        effects=sorted(
+            (Effect(row[1], row[2], job, *row[3:]) for row in parts["effects"]), key=attrgetter("at_boot_s")
+        ),
         letters=[Letter(bool(row[1]), *row[2:]) for row in parts["letters"]],
+        hops=sorted((Hop(*row[1:]) for row in parts["hops"]), key=attrgetter("at_ms")),
         rows=rows,
     )
 

@@ -12,8 +12,9 @@ _TABLE = """create table if not exists effects (
     pid int not null, process_started bigint not null, at_boot_s double precision not null,
     at_ms bigint not null, host text not null, outcome text not null)"""
 """No unique index: it would hide exactly what the checkers count."""
-SEQ_SLACK = 5000
-"""Numbers are given before rows are visible, so a reading goes back this far."""
+SEQ_SLACK = 500
+"""Numbers are given before rows are visible, so a reading goes back this far: each process writes one row
+at a time."""
 
 
 class Effect(NamedTuple):

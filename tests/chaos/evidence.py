@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
-from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
 from schemas.topics import RouteMap
 from tests.chaos.case import Case
-from tests.chaos.effects import ProcessId
+from tests.chaos.effects import Effect, ProcessId
 from tests.chaos.history import Line
-from tests.chaos.watch import Committed, OffsetLog
+from tests.chaos.watch import Committed, EndsThen, OffsetLog
 
 
 class Violation(NamedTuple):
@@ -28,6 +28,23 @@ class Overlaps(Enum):
 
     FORBIDDEN = "forbidden"
     EXPLAINED = "allowed where a process could not be told to stop; counted with their cause"
+
+
+class Clocks(Enum):
+    """Whose time may be compared with whose."""
+
+    AGREE = "all processes and the broker"
+    SERVICES_JUMP = "services' wall clocks are wrong: what tasks did is dated by the clock since boot"
+    BROKER_JUMPS = "the broker's clock is wrong: its times are compared with nothing; the order of logs is"
+
+
+class Stage(Enum):
+    """Where a record with a dispatch in it waits."""
+
+    GATES = "gates"
+    WHEEL = "wheel"
+    READY = "ready"
+    EXECUTION = "execution"
 
 
 class SendProblem(NamedTuple):
@@ -55,6 +72,14 @@ class Evidence:
         Last sign of life of each worker process, CLOCK_BOOTTIME in seconds.
     leaks
         Where a planted secret was found.
+    clocks
+        Which times may be compared.
+    boot_ms
+        The wall clock's time when CLOCK_BOOTTIME was zero, milliseconds.
+    rewinds
+        Groups (or ``stage_offsets``) whose offsets the fault itself set back.
+    has_gaps
+        Records were trimmed before they were read, so what is missing proves nothing.
     samples
         One of so many jobs is folded again with repetitions; 1 is all of them.
     """
@@ -68,10 +93,34 @@ class Evidence:
     leaks: Sequence[str] = ()
     history: Sequence[Line] = ()
     overlaps: Overlaps = Overlaps.FORBIDDEN
+    clocks: Clocks = Clocks.AGREE
+    boot_ms: float = 0.0
+    rewinds: frozenset[str] = frozenset()
+    has_gaps: bool = False
     samples: int = 1
 
-    def output_ends(
-        self, group: str, topic: str, partition: int, offset: int
-    ) -> Mapping[TopicPartition, int] | None:
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """Say which stage a topic is."""
+        routes = self.routes
+        executions = (topic for pool in routes.pools for topic in routes.executions(pool))
+        return {
+            routes.gates: Stage.GATES,
+            routes.ready: Stage.READY,
+            **dict.fromkeys(routes.delays, Stage.WHEEL),
+            **dict.fromkeys(executions, Stage.EXECUTION),
+        }
+
+    def started_ms(self, effect: Effect) -> float | None:
+        """Give when something was done, in the broker's time; None when that cannot be known."""
+        match self.clocks:
+            case Clocks.AGREE:
+                return effect.at_ms
+            case Clocks.SERVICES_JUMP:
+                return self.boot_ms + 1000 * effect.at_boot_s
+            case Clocks.BROKER_JUMPS:
+                return None
+
+    def output_ends(self, group: str, topic: str, partition: int, offset: int) -> EndsThen | None:
         """Give where outputs ended when a service of this group was seen past a record; None: never."""
         return self.watch.ends_when_passed(Committed(self.routes.group(group), topic, partition), offset)

@@ -13,6 +13,7 @@ from adapters.kafka.reader import KafkaReader
 from adapters.postgres.refold import read_positions
 from core.log import TopicPartition
 from core.states import TERMINAL
+from tests.chaos.rig.patience import PATIENCE
 from tests.chaos.stack import Stack
 
 LOOK_EVERY_S = 0.5
@@ -21,7 +22,7 @@ _UNFINISHED = "select count(*) from jobs where state <> all(%s)"
 
 
 def wait_until_all_ended(stack: Stack, timeout_s: float) -> str:
-    """Wait until nothing is under way any more.
+    """Wait until nothing is under way any more, with the patience of this process.
 
     All of ``jobs`` is taken in, every gate and every closure is worked on, the table has the whole
     ledger, and no job in it is open: twice in a row, since a record may be on its way between two topics.
@@ -31,7 +32,7 @@ def wait_until_all_ended(stack: Stack, timeout_s: float) -> str:
     str
         What was still missing at the deadline; empty when everything has ended.
     """
-    return asyncio.run(_wait(stack, timeout_s))
+    return asyncio.run(_wait(stack, PATIENCE.limit_s(timeout_s)))
 
 
 async def _wait(stack: Stack, timeout_s: float) -> str:

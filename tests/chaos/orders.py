@@ -19,7 +19,7 @@ SECRET_MARK = "pstk-secret-"
 TRACE_HEADER = "traceparent"
 """Carries the number of the send: the one header the client passes on, and no part of the body, so that a
 repeat may have another."""
-_TRACE_MARK = b"00-c4a05c4a05"
+_TRACE_MARK = "c4a05c4a05"
 KEPT_KEYS = 50
 """Keys of late that a repeat may name."""
 
@@ -79,7 +79,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def traceparent(self) -> str:
         """A trace context that holds the number of this send."""
-        return f"{_TRACE_MARK.decode()}{self.send:022x}-{1:016x}-01"
+        return f"00-{_TRACE_MARK}{self.send:022x}-{1:016x}-01"
 
     @property
     def members(self) -> dict[str, Any]:
@@ -173,6 +173,8 @@ class Orders:
         options: dict[str, Any] = {"priority": rng.randrange(10)}
         if kind is Kind.FLAKY:
             payload["fail_attempts"] = rng.choice((1, 1, 2))
+        if kind is Kind.CRASH:
+            payload["fail_attempts"] = 1
         if kind is Kind.FAILING:
             options["max_attempts"] = rng.choice((1, 2))
         if rng.random() < mix.secret:
@@ -202,6 +204,9 @@ def _rfc3339(time: datetime) -> str:
 
 def send_of(traceparent: bytes | None) -> int | None:
     """Give the number of the send a record's header carries; None when no load sent it."""
-    if traceparent is None or not traceparent.startswith(_TRACE_MARK):
-        return None
-    return int(traceparent[len(_TRACE_MARK) :].partition(b"-")[0], 16)
+    return None if traceparent is None else send_in(traceparent.decode(errors="replace")[3:35])
+
+
+def send_in(trace_id: str) -> int | None:
+    """Give the number of the send a trace id holds; None when no load made it."""
+    return int(trace_id[len(_TRACE_MARK) :], 16) if trace_id.startswith(_TRACE_MARK) else None

@@ -1,30 +1,22 @@
 """Runs scenarios: phases, stacks shared where they may be, evidence, judgement."""
 
 import random
-import shutil
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.log import TopicPartition
-from penstock.demo.sent import SendOutcome
 from tests.chaos.audit import Audit
 from tests.chaos.checkers.everything import Findings, check_everything
-from tests.chaos.effects import read_marks
-from tests.chaos.evidence import Evidence, SendProblem, Violation
-from tests.chaos.leaks import leaks_of_services
+from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.liveness import wait_until_all_ended
-from tests.chaos.load import LoadRunner
+from tests.chaos.parts import evidence_of, keep, load_of, watch_of
 from tests.chaos.rig.tools import why_missing
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
 from tests.chaos.spec import StackSpec
 from tests.chaos.stack import Stack
-from tests.chaos.watch import OffsetLog, OffsetWatch
 
-SAMPLED_ABOVE_JOBS = 20_000
-"""From this many jobs on, only a share of them is folded again with repetitions."""
 Say = Callable[[str], None]
 
 
@@ -111,8 +103,8 @@ class Runner:
     def _run(self, scenario: Scenario, seed: int, result: Result) -> None:
         stack, audit = self._stack_for(scenario.stack)
         line = stack.history.add("phase", "scenario", name=scenario.name, seed=seed)
-        watch = _watch(stack)
-        load = _load(stack, scenario, seed)
+        watch = watch_of(stack)
+        load = load_of(stack, scenario.load, seed)
         field_ = Field(stack, random.Random(f"{scenario.name} {seed}"), stack.history, load, watch=watch)
         watch.start()
         load.start()
@@ -128,7 +120,16 @@ class Runner:
         offsets = watch.stop()
         stack.history.add("phase", "evidence")
         audit.gather()
-        self._judge(scenario, _evidence(scenario, stack, audit, offsets, line.at_boot_s), stuck, result)
+        evidence = evidence_of(
+            stack,
+            audit,
+            offsets,
+            since_boot_s=line.at_boot_s,
+            overlaps=scenario.overlaps,
+            clocks=scenario.clocks,
+            rewinds=scenario.rewinds,
+        )
+        self._judge(scenario, evidence, stuck, result)
         _measure(field_, audit, result)
 
     @staticmethod
@@ -147,61 +148,7 @@ class Runner:
     def _keep(self, result: Result) -> str:
         """Stop the stack and keep what shows the failure."""
         self.close()
-        kept = self._directory / f"{result.name}-{result.seed}"
-        shutil.rmtree(kept, ignore_errors=True)
-        stack = self._directory / "stack"
-        if not stack.exists():
-            return ""
-        shutil.copytree(
-            stack, kept, ignore=shutil.ignore_patterns("data", "postgres", "postgres.new", "marks")
-        )
-        return str(kept)
-
-
-def _watch(stack: Stack) -> OffsetWatch:
-    routes = stack.routes
-    groups = [routes.group(name) for name in ("ingest", "scheduler", "prioritizer", "dlq_handler")]
-    groups += [routes.group(f"executor.{pool}") for pool in routes.pools]
-    outputs = [
-        TopicPartition(topic, number)
-        for topic in (routes.ledger, routes.rejected)
-        for number in range(routes.partitions)
-    ]
-    return OffsetWatch(stack.kafka, groups, outputs)
-
-
-def _load(stack: Stack, scenario: Scenario, seed: int) -> LoadRunner:
-    return LoadRunner(
-        scenario.load,
-        seed,
-        kafka=stack.kafka,
-        database=stack.database,
-        names=stack.names,
-        ledger=stack.sent,
-        history=stack.history,
-    )
-
-
-def _evidence(
-    scenario: Scenario, stack: Stack, audit: Audit, offsets: OffsetLog, since_boot_s: float
-) -> Evidence:
-    problems = [
-        SendProblem(send, SendOutcome(outcome), count, place)
-        for send, outcome, count, place in audit.book.send_problems()
-    ]
-    jobs = audit.book.touched()
-    return Evidence(
-        cases=audit.book.cases,
-        routes=stack.routes,
-        sends=problems,
-        table_problem=audit.table_problem,
-        watch=offsets,
-        marks=read_marks(stack.marks),
-        leaks=[*audit.leaks, *leaks_of_services(stack)],
-        history=[one for one in stack.history.lines if one.at_boot_s >= since_boot_s],
-        overlaps=scenario.overlaps,
-        samples=1 + jobs // SAMPLED_ABOVE_JOBS,
-    )
+        return keep(self._directory / "stack", self._directory / f"{result.name}-{result.seed}")
 
 
 def _measure(field_: Field, audit: Audit, result: Result) -> None:

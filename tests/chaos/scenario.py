@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from tests.chaos.evidence import Evidence, Overlaps, Violation
+from tests.chaos.evidence import Clocks, Evidence, Overlaps, Violation
 from tests.chaos.history import History, boot_s
 from tests.chaos.load import Load, LoadRunner
 from tests.chaos.rig.tools import Tool
@@ -83,6 +83,10 @@ class Scenario:
         Does the fault, waits until it is real, heals; may raise ``FaultDidNotBiteError``.
     recovery_limit_s
         So long after healing every accepted job must have ended.
+    clocks
+        Which times may be compared, when the fault is about clocks.
+    rewinds
+        Groups (or ``stage_offsets``) whose offsets the fault itself sets back.
     subset
         Whether ``make test`` runs it.
     check
@@ -98,5 +102,7 @@ class Scenario:
     needs: frozenset[Tool] = frozenset()
     recovery_limit_s: float = 60.0
     overlaps: Overlaps = Overlaps.FORBIDDEN
+    clocks: Clocks = Clocks.AGREE
+    rewinds: frozenset[str] = frozenset()
     subset: bool = False
     check: Claim | None = None

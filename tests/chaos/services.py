@@ -13,10 +13,11 @@ from adapters.embedded.loopback import HOST, PortBook
 from adapters.embedded.plan import child_environment
 from adapters.embedded.process_mark import children_of
 from tests.chaos.history import History
-from tests.chaos.rig.process import Process, wait_until
+from tests.chaos.rig.process import NotInTimeError, Process, wait_until
 
 RESTART_AFTER_S = 0.5
 LOOK_AGAIN_S = 0.05
+ASK_AGAIN_S = 0.1
 READY_TIMEOUT_S = 60.0
 GRACE_S = 25.0
 
@@ -145,9 +146,9 @@ class Services:
         """Start an instance that was held down or removed."""
         with self._lock:
             instance = self._instances[name]
+            instance.process.start()
             instance.wanted = True
             instance.starts += 1
-            instance.process.start()
 
     def start_once(self, name: str, more: Mapping[str, str]) -> None:
         """Start an instance that was held down, with more environment; when it ends it stays ended."""
@@ -168,7 +169,10 @@ class Services:
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Return once all wanted instances say that they do their work."""
-        wait_until(lambda: not self.unready(), f"ready: {', '.join(self.unready())}", timeout_s)
+        try:
+            wait_until(lambda: not self.unready(), "all services ready", timeout_s, ASK_AGAIN_S)
+        except NotInTimeError as error:
+            raise NotInTimeError(f"{error}; not ready: {', '.join(self.unready())}") from None
 
     def unready(self) -> list[str]:
         """Name the wanted instances that are not ready."""
@@ -178,7 +182,10 @@ class Services:
         """Return once an instance that had been started ``starts`` times was started again and is ready."""
         instance = self._instances[name]
         wait_until(
-            lambda: instance.starts > starts and instance.is_ready, f"{name} again, and ready", timeout_s
+            lambda: instance.starts > starts and instance.is_ready,
+            f"{name} again, and ready",
+            timeout_s,
+            ASK_AGAIN_S,
         )
 
     def close(self) -> None:

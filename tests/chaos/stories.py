@@ -13,12 +13,12 @@ from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
 from schemas.ledger import FoldedEvent
 from schemas.topics import RouteMap
-from tests.chaos.case import Case, Letter, Submitted
+from tests.chaos.case import Case, Hop, Letter, Submitted
 from tests.chaos.checkers import table
 from tests.chaos.effects import Effect
 from tests.chaos.evidence import Evidence
 from tests.chaos.orders import Kind, Order, Way
-from tests.chaos.watch import Committed, OffsetLog
+from tests.chaos.watch import TABLE, Committed, OffsetLog
 
 EPOCH = "e0"
 START_MS = 1_000_000
@@ -37,6 +37,7 @@ class Story:
     events: list[tuple[int, int, Verdict | Note]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    hops: list[Hop] = field(default_factory=list)
     now_ms: int = START_MS
     offset: int = 0
 
@@ -70,7 +71,13 @@ class Story:
         self.offset += 1
         return self
 
+    def travel(self, n: int, topic: str, then: str = "") -> "Story":
+        at = 100 * self.number + len(self.hops)
+        self.hops.append(Hop(n, topic, 0, at, self.now_ms, self.origin, then))
+        return self
+
     def claim(self, n: int = 1, by: str = "a") -> "Story":
+        self.travel(n, ROUTES.ready).travel(n, ROUTES.execution("default", 0))
         return self.tell(Claimed(self.origin, self.job_id, n, by, "jobs.exec.default.b0", 0, self.number))
 
     def run(self, n: int = 1, outcome: str = "ok", pid: int = PID) -> "Story":
@@ -109,6 +116,7 @@ class Story:
     def retry(self, n: int = 1, after_ms: int = 400) -> "Story":
         due_ms = self.now_ms + STEP_MS + after_ms
         self.tell(Decided(self.origin, self.job_id, n, Action.RETRY, "backoff", due_ms))
+        self.travel(n + 1, ROUTES.delay(0), "ready")
         self.now_ms = due_ms
         return self
 
@@ -129,6 +137,7 @@ class Story:
             events=events,
             effects=list(self.effects),
             letters=list(self.letters),
+            hops=list(self.hops),
             rows=table.image(events),
         )
 
@@ -184,13 +193,25 @@ def evidence(*cases: Case, **more: Any) -> Evidence:
     return Evidence(cases=lambda: cases, routes=ROUTES, marks={(PID, 5): 0.0}, **more)
 
 
-def watched(committed: int, ledger_end: int) -> OffsetLog:
-    """Ingest, dlq_handler and executor were seen at ``committed`` (of the ledger: at its end)."""
+def watched(
+    committed: int = 99, ledger_end: int = 10_000, hops_end: int = 10_000, table: int = 50
+) -> OffsetLog:
+    """Ingest and executor were seen at ``committed``, all others at the end; the table was at 50."""
     log = OffsetLog()
     offsets = {
         Committed(ROUTES.group("ingest"), ROUTES.jobs, 0): committed,
         Committed(ROUTES.group("dlq_handler"), ROUTES.ledger, 0): 10_000,
         Committed(ROUTES.group("executor.default"), "jobs.exec.default.b0", 0): committed,
+        Committed(ROUTES.group("prioritizer"), ROUTES.ready, 0): 10_000,
+        Committed(ROUTES.group("scheduler"), ROUTES.delay(0), 0): 10_000,
+        Committed(ROUTES.group("materializer"), ROUTES.ledger, 0): table,
     }
-    log.see(offsets, {TopicPartition(ROUTES.ledger, 0): ledger_end, TopicPartition(ROUTES.rejected, 0): 100})
+    ends = {
+        ROUTES.ledger: ledger_end,
+        ROUTES.rejected: 100,
+        ROUTES.ready: hops_end,
+        ROUTES.execution("default", 0): hops_end,
+        TABLE: 50,
+    }
+    log.see(offsets, {TopicPartition(topic, 0): end for topic, end in ends.items()})
     return log

@@ -9,7 +9,7 @@ from core.ledger.fold import LedgerFold
 from core.ledger.verdicts import Claimed
 from penstock.demo.sent import SendOutcome
 from tests.chaos.case import Case, Submitted
-from tests.chaos.checkers import delivery, effects, ledger, letters, offsets, secrets, table
+from tests.chaos.checkers import delivery, effects, hops, ledger, letters, offsets, secrets, table
 from tests.chaos.checkers.everything import (
     CASE_CHECKS,
     EVIDENCE_CHECKS,
@@ -17,7 +17,7 @@ from tests.chaos.checkers.everything import (
     EvidenceCheck,
     check_everything,
 )
-from tests.chaos.evidence import Evidence, Overlaps, SendProblem, Violation
+from tests.chaos.evidence import Clocks, Evidence, Overlaps, SendProblem, Violation
 from tests.chaos.orders import Kind
 from tests.chaos.stories import (
     PID,
@@ -180,6 +180,42 @@ def committed_before_the_hand_over() -> Evidence:
     return evidence(*healthy_cases(), watch=watched(committed=99, ledger_end=0))
 
 
+def dispatch_that_went_nowhere() -> Evidence:
+    case = plain().case()
+    case.hops = [hop for hop in case.hops if hop.topic == ROUTES.ready]
+    return evidence(case, watch=watched())
+
+
+def wait_that_went_nowhere() -> Evidence:
+    """The retry was put into the wheel, the wheel's offset committed, and nothing came out."""
+    case = flaky().case()
+    case.hops = [hop for hop in case.hops if hop.n == 1 or hop.topic == ROUTES.delay(0)]
+    return evidence(case, watch=watched())
+
+
+def committed_before_the_dispatch() -> Evidence:
+    return evidence(plain().case(), watch=watched(hops_end=0))
+
+
+def dispatch_nobody_decided() -> Evidence:
+    story = plain().travel(2, ROUTES.execution("default", 0))
+    return evidence(story.case())
+
+
+def dispatch_ahead_of_its_decision() -> Evidence:
+    case = flaky().case()
+    case.hops = [hop._replace(at_ms=START_MS) for hop in case.hops]
+    return evidence(case)
+
+
+def dispatch_of_a_job_never_accepted() -> Evidence:
+    return evidence(replace(plain().case(), events=[]))
+
+
+def offset_ahead_of_the_table() -> Evidence:
+    return evidence(watch=watched(table=51))
+
+
 def secret_in_a_log() -> Evidence:
     return evidence(leaks=["executor-0.log, line 7"])
 
@@ -207,6 +243,13 @@ PLANTED: list[tuple[str, CaseCheck | EvidenceCheck, Callable[[], Evidence]]] = [
     ("I9", offsets.ingest_hands_over_first, committed_before_the_hand_over),
     ("I9", offsets.handlers_decide_first, committed_before_the_hand_over),
     ("I9", offsets.executors_claim_first, committed_before_the_hand_over),
+    ("I9", offsets.tables_lead, offset_ahead_of_the_table),
+    ("I9", hops.stages_hand_over_first, dispatch_that_went_nowhere),
+    ("I9", hops.stages_hand_over_first, wait_that_went_nowhere),
+    ("I9", hops.stages_hand_over_first, committed_before_the_dispatch),
+    ("I7", hops.only_what_was_decided_travels, dispatch_nobody_decided),
+    ("I7", hops.only_what_was_decided_travels, dispatch_ahead_of_its_decision),
+    ("I3", hops.only_what_was_decided_travels, dispatch_of_a_job_never_accepted),
     ("I11", letters.letters_say_why, letter_without_a_cause),
     ("I11", letters.closures_have_their_letter, closure_without_its_letter),
     ("I11", letters.the_dead_have_their_letter, dead_job_without_a_letter),
@@ -246,6 +289,33 @@ def test_a_fold_in_which_the_last_claim_wins_is_found(monkeypatch: pytest.Monkey
     found = list(table.repetition_changes_nothing(case, evidence(case)))
     assert [violation.invariant for violation in found][:1] == ["I5"]
     assert "said again" in found[0].evidence
+
+
+@pytest.mark.parametrize("clocks", [Clocks.SERVICES_JUMP, Clocks.BROKER_JUMPS])
+def test_wrong_wall_clocks_are_not_held_against_anyone(clocks: Clocks) -> None:
+    cases = [case for case in healthy_cases() if case.effects]
+    for case in cases:
+        case.effects = [row._replace(at_ms=row.at_ms - 7_200_000) for row in case.effects]
+    assert check_everything(evidence(*cases)).counts["I7"]
+    assert check_everything(evidence(*cases, clocks=clocks)).violations == []
+
+
+def test_an_early_start_is_found_although_wall_clocks_are_wrong() -> None:
+    case = flaky().case()
+    case.effects = [
+        row._replace(at_boot_s=row.at_boot_s - 0.35) if row.dispatch == 2 else row for row in case.effects
+    ]
+    found = check_everything(evidence(case, clocks=Clocks.SERVICES_JUMP))
+    assert set(found.counts) == {"I7", "I12"}
+
+
+def test_an_offset_that_the_fault_itself_set_back_is_not_held_against_anyone() -> None:
+    planted = offset_moved_back()
+    assert check_everything(replace(planted, rewinds=frozenset({ROUTES.group("ingest")}))).violations == []
+
+
+def test_what_was_trimmed_unread_proves_nothing() -> None:
+    assert check_everything(replace(dispatch_that_went_nowhere(), has_gaps=True)).violations == []
 
 
 def test_every_checker_has_been_shown_to_fail() -> None:

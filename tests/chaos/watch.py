@@ -3,20 +3,26 @@
 import asyncio
 import contextlib
 import threading
+import time
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import psycopg
 from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka.reader import KafkaReader
+from adapters.postgres.refold import read_positions
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 
 LOOK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 30.0
+TABLE_TIMEOUT_S = 1.0
+TABLE_AGAIN_S = 3.0
 
 
 class Committed(NamedTuple):
@@ -35,6 +41,22 @@ class Sighting(NamedTuple):
 
 
 Ends = Mapping[TopicPartition, int]
+_UNKNOWN = -1
+TABLE = "stage_offsets"
+"""Stands for a topic: how far the table is in each partition of the ledger."""
+
+
+class EndsThen(NamedTuple):
+    """Where outputs ended at one look; thousands of them fit, as they share their names."""
+
+    places: Mapping[TopicPartition, int]
+    offsets: "array[int]"
+
+    def get(self, partition: TopicPartition) -> int | None:
+        """Give the end of one output; None when it was not seen at that look."""
+        place = self.places.get(partition, len(self.offsets))
+        offset = self.offsets[place] if place < len(self.offsets) else _UNKNOWN
+        return None if offset == _UNKNOWN else offset
 
 
 @dataclass
@@ -45,8 +67,9 @@ class OffsetLog:
     """
 
     sightings: dict[Committed, list[Sighting]] = field(default_factory=dict)
-    ends: list[Ends] = field(default_factory=list)
+    ends: list[EndsThen] = field(default_factory=list)
     looks: int = 0
+    _places: dict[TopicPartition, int] = field(default_factory=dict)
 
     def see(self, committed: Mapping[Committed, int], ends: Ends) -> None:
         """Note one look: offsets, and then where the outputs ended."""
@@ -58,13 +81,55 @@ class OffsetLog:
                 seen.append(Sighting(offset, len(self.ends)))
                 changed = True
         if changed:
-            self.ends.append(dict(ends))
+            for partition in ends:
+                self._places.setdefault(partition, len(self._places))
+            offsets = array("q", [_UNKNOWN]) * len(self._places)
+            for partition, end in ends.items():
+                offsets[self._places[partition]] = end
+            self.ends.append(EndsThen(self._places, offsets))
 
-    def ends_when_passed(self, key: Committed, offset: int) -> Ends | None:
+    def ends_when_passed(self, key: Committed, offset: int) -> EndsThen | None:
         """Give where the outputs ended when this record was first seen committed; None: never seen."""
         seen = self.sightings.get(key, [])
         index = bisect_right(seen, offset, key=lambda sighting: sighting.offset)
         return self.ends[seen[index].look] if index < len(seen) else None
+
+
+class TablePositions:
+    """Asks how far the table is; a database that does not answer is left alone for a while.
+
+    Parameters
+    ----------
+    epoch
+        Of the topics.
+    """
+
+    def __init__(self, conninfo: str, epoch: str) -> None:
+        self._conninfo = conninfo
+        self._epoch = epoch
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._not_before_s = 0.0
+
+    async def read(self) -> dict[int, int]:
+        """Give the position of each partition; nothing when nobody answers."""
+        if time.monotonic() < self._not_before_s:
+            return {}
+        try:
+            async with asyncio.timeout(TABLE_TIMEOUT_S):
+                if self._connection is None:
+                    self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                return await read_positions(self._connection, self._epoch)
+        except (psycopg.Error, TimeoutError, OSError):
+            self._not_before_s = time.monotonic() + TABLE_AGAIN_S
+            await self.close()
+            return {}
+
+    async def close(self) -> None:
+        """Let go of the connection, whether the server answers or not."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
 
 
 class OffsetWatch:
@@ -77,12 +142,19 @@ class OffsetWatch:
     """
 
     def __init__(
-        self, kafka: KafkaConnection, groups: Sequence[str], outputs: Iterable[TopicPartition]
+        self,
+        kafka: KafkaConnection,
+        groups: Sequence[str],
+        outputs: Iterable[TopicPartition],
+        table: TablePositions,
+        every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.log = OffsetLog()
         self._kafka = kafka
         self._groups = groups
         self._outputs = list(outputs)
+        self._table = table
+        self._every_s = every_s
         self._stopping = threading.Event()
         self._looking_away = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), name="watch", daemon=True)
@@ -117,7 +189,7 @@ class OffsetWatch:
             with contextlib.suppress(Exception):
                 # Whatever ends the connection, the next one goes on; sightings are facts in themselves.
                 await self._look_on()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     async def _look_on(self) -> None:
         admin: Any = AIOKafkaAdminClient(**self._kafka.client_options(), request_timeout_ms=4000)
@@ -127,8 +199,9 @@ class OffsetWatch:
             await asyncio.wait_for(reader.start(), ASK_TIMEOUT_S)
             while not self._stopping.is_set() and not self._looking_away.is_set():
                 await asyncio.wait_for(self._look(admin, reader), ASK_TIMEOUT_S)
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(self._every_s)
         finally:
+            await self._table.close()
             await asyncio.wait_for(admin.close(), ASK_TIMEOUT_S)
             await asyncio.wait_for(reader.close(), ASK_TIMEOUT_S)
 
@@ -138,6 +211,9 @@ class OffsetWatch:
             for place, known in (await admin.list_consumer_group_offsets(group)).items():
                 if known.offset >= 0:
                     committed[Committed(group, place.topic, place.partition)] = known.offset
-        ends = await reader.end_offsets(self._outputs)
+        # Before the ends, and after what must not be ahead of it.
+        rows = {TopicPartition(TABLE, number): at for number, at in (await self._table.read()).items()}
+        committed |= {Committed(TABLE, *place): offset for place, offset in rows.items()}
+        ends = {**await reader.end_offsets(self._outputs), **rows}
         if not self._looking_away.is_set():
             self.log.see(committed, ends)

@@ -35,7 +35,7 @@ def dispatches_start_once(case: Case, _evidence: Evidence) -> Iterator[Violation
             yield Violation("I4", f"a dispatch was started {count} times", evidence)
 
 
-def starts_are_claimed(case: Case, _evidence: Evidence) -> Iterator[Violation]:
+def starts_are_claimed(case: Case, evidence: Evidence) -> Iterator[Violation]:
     """Ask that what started had a claim that holds, appended before, and was due."""
     claims = case.claims
     due_ms = _due_times(case)
@@ -44,12 +44,18 @@ def starts_are_claimed(case: Case, _evidence: Evidence) -> Iterator[Violation]:
         claim = claims.get(effect.dispatch)
         if claim is None:
             yield Violation("I7", "something started without a claim that holds", place)
-        elif effect.at_ms + EARLY_MS < claim[0].timestamp_ms:
+        elif _is_before(effect, claim[0].timestamp_ms, evidence):
             claimed_ms = claim[0].timestamp_ms
             yield Violation("I7", "something started before it was claimed", f"{place}, claimed {claimed_ms}")
         due = due_ms.get(effect.dispatch, 0)
-        if effect.at_ms + EARLY_MS < due:
+        if _is_before(effect, due, evidence):
             yield Violation("I12", "something started before it was due", f"{place}, due {due}")
+
+
+def _is_before(effect: Effect, log_ms: int, evidence: Evidence) -> bool:
+    """Whether something was done before the broker's time ``log_ms``; False when that cannot be known."""
+    at_ms = evidence.started_ms(effect)
+    return at_ms is not None and at_ms + EARLY_MS < log_ms
 
 
 def _due_times(case: Case) -> dict[int, int]:
@@ -63,7 +69,7 @@ def _due_times(case: Case) -> dict[int, int]:
     return due_ms
 
 
-def attempts_start_after_the_last_was_closed(case: Case, _evidence: Evidence) -> Iterator[Violation]:
+def attempts_start_after_the_last_was_closed(case: Case, evidence: Evidence) -> Iterator[Violation]:
     """Ask that attempt n + 1 started only after n was closed in the log."""
     closures = case.closures
     for effect in _starts(case):
@@ -73,7 +79,7 @@ def attempts_start_after_the_last_was_closed(case: Case, _evidence: Evidence) ->
         closure = closures.get(effect.dispatch - 1)
         if closure is None:
             yield Violation("I7", "an attempt started although the one before it is open", place)
-        elif effect.at_ms + EARLY_MS < closure[0].timestamp_ms:
+        elif _is_before(effect, closure[0].timestamp_ms, evidence):
             closed_ms = closure[0].timestamp_ms
             yield Violation("I7", "an attempt started before the last was closed", f"{place}, {closed_ms}")
 

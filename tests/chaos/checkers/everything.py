@@ -7,7 +7,7 @@ from itertools import islice
 
 from core.ledger.notes import Accepted
 from tests.chaos.case import Case
-from tests.chaos.checkers import delivery, effects, ledger, letters, offsets, secrets, table
+from tests.chaos.checkers import delivery, effects, hops, ledger, letters, offsets, secrets, table
 from tests.chaos.evidence import Evidence, Violation
 
 EvidenceCheck = Callable[[Evidence], Iterator[Violation]]
@@ -17,6 +17,7 @@ EVIDENCE_CHECKS: tuple[EvidenceCheck, ...] = (
     delivery.sends_agree_with_the_log,
     table.table_is_as_far_as_the_ledger,
     offsets.offsets_never_move_back,
+    offsets.tables_lead,
     secrets.secrets_stay_secret,
 )
 CASE_CHECKS: tuple[CaseCheck, ...] = (
@@ -40,6 +41,8 @@ CASE_CHECKS: tuple[CaseCheck, ...] = (
     offsets.ingest_hands_over_first,
     offsets.handlers_decide_first,
     offsets.executors_claim_first,
+    hops.stages_hand_over_first,
+    hops.only_what_was_decided_travels,
 )
 VIOLATIONS_MAX = 200
 """Kept; all are counted."""

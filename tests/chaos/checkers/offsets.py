@@ -9,15 +9,31 @@ from core.log import TopicPartition
 from core.states import TERMINAL
 from tests.chaos.case import Case
 from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.watch import TABLE
 
 
 def offsets_never_move_back(evidence: Evidence) -> Iterator[Violation]:
     """Ask that of two sightings of a committed offset the later is the larger."""
     for key, sightings in evidence.watch.sightings.items():
+        if key.group in evidence.rewinds:
+            continue
         for before, after in pairwise(sightings):
             if after.offset < before.offset:
                 evidence_text = f"{key.group} on {key.topic}/{key.partition}"
                 yield Violation("I9", f"a commit went from {before.offset} to {after.offset}", evidence_text)
+
+
+def tables_lead(evidence: Evidence) -> Iterator[Violation]:
+    """Ask that the materializer's offset in Kafka is never ahead of the table it is committed for."""
+    group = evidence.routes.group("materializer")
+    for key, sightings in evidence.watch.sightings.items():
+        if key.group != group or TABLE in evidence.rewinds:
+            continue
+        for seen in sightings:
+            reached = evidence.watch.ends[seen.look].get(TopicPartition(TABLE, key.partition))
+            if reached is not None and reached < seen.offset:
+                place = f"{group} on {key.topic}/{key.partition}: {seen.offset}, the table: {reached}"
+                yield Violation("I9", "the materializer committed what its table does not have", place)
 
 
 def ingest_hands_over_first(case: Case, evidence: Evidence) -> Iterator[Violation]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from adapters.embedded.logs import open_log, tail
 from adapters.embedded.process_mark import children_of, kill_group
+from tests.chaos.rig.patience import PATIENCE
 
 LAUNCHER = Path(__file__).resolve().parents[3] / "adapters" / "embedded" / "launch.py"
 
@@ -40,15 +41,21 @@ def wait_until(
 ) -> None:
     """Return once the condition holds.
 
+    Parameters
+    ----------
+    timeout_s
+        On a quiet machine; grows with the patience of this process.
+
     Raises
     ------
     NotInTimeError
         It did not within the time.
     """
-    deadline_s = time.monotonic() + timeout_s
+    limit_s = PATIENCE.limit_s(timeout_s)
+    deadline_s = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() >= deadline_s:
-            raise NotInTimeError(f"not within {timeout_s:.0f} s: {what}")
+            raise NotInTimeError(f"not within {limit_s:.0f} s: {what}")
         time.sleep(every_s)
 
 
