@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import brokers, disk, failpoints, kills, moments, network, tables
+from tests.chaos.scenarios import brokers, disk, failpoints, kills, moments, network, stalls, tables
 
 ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
@@ -14,6 +14,7 @@ ALL: tuple[Scenario, ...] = (
     *tables.SCENARIOS,
     *failpoints.SCENARIOS,
     *moments.SCENARIOS,
+    *stalls.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"

@@ -1,5 +1,7 @@
 """SIGKILL of one process: every service, an executor, the broker, the database."""
 
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
 
@@ -33,6 +35,46 @@ def kill_executor(field: Field) -> None:
         starts = services[name].starts
         services.kill(name)
         services.wait_restarted(name, starts)
+
+
+def kill_worker(field: Field) -> None:
+    """Kill a worker process that runs jobs; its executor goes on, with another."""
+    services = field.stack.services
+    name = field.rng.choice([instance.name for instance in services.of("executor")])
+    workers = services.worker_pids(name)
+    if not workers:
+        raise FaultDidNotBiteError(f"{name} has no workers")
+    victim = field.rng.choice(workers)
+    with field.fault(f"kill worker {victim} of {name}"):
+        starts = services[name].starts
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: set(services.worker_pids(name)) - set(workers), "another worker", READY_TIMEOUT_S)
+        if services[name].starts > starts:
+            raise AssertionError(f"{name} ended with its worker")
+
+
+def end_service(service: str, field: Field) -> None:
+    """End one instance of a service in order; it is started again at once."""
+    services = field.stack.services
+    name = field.rng.choice([instance.name for instance in services.of(service)])
+    with field.fault(f"end {name}"):
+        starts = services[name].starts
+        code = services.terminate(name)
+        if code != 0:
+            raise AssertionError(f"{name} was asked to end and did with {code}")
+        services.wait_restarted(name, starts)
+
+
+def replace_executor(field: Field) -> None:
+    """Let an executor join, and end another one in order for good."""
+    services = field.stack.services
+    leaving = field.rng.choice([instance.name for instance in services.of("executor")])
+    with field.fault(f"replace {leaving}"):
+        services.add("executor")
+        services.wait_ready()
+        code = services.remove(leaving)
+        if code != 0:
+            raise AssertionError(f"{leaving} was asked to end and did with {code}")
 
 
 def kill_broker(field: Field) -> None:
@@ -82,6 +124,20 @@ SCENARIOS: tuple[Scenario, ...] = (
         "F20",
         "An executor is killed while jobs run; they run again elsewhere, never beside themselves.",
         kill_executor,
+        subset=True,
+    ),
+    Scenario(
+        "worker-killed",
+        "F20",
+        "A worker process is killed while its jobs run; they fail once each and run again.",
+        kill_worker,
+        subset=True,
+    ),
+    Scenario(
+        "executor-replaced",
+        "F23",
+        "An executor joins and another ends in order; what it had not begun is handed back.",
+        replace_executor,
         subset=True,
     ),
     Scenario(
