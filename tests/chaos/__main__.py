@@ -63,8 +63,7 @@ def _run(asked: argparse.Namespace, seed: int) -> int:
 
 def _soak(asked: argparse.Namespace, seed: int) -> int:
     directory = BUILD / "chaos"
-    directory.mkdir(parents=True, exist_ok=True)
-    _log_to(directory / "driver.log")
+    _prepare(directory)
     _say(f"soak of {asked.minutes:g} minutes at {asked.rate:g}/s --seed {seed}")
     result = Soak(SoakPlan(asked.minutes, seed, asked.rate), (directory / "soak").resolve(), _say).run()
     write_soak(BUILD / "chaos.json", result)
@@ -80,11 +79,8 @@ def _soak(asked: argparse.Namespace, seed: int) -> int:
 
 def run_all(scenarios: list[Scenario], seed: int, directory: Path) -> list[Result]:
     """Run scenarios one after the other, saying what happens."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in remove_leftovers():
-        _say(f"removed {name}, which a killed run left")
+    _prepare(directory)
     runner = Runner(directory.resolve(), _say)
-    _log_to(directory / "driver.log")
     results: list[Result] = []
     try:
         for number, scenario in enumerate(scenarios, 1):
@@ -96,6 +92,13 @@ def run_all(scenarios: list[Scenario], seed: int, directory: Path) -> list[Resul
     finally:
         runner.close()
     return results
+
+
+def _prepare(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in remove_leftovers():
+        _say(f"removed {name}, which a killed run left")
+    _log_to(directory / "driver.log")
 
 
 def _log_to(path: Path) -> None:

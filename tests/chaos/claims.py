@@ -38,6 +38,16 @@ def span_of(evidence: Evidence, fault: str) -> Span | None:
     return Span(begins[0], heals[-1]) if begins and heals else None
 
 
+def nobody_is_lost(evidence: Evidence) -> list[Violation]:
+    """Ask that no attempt was closed as lost."""
+    return [
+        Violation("claim", "an attempt was lost although no lease ended", f"job {case.job_id}: {verdict}")
+        for case in evidence.cases()
+        for _, verdict, _ in case.verdicts
+        if isinstance(verdict, Lost)
+    ]
+
+
 def done_but_not_closed_is_lost_and_done_once_more(evidence: Evidence) -> list[Violation]:
     """Ask that work which ended in a process that could not say so is LOST, and dispatched once more."""
     bitten = 0

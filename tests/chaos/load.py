@@ -26,6 +26,7 @@ TICK_S = 0.05
 CLIENT_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 90.0
 AGAIN_AFTER_S = 1.0
+STORM_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class LoadRunner:
         self._history = history
         self._asked: queue.SimpleQueue[tuple[Kind, float]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -95,6 +97,35 @@ class LoadRunner:
         """Send one job more, of this kind and length, with the next ones."""
         self._asked.put((kind, run_s))
 
+    def storm(self, submitters: int) -> set[str]:
+        """Let so many clients submit one job under one idempotency key at once.
+
+        Returns
+        -------
+        set[str]
+            The ids they were answered, of those that were answered.
+        """
+        if self._loop is None:
+            raise RuntimeError("the load has not begun")
+        return asyncio.run_coroutine_threadsafe(self._storm(submitters), self._loop).result(STORM_TIMEOUT_S)
+
+    async def _storm(self, submitters: int) -> set[str]:
+        first = self._orders.keyed()
+        orders = [first, *(self._orders.again(first) for _ in range(submitters - 1))]
+        await asyncio.to_thread(self._ledger.intend, orders)
+        self.sent += submitters
+        async with contextlib.AsyncExitStack() as clients:
+            connected = [await clients.enter_async_context(self._client()) for _ in orders]
+            answers = await asyncio.gather(
+                *(self._submit(client, [order]) for client, order in zip(connected, orders, strict=True))
+            )
+        return {ref.job_id for refs in answers for ref in refs if ref is not None}
+
+    def _client(self) -> Client:
+        return Client(
+            kafka=self._kafka, database=self._database, names=self._names, timeout_s=CLIENT_TIMEOUT_S
+        )
+
     def _run(self) -> None:
         try:
             asyncio.run(self._send_all())
@@ -106,9 +137,8 @@ class LoadRunner:
             **self._kafka.client_options(), client_id="chaos-raw", acks="all", enable_idempotence=True
         )
         await producer.start()
-        client = Client(
-            kafka=self._kafka, database=self._database, names=self._names, timeout_s=CLIENT_TIMEOUT_S
-        )
+        client = self._client()
+        self._loop = asyncio.get_running_loop()
         try:
             await self._pace(client, producer)
             if self._tasks:
@@ -155,6 +185,16 @@ class LoadRunner:
             self._failure = self._failure or task.exception()
 
     async def _by_client(self, client: Client, producer: Any, orders: Sequence[Order]) -> None:
+        refs = await self._submit(client, orders)
+        self._repeat(
+            client, producer, [order for order, ref in zip(orders, refs, strict=True) if ref is None]
+        )
+        for order, ref in zip(orders, refs, strict=True):
+            if ref is not None and order.cancel_after_s is not None:
+                self._spawn(self._cancel(client, order, ref, order.cancel_after_s))
+
+    async def _submit(self, client: Client, orders: Sequence[Order]) -> Sequence[SubmittedRef | None]:
+        """Submit, and write down what became of it; None is a job of which nothing is known."""
         outcome, reason = SendOutcome.UNKNOWN, ""
         refs: Sequence[SubmittedRef | None] = [None] * len(orders)
         try:
@@ -163,11 +203,8 @@ class LoadRunner:
             outcome, reason = SendOutcome.FAILED, str(error)
         except Unacknowledged as error:
             refs, reason = error.refs, str(error)
-        settled = [_settled(order, ref, outcome, reason) for order, ref in zip(orders, refs, strict=True)]
-        self._settle(client, producer, orders, settled)
-        for order, ref in zip(orders, refs, strict=True):
-            if ref is not None and order.cancel_after_s is not None:
-                self._spawn(self._cancel(client, order, ref, order.cancel_after_s))
+        self._settle([_settled(order, ref, outcome, reason) for order, ref in zip(orders, refs, strict=True)])
+        return refs
 
     async def _raw(self, client: Client, producer: Any, order: Order) -> None:
         self._turn += 1
@@ -182,15 +219,17 @@ class LoadRunner:
             settled = Settled(order.send, SendOutcome.UNKNOWN, reason=repr(error))
         else:
             settled = Settled(order.send, SendOutcome.OK, told.partition, told.offset)
-        self._settle(client, producer, [order], [settled])
+        self._settle([settled])
+        if settled.outcome is not SendOutcome.OK:
+            self._repeat(client, producer, [order])
 
-    def _settle(
-        self, client: Client, producer: Any, orders: Sequence[Order], settled: Sequence[Settled]
-    ) -> None:
+    def _settle(self, settled: Sequence[Settled]) -> None:
         self._ledger.settle(settled)
         self.acknowledged += sum(one.outcome is SendOutcome.OK for one in settled)
-        for order, known in zip(orders, settled, strict=True):
-            if known.outcome is not SendOutcome.OK and order.is_named:
+
+    def _repeat(self, client: Client, producer: Any, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if order.is_named:
                 self._spawn(self._again(client, producer, order))
 
     async def _again(self, client: Client, producer: Any, order: Order) -> None:

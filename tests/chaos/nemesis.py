@@ -9,7 +9,7 @@ from ports.failpoint_list import PLACES
 from tests.chaos.armed import ArmedRun, taken_over
 from tests.chaos.rig.process import NotInTimeError, wait_until
 from tests.chaos.scenario import FaultDidNotBiteError, Field
-from tests.chaos.scenarios import kills, stalls
+from tests.chaos.scenarios import kills, stalls, submits, tables
 from tests.chaos.stack import SERVICES
 
 QUIET_S = (4.0, 16.0)
@@ -71,6 +71,9 @@ MENU: tuple[Strike, ...] = (
     Strike("broker stalled", partial(_for_a_while, stalls.stall_broker, *STALL_S), 3),
     Strike("postgres killed", kills.kill_postgres, 2),
     Strike("postgres stalled", partial(_for_a_while, stalls.stall_postgres, *STALL_S), 2),
+    Strike("table locked", tables.lock_table),
+    Strike("connections taken", tables.take_connections),
+    Strike("one key in a storm", submits.submit_in_a_storm, 2),
     Strike("failpoint", reach_failpoint, 12),
 )
 

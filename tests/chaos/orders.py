@@ -137,6 +137,13 @@ class Orders:
         self._send += 1
         return msgspec.structs.replace(order, send=self._send - 1, repeats=order.send, cancel_after_s=None)
 
+    def keyed(self) -> Order:
+        """Make an order with an idempotency key that was not drawn."""
+        order = self.extra(Kind.STEADY, 0.0)
+        return msgspec.structs.replace(
+            order, options={**order.options, "idempotency_key": f"key-{order.send}"}
+        )
+
     def extra(self, kind: Kind, run_s: float) -> Order:
         """Make an order that was not drawn."""
         self._send += 1

@@ -3,8 +3,7 @@
 import os
 import time
 
-from core.ledger.verdicts import Lost
-from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.claims import nobody_is_lost
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
 from tests.chaos.rig.process import wait_until
@@ -153,16 +152,6 @@ def _expect_bounded(before: dict[str, int], after: dict[str, int]) -> None:
         grown = after.get(name, 0) - was
         if was and grown > MEMORY_GROWTH_MAX_BYTES:
             raise AssertionError(f"{name} grew by {grown >> 20} MB while no broker was there")
-
-
-def nobody_is_lost(evidence: Evidence) -> list[Violation]:
-    """Ask that no attempt was closed as lost."""
-    return [
-        Violation("claim", "an attempt was lost although no lease ended", f"job {case.job_id}: {verdict}")
-        for case in evidence.cases()
-        for _, verdict, _ in case.verdicts
-        if isinstance(verdict, Lost)
-    ]
 
 
 SCENARIOS: tuple[Scenario, ...] = (

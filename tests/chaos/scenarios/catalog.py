@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import brokers, disk, failpoints, kills, moments, network, stalls, tables
+from tests.chaos.scenarios import brokers, disk, failpoints, kills, moments, network, stalls, submits, tables
 
 ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
@@ -15,6 +15,7 @@ ALL: tuple[Scenario, ...] = (
     *failpoints.SCENARIOS,
     *moments.SCENARIOS,
     *stalls.SCENARIOS,
+    *submits.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"

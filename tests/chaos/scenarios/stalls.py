@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from core.ledger.verdicts import Lost
-from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.claims import nobody_is_lost
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
@@ -58,16 +57,6 @@ def stall_postgres(field: Field, seconds: float = STALL_S) -> None:
         with stalled(postgres.pause, postgres.resume):
             field.go_on(seconds)
         field.stack.services.wait_ready()
-
-
-def nobody_is_lost(evidence: Evidence) -> list[Violation]:
-    """Ask that no attempt was closed as lost."""
-    return [
-        Violation("claim", "an attempt was lost although no lease ended", f"job {case.job_id}: {verdict}")
-        for case in evidence.cases()
-        for _, verdict, _ in case.verdicts
-        if isinstance(verdict, Lost)
-    ]
 
 
 SCENARIOS: tuple[Scenario, ...] = (
