@@ -1,6 +1,7 @@
 """The ledger of effects: what tasks did, in a database that no fault touches."""
 
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +45,11 @@ def create_effects(url: str) -> None:
 
 
 def read_effects(url: str, after_seq: int) -> Iterator[Effect]:
-    """Give rows in the order of their numbers; some from before ``after_seq`` come again."""
+    """Give rows in the order of their numbers; some from before ``after_seq`` come again.
+
+    Their wall time is that of this process: a worker's own clock may have been wrong.
+    """
+    boot_ms = 1000 * (time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
     names = ", ".join(Effect._fields)
     with psycopg.connect(url) as connection, connection.cursor("effects") as cursor:
         cursor.itersize = 5000
@@ -53,7 +58,8 @@ def read_effects(url: str, after_seq: int) -> Iterator[Effect]:
             (after_seq - SEQ_SLACK,),
         )
         for row in cursor:
-            yield Effect(*row)
+            effect = Effect(*row)
+            yield effect._replace(at_ms=int(boot_ms + 1000 * effect.at_boot_s))
 
 
 def read_marks(directory: Path) -> dict[ProcessId, float]:

@@ -111,6 +111,8 @@ class Mix:
     expiring: float = 0.01
     cancelled: float = 0.03
     secret: float = 0.1
+    slow_s: tuple[float, float] = (1.0, 4.0)
+    """How long slow work takes, at least and at most."""
 
 
 class Orders:
@@ -176,7 +178,7 @@ class Orders:
 
     def _body(self, kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
         rng, mix = self._rng, self._mix
-        payload: dict[str, Any] = {"send": self._send, "run_s": _run_s(kind, rng)}
+        payload: dict[str, Any] = {"send": self._send, "run_s": self._run_s(kind)}
         options: dict[str, Any] = {"priority": rng.randrange(10)}
         if kind is Kind.FLAKY:
             payload["fail_attempts"] = rng.choice((1, 1, 2))
@@ -199,10 +201,9 @@ class Orders:
             options["expires_at"] = _rfc3339(now + timedelta(seconds=rng.uniform(0.5, 5.0)))
         return payload, options
 
-
-def _run_s(kind: Kind, rng: random.Random) -> float:
-    low_s, high_s = {Kind.SLOW: (1.0, 4.0), Kind.HEAVY: (0.2, 0.5)}.get(kind, (0.0, 0.1))
-    return round(rng.uniform(low_s, high_s), 3)
+    def _run_s(self, kind: Kind) -> float:
+        low_s, high_s = {Kind.SLOW: self._mix.slow_s, Kind.HEAVY: (0.2, 0.5)}.get(kind, (0.0, 0.1))
+        return round(self._rng.uniform(low_s, high_s), 3)
 
 
 def _rfc3339(time: datetime) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from core.ledger.fold import WORKER_DEATH
+from core.fault import FaultClass
 from core.ledger.notes import Accepted
 from core.ledger.verdicts import Action, Decided, Failed, Lost, Released, Succeeded
 from tests.chaos.case import Case
@@ -125,18 +125,20 @@ def overlaps(case: Case, evidence: Evidence) -> list[Overlap]:
 
 def repeats(case: Case) -> list[str]:
     """Give the cause of every effect that was cut off, so that the next attempt did it again."""
-    cut_off: list[str] = []
     dispatches = sorted({effect.dispatch for effect in _starts(case)})
-    for dispatch in dispatches[:-1]:
-        closure = case.closures.get(dispatch)
-        match None if closure is None else closure[1]:
-            case Lost() | Released():
-                cut_off.append(closing(case, dispatch))
-            case Failed(error_type=error_type) if error_type in WORKER_DEATH:
-                cut_off.append(closing(case, dispatch))
-            case _:
-                pass
-    return cut_off
+    return [closing(case, dispatch) for dispatch in dispatches[:-1] if was_cut_off(case, dispatch)]
+
+
+def was_cut_off(case: Case, dispatch: int) -> bool:
+    """Tell whether a dispatch was closed by others than its own work."""
+    closure = case.closures.get(dispatch)
+    match None if closure is None else closure[1]:
+        case Lost() | Released():
+            return True
+        case Failed(error_class=error_class):
+            return error_class == FaultClass.LOST
+        case _:
+            return False
 
 
 def closing(case: Case, dispatch: int) -> str:

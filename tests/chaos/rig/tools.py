@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
 
+from tests.chaos.rig.clock import NoCompilerError, build_library
 from tests.chaos.rig.command import CommandFailedError, run
 from tests.chaos.rig.disk import Tmpfs
 from tests.chaos.rig.limits import Controller, Group
@@ -34,10 +35,21 @@ class Tool(StrEnum):
     CGROUP_MEMORY = "cgroup v1 memory"
     CGROUP_CPU = "cgroup v1 cpu"
     FAKETIME = "libfaketime"
+    WRONG_CLOCK = "a C compiler for the wrong clock"
 
 
 class MissingToolError(Exception):
     """The machine cannot do it; the message says what was tried."""
+
+
+_FAILURES = (
+    MissingToolError,
+    NoCompilerError,
+    CommandFailedError,
+    NoToxiproxyError,
+    NotInTimeError,
+    OSError,
+)
 
 
 @cache
@@ -45,7 +57,7 @@ def why_missing(tool: Tool) -> str | None:
     """Say why the machine cannot do something; None when it can. Tried once a process."""
     try:
         _TRIALS[tool]()
-    except (MissingToolError, CommandFailedError, NoToxiproxyError, NotInTimeError, OSError) as error:
+    except _FAILURES as error:
         return str(error).strip().partition("\n")[0]
     return None
 
@@ -132,4 +144,5 @@ _TRIALS: dict[Tool, Callable[[], object]] = {
     Tool.CGROUP_MEMORY: partial(_try_group, Controller.MEMORY, "memory.limit_in_bytes"),
     Tool.CGROUP_CPU: partial(_try_group, Controller.CPU, "cpu.cfs_quota_us"),
     Tool.FAKETIME: faketime_library,
+    Tool.WRONG_CLOCK: build_library,
 }

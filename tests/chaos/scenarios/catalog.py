@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.scenarios import brokers, disk, failpoints, kills, moments, network, stalls, submits, tables
+from tests.chaos.scenarios import (
+    brokers,
+    disk,
+    executors,
+    failpoints,
+    kills,
+    moments,
+    network,
+    shortages,
+    stalls,
+    submits,
+    tables,
+)
 
 ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
@@ -16,6 +28,8 @@ ALL: tuple[Scenario, ...] = (
     *moments.SCENARIOS,
     *stalls.SCENARIOS,
     *submits.SCENARIOS,
+    *executors.SCENARIOS,
+    *shortages.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"
