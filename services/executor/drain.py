@@ -12,7 +12,8 @@ from services.executor.leased import Leased
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 5.0
+POLL_S = 0.5
+"""Longest wait for records; also how soon a stop is noticed: the member leaves its group only after it."""
 
 
 class DrainWatch:

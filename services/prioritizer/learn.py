@@ -10,7 +10,8 @@ from schemas.topics import RouteMap
 
 HISTORY_RECORDS = 20_000
 """Sketches read back per partition at start; older ones have decayed to nothing."""
-POLL_S = 2.0
+POLL_S = 0.5
+"""Longest wait for records; also how soon a stop is noticed."""
 
 
 class Learner:
