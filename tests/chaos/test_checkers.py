@@ -24,6 +24,7 @@ from tests.chaos.stories import (
     ROUTES,
     START_MS,
     Story,
+    cancelled,
     evidence,
     failing,
     flaky,
@@ -321,6 +322,14 @@ def test_what_was_trimmed_unread_proves_nothing() -> None:
 def test_every_checker_has_been_shown_to_fail() -> None:
     shown = {check for _, check, _ in PLANTED} | {table.repetition_changes_nothing}
     assert shown == {*CASE_CHECKS, *EVIDENCE_CHECKS}
+
+
+def test_a_cancelled_job_may_have_a_repeat_that_stands_before_it_in_the_log() -> None:
+    case = cancelled().case()
+    (record,) = case.records
+    repeat = record._replace(offset=record.offset - 1, order=order_of(9, repeats=5))
+    found = delivery.jobs_end_as_their_work(replace(case, records=[repeat, record]), evidence(case))
+    assert list(found) == []
 
 
 def test_an_overlap_that_is_explained_is_counted_with_its_cause() -> None:

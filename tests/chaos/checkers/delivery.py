@@ -66,7 +66,7 @@ def jobs_end_as_their_work(case: Case, _evidence: Evidence) -> Iterator[Violatio
     order, state = case.order, case.state
     if order is None or state not in TERMINAL or state == _ending(order):
         return
-    if state in (State.CANCELLED, State.EXPIRED) and _may_be(state, order):
+    if state in (State.CANCELLED, State.EXPIRED) and _may_be(state, case):
         return
     row = case.rows.get(f"jobs/{case.job_id}", {})
     if state is State.DEAD and row.get("error_class") in ENVIRONMENT_CLASSES:
@@ -79,10 +79,12 @@ def _ending(order: Order) -> State:
     return State.DEAD if order.kind is Kind.FAILING else State.SUCCEEDED
 
 
-def _may_be(state: State, order: Order) -> bool:
+def _may_be(state: State, case: Case) -> bool:
+    """Say whether any send of the job asked for that: a repeat of a cancelled one may stand before it."""
+    orders = [one.order for one in case.records if one.order is not None]
     if state is State.CANCELLED:
-        return order.cancel_after_s is not None
-    return "expires_at" in order.options
+        return any(order.cancel_after_s is not None for order in orders)
+    return any("expires_at" in order.options for order in orders)
 
 
 def nothing_foreign_runs(case: Case, _evidence: Evidence) -> Iterator[Violation]:
