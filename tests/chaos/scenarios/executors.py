@@ -54,8 +54,9 @@ START_S = 7.0
 """What a broker takes to come up, and what a busy machine may add."""
 CLAIMED_MS = 1000
 """Claims that were on their way when a drain began."""
-LATE_LEAVING_S = 4.0
-"""Of a drained executor beyond its grace: closing what ended, saying goodbye, closing connections."""
+HAND_BACK_S = 3.0
+"""Of a drained executor beyond its grace: closing what ended, handing back the rest. How long it then takes
+to close connections is the broker's affair too; exit code 0 says that it kept its own limit."""
 
 
 def freeze_executor(field: Field) -> None:
@@ -245,12 +246,10 @@ def hands_back_in_time(evidence: Evidence) -> list[Violation]:
     fault, done = _line(evidence, "fault"), _line(evidence, "note", "drained")
     left = _line(evidence, "note", "group after the drain")
     instance = str(fault.detail["instance"])
-    limit_ms = fault.at_ms + 1000 * (DRAIN_GRACE_S + LATE_LEAVING_S)
+    limit_ms = fault.at_ms + 1000 * (DRAIN_GRACE_S + HAND_BACK_S)
     found = [*_handed_back(evidence, instance, fault.at_ms, limit_ms)]
     if done.detail["exit_code"] != "0":
         found.append(Violation("claim", f"a drain ended with {done.detail['exit_code']}", instance))
-    if float(done.detail["took_s"]) > DRAIN_GRACE_S + LATE_LEAVING_S:
-        found.append(Violation("claim", f"a drain took {done.detail['took_s']} s", instance))
     if instance in str(left.detail["members"]):
         found.append(Violation("claim", "a drained executor is still in its group", str(left.detail)))
     return found

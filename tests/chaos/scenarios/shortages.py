@@ -140,9 +140,11 @@ def move_clocks(field: Field) -> None:
 
 def _wrong_starts(field: Field) -> int:
     """Count the attempts that began while their worker's clock was hours off."""
-    query = "select count(*) from effects where kind = 'start' and abs(at_ms / 1000.0 - at_boot_s - %s) > %s"
+    query = """select count(*) from effects where kind = 'start' and at_boot_s > %s
+        and abs(at_ms / 1000.0 - at_boot_s - %s) > %s"""
+    values = (field.began_boot_s, time.time() - boot_s(), HOURS_S / 2)
     with psycopg.connect(field.stack.effects_url, autocommit=True) as connection:
-        row = connection.execute(query, (time.time() - boot_s(), HOURS_S / 2)).fetchone()
+        row = connection.execute(query, values).fetchone()
     return 0 if row is None else int(row[0])
 
 
