@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help init init-runtime demo test check chaos bench lock lock-jars generate clean
+.PHONY: help init init-runtime demo test check chaos chaos-soak bench lock lock-jars generate clean
 
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
 
 chaos: init  ## Run every fault scenario; SEED=N repeats a run
 	$(BIN)/python -m tests.chaos run --all $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-soak: init  ## Strike at random under load; MINUTES=30 SEED=N
+	$(BIN)/python -m tests.chaos soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # One scenario each: make chaos-broker-killed; `python -m tests.chaos list` names them.
 chaos-%: init

@@ -5,6 +5,8 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,15 +23,21 @@ TIMEOUT_S = 300
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runner, list[Result]]]:
-    """One runner for all, and what came of them so far."""
-    directory = tmp_path_factory.mktemp("chaos")
+def results() -> Iterator[tuple[Runner, list[Result]]]:
+    """One runner for all, and what came of them so far.
+
+    Not below pytest's own directory: every other pytest that starts takes it from the account that
+    Postgres runs under.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="penstock-chaos-"))
     runner, done = Runner(directory, print), list[Result]()
     try:
         yield runner, done
     finally:
         runner.close()
         write_report(Path("build") / "chaos-subset.json", done, SEED)
+        if all(result.holds or result.skipped for result in done):
+            shutil.rmtree(directory)
 
 
 @pytest.mark.timeout(TIMEOUT_S)
