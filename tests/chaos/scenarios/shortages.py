@@ -27,7 +27,7 @@ from tests.chaos.stack import SERVICES
 MEMORY_BYTES = 4 << 20
 """More than what a process uses when it is limited, since only what it takes from then on counts."""
 OOM_TIMEOUT_S = 30.0
-CPU_SHARE = 0.03
+CPU_SHARE = 0.01
 STARVED_S = 12.0
 DESCRIPTORS = 8
 """Numbers a process may give to descriptors; standard streams and its loop have them already."""
@@ -183,7 +183,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "prioritizer-without-cpu",
         "F28",
-        "The prioritizer gets a thirtieth of a CPU; jobs flow slowly, and none is missing.",
+        "The prioritizer gets a hundredth of a CPU; jobs flow slowly, and none is missing.",
         starve_of_cpu,
         BRIEF,
         LOAD,
