@@ -1,5 +1,7 @@
 """What tests of all kinds share: servers once a session, and names nobody else uses."""
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 
@@ -13,6 +15,23 @@ from tests.support.servers import Servers, session_servers
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every run a directory of its own.
+
+    Every pytest that starts closes the directory all share to other accounts, and a Postgres that
+    runs there under its own account panics.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="penstock-tests-")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep what a failed run left."""
+    if exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(session.config.option.basetemp, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
