@@ -20,7 +20,12 @@ LOOK_MAX_S = 2.0
 """Between two looks when nothing was seen to wait for a while."""
 FOLLOW_S = 60.0
 """How long a partition is followed after it was last seen waiting, or last stolen from."""
-PATIENCE_MS = 60
+UNEVEN_S = 600.0
+"""How long one look is enough after something was stuck or stolen: executors that were all busy for minutes
+must not begin to find out again when the first slot comes free."""
+LOOK_GAP_S = 0.25
+"""Least time between two looks, also when slots come free all the time."""
+PATIENCE_MS = 30
 """Age a dispatch must have before it is stolen: an owner with a free slot has claimed it by then, and the
 claim has come back to everybody who follows the partition."""
 SPREAD_MS = 60
@@ -64,6 +69,23 @@ def stuck(before: Look, now: Look) -> dict[int, int]:
     return dict(found)
 
 
+def worth_following(before: Look, now: Look, *, is_uneven: bool) -> dict[int, int]:
+    """Give the partitions to follow by two looks, with how much is stuck in each.
+
+    While owners keep up, none. Once something was stuck anywhere all where anything waits: by the time a
+    second look could tell, a slot would have been free for nothing.
+
+    Parameters
+    ----------
+    is_uneven
+        Something was stuck in the last ``UNEVEN_S``.
+    """
+    found = stuck(before, now)
+    if not found and not is_uneven:
+        return {}
+    return {lane.partition: 0 for lane, seen in now.items() if seen.lag} | found
+
+
 def follow_next(
     followed: Mapping[int, float],
     waiting: Mapping[int, int],
@@ -83,7 +105,7 @@ def follow_next(
     followed
         Partition to the time until which it is followed.
     waiting
-        Partition to what is stuck there, as ``stuck`` gives it.
+        Partition to what is stuck there, as ``worth_following`` gives it.
     name
         Of this executor.
     """

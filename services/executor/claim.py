@@ -68,9 +68,9 @@ class Claimer:
         self._may_claim_on = may_claim_on
         self.stolen = stolen
         """Where to look when nothing of its own is left to claim; None: nowhere."""
-        self.spare_slots = 0
-        """Slots that stayed free when everything of its own that could be claimed was claimed."""
         self._seq = 0
+        self.spare = asyncio.Event()
+        """Set while slots stay free although everything that could be claimed was claimed."""
         self.wake = asyncio.Event()
         """Set when something arrived, a slot came free, or the lease was confirmed."""
 
@@ -86,15 +86,18 @@ class Claimer:
 
     async def _claim_once(self) -> bool:
         """Claim as many as there are free slots; whether any dispatch was handled."""
-        self.spare_slots = 0
         if not self._leased.may_claim:
+            self.spare.clear()
             return False
         free = self._workers.free_slots - self._held.count(Stage.CLAIMING)
         own = await self._claim_from(self._fetcher, free, Source.OWN)
         spare, stolen = free - own, 0
         if self.stolen is not None and self._leased.may_claim:
             stolen = await self._claim_from(self.stolen, spare, Source.STOLEN)
-        self.spare_slots = max(0, spare - stolen)
+        if spare > stolen:
+            self.spare.set()
+        else:
+            self.spare.clear()
         return own + stolen > 0
 
     def shed(self) -> None:

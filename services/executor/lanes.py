@@ -9,6 +9,9 @@ from ports.log import Assignment, Batch, OffsetOutOfRangeError, PartitionReader
 
 logger = logging.getLogger(__name__)
 
+NOTICE_S = 0.1
+"""Longest wait for records while there are lanes to read: how soon other lanes are begun."""
+
 
 class ForeignLanes:
     """What a ``Fetcher`` needs of a group member, without a group: its assignment is what it is told.
@@ -19,25 +22,24 @@ class ForeignLanes:
     def __init__(self, reader: PartitionReader) -> None:
         self._reader = reader
         self._assignment = Assignment(0, frozenset())
-        self._given = asyncio.Event()
-        """Set while there is anything to read."""
+        self._positions: dict[TopicPartition, int] = {}
+        self._is_news = asyncio.Event()
+        """Set while ``begin`` was called and ``poll`` has not noticed."""
 
     @property
     def assignment(self) -> Assignment:
-        """See ``ports.log.GroupMember.assignment``."""
+        """See ``ports.log.GroupMember.assignment``; as ``poll`` last had it."""
         return self._assignment
 
-    async def begin(self, positions: Mapping[TopicPartition, int]) -> None:
+    @property
+    def partitions(self) -> frozenset[int]:
+        """What was last asked for."""
+        return frozenset(lane.partition for lane in self._positions)
+
+    def begin(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these lanes from now on, all of them from the offsets given."""
-        numbers = frozenset(lane.partition for lane in positions)
-        self._assignment = Assignment(self._assignment.number + 1, numbers)
-        # A lane that is kept would go on where it stands, behind what the fetcher now forgets.
-        await self._reader.assign({})
-        await self._reader.assign(positions)
-        if positions:
-            self._given.set()
-        else:
-            self._given.clear()
+        self._positions = dict(positions)
+        self._is_news.set()
 
     async def poll(self, timeout_s: float, max_records: int = 2000) -> Batch:
         """See ``ports.log.GroupMember.poll``.
@@ -45,19 +47,29 @@ class ForeignLanes:
         Lanes trimmed below where they were to be read are let go, all of them: their owners are
         further, and the next look says how far.
         """
-        if not self._given.is_set():
-            await _until(self._given, timeout_s)
+        if self._is_news.is_set():
+            return await self._begin_again()
+        if not self._positions:
+            await _until(self._is_news, timeout_s)
             return Batch(self._assignment.number, [])
-        before = self._assignment.number
         try:
-            records = await self._reader.poll(timeout_s, max_records)
+            records = await self._reader.poll(min(timeout_s, NOTICE_S), max_records)
         except OffsetOutOfRangeError as error:
             logger.info("stealing starts over: %s", error)
-            await self.begin({})
-            return Batch(self._assignment.number, [])
-        if self._assignment.number != before:
+            self.begin({})
             records = []
         return Batch(self._assignment.number, records)
+
+    async def _begin_again(self) -> Batch:
+        """Start an assignment; here alone the reader is told, so no record falls between two of them."""
+        self._is_news.clear()
+        positions = self._positions
+        # A lane that is kept would go on where it stands, behind what the fetcher now forgets.
+        await self._reader.assign({})
+        await self._reader.assign(positions)
+        numbers = frozenset(lane.partition for lane in positions)
+        self._assignment = Assignment(self._assignment.number + 1, numbers)
+        return Batch(self._assignment.number, [])
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.GroupMember.pause``."""

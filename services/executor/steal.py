@@ -5,11 +5,24 @@ unhandled, and claims there as an owner would: under the same fold, lease and re
 """
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from core.log import TopicPartition
-from core.stealing import FOLLOW_S, Backoff, Look, follow_next, look_again_s, ripe_ms, stuck
+from core.stealing import (
+    FOLLOW_S,
+    LOOK_GAP_S,
+    UNEVEN_S,
+    Backoff,
+    Look,
+    follow_next,
+    look_again_s,
+    ripe_ms,
+    stuck,
+    worth_following,
+)
 from ports.log import GroupProgress, ProgressUnknownError
 from ports.meter import Metric
 from schemas.executors import dispatch_key
@@ -35,8 +48,8 @@ class Thief:
         Gives the partitions that are this executor's own now.
     can_follow
         Prepares to follow the ledger of a partition; False when that is not possible now.
-    spare_slots
-        Gives how many slots stay free although everything claimable of its own was claimed.
+    spare
+        Set while slots stay free although everything claimable of its own was claimed.
     draw
         Uniform in [0, 1).
     """
@@ -52,7 +65,7 @@ class Thief:
         most: int,
         owned: Callable[[], frozenset[int]],
         can_follow: Callable[[int], Awaitable[bool]],
-        spare_slots: Callable[[], int],
+        spare: asyncio.Event,
         draw: Callable[[], float],
     ) -> None:
         self._context = context
@@ -63,12 +76,13 @@ class Thief:
         self._most = most
         self._owned = owned
         self._can_follow = can_follow
-        self._spare_slots = spare_slots
+        self._spare = spare
         self._draw = draw
         self._until: dict[int, float] = {}
         self._before: Look = {}
         self._backoffs: dict[int, Backoff] = {}
         self._quiet_looks = 0
+        self._uneven_until_s = -math.inf
         self._ripe_ms: int | None = None
 
     @property
@@ -79,24 +93,36 @@ class Thief:
     async def run(self, stopping: asyncio.Event) -> None:
         """Look again and again until ``stopping``."""
         while not stopping.is_set():
-            try:
-                async with asyncio.timeout(look_again_s(self._quiet_looks, self._draw())):
-                    await stopping.wait()
-            except TimeoutError:
+            await self._pause(stopping)
+            if not stopping.is_set():
                 await self.look()
+
+    async def _pause(self, stopping: asyncio.Event) -> None:
+        """Wait for the next look: its time, or that a slot comes free when none was."""
+        awaited = stopping if self._spare.is_set() else self._spare
+        began_s = asyncio.get_running_loop().time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(look_again_s(self._quiet_looks, self._draw())):
+                await awaited.wait()
+        passed_s = asyncio.get_running_loop().time() - began_s
+        if not stopping.is_set():
+            await asyncio.sleep(max(0.0, LOOK_GAP_S - passed_s))
 
     async def look(self) -> None:
         """Find out where something stays unhandled, if there is a slot for it; follow that."""
         waiting: dict[int, int] = {}
         now: Look = {}
         foreign = self._foreign()
-        if foreign and self._spare_slots() > 0:
+        if foreign and self._spare.is_set():
             try:
                 now = await self._progress.look(foreign)
             except ProgressUnknownError as error:
                 logger.debug("cannot look for work of others: %s", error)
                 return
-            waiting = stuck(self._before, now)
+            if stuck(self._before, now):
+                self._note_uneven()
+            is_uneven = self._context.now_s() < self._uneven_until_s
+            waiting = worth_following(self._before, now, is_uneven=is_uneven)
             self._before = now
             is_quiet = not any(progress.lag for progress in now.values())
             self._quiet_looks = self._quiet_looks + 1 if is_quiet else 0
@@ -127,6 +153,7 @@ class Thief:
             held = self._held.get(dispatch_key(waiting.queued.job.origin, waiting.queued.job.n))
             if held is not None and held.partition in self._until:
                 self._until[held.partition] = until_s
+                self._note_uneven()
 
     def read_back(self, held: HeldJob, *, holds: bool) -> None:
         """Learn whether a claim came too late: where that is so, let a while pass before the next."""
@@ -142,9 +169,12 @@ class Thief:
 
     def ripe_in_s(self) -> float | None:
         """Give the seconds until the next dispatch passed over is this executor's to take; None: none."""
-        if self._ripe_ms is None or self._spare_slots() <= 0:
+        if self._ripe_ms is None or not self._spare.is_set():
             return None
         return max(0.0, (self._ripe_ms - self._context.now_ms()) / 1000)
+
+    def _note_uneven(self) -> None:
+        self._uneven_until_s = self._context.now_s() + UNEVEN_S
 
     def _backoff(self, partition: int) -> Backoff:
         return self._backoffs.get(partition, Backoff())
@@ -171,17 +201,14 @@ class Thief:
         possible = {p: at_s for p, at_s in until.items() if p in self._until or await self._can_follow(p)}
         self._until = possible
         self._context.meter.gauge(Metric.FOLLOWED, len(possible), pool=self._context.pool)
-        kept = self._lanes.assignment.partitions
-        if kept == possible.keys():
+        if self._lanes.partitions == possible.keys():
             return
         if not now and possible:
             # Some have run out, and how far the others are is known at the next look. What is read of
             # those that ran out meanwhile is not claimed: nobody follows their ledger.
             return
         logger.info("follows partitions %s of others", sorted(possible))
-        await self._lanes.begin(
-            {lane: seen.committed for lane, seen in now.items() if lane.partition in possible}
-        )
+        self._lanes.begin({lane: seen.committed for lane, seen in now.items() if lane.partition in possible})
 
     def _ripe_at_ms(self, waiting: WaitingJob) -> int:
         job = waiting.queued.job

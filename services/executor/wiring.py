@@ -154,7 +154,7 @@ class Executor:
             most=self._settings.steal_partitions,
             owned=lambda: self._fetcher.partitions,
             can_follow=self._follower.can_follow,
-            spare_slots=lambda: self._claimer.spare_slots,
+            spare=self._claimer.spare,
             draw=random.random,
         )
 
@@ -178,6 +178,7 @@ class Executor:
             tasks.create_task(self._watch(finished))
             await stopping.wait()
             wake()
+            self._claimer.spare.set()
             await self._hand_back_all()
             finished.set()
 

@@ -1,5 +1,6 @@
 """How an executor of the walk steals: the service's own thief, told by the walk when and what to read."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import cast
@@ -44,7 +45,7 @@ def model_thief(
         most=1,
         owned=owned,
         can_follow=_never_asked,
-        spare_slots=lambda: 0,
+        spare=asyncio.Event(),
         draw=lambda: 0.0,
     )
 

@@ -18,6 +18,7 @@ from core.stealing import (
     look_again_s,
     ripe_ms,
     stuck,
+    worth_following,
 )
 
 PARTITIONS = st.integers(0, 30)
@@ -61,9 +62,20 @@ def test_what_an_owner_keeps_up_with_is_never_stuck(
     assert stuck({}, now) == {}
 
 
+@given(two_looks(), st.booleans())
+def test_where_anything_waits_is_followed_once_something_was_stuck_and_nothing_before(
+    looks: tuple[dict[TopicPartition, Progress], dict[TopicPartition, Progress]], is_uneven: bool
+) -> None:
+    before, now = looks
+    found, left = worth_following(before, now, is_uneven=is_uneven), stuck(before, now)
+    assert {partition: count for partition, count in found.items() if count} == left
+    waiting = {lane.partition for lane, seen in now.items() if seen.end > seen.committed}
+    assert found.keys() == (waiting if left or is_uneven else set())
+
+
 @given(
     st.dictionaries(PARTITIONS, st.floats(0, 200)),
-    st.dictionaries(PARTITIONS, st.integers(1, 1000)),
+    st.dictionaries(PARTITIONS, st.integers(0, 1000)),
     st.frozensets(PARTITIONS),
     st.floats(0, 200),
     st.integers(1, 8),

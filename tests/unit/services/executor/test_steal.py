@@ -90,7 +90,7 @@ class Neighbour:
             most=8,
             owned=lambda: self.own.partitions,
             can_follow=self.can_follow,
-            spare_slots=lambda: self.claimer.spare_slots,
+            spare=self.claimer.spare,
             draw=lambda: 0.5,
         )
         self.policies: dict[str, object] = {}
@@ -105,7 +105,11 @@ class Neighbour:
         await self.thief.look()
 
     async def fetch(self) -> None:
-        """Do one turn of the loop that fetches."""
+        """Do two turns of the loop that fetches: a new assignment brings its records with the second."""
+        await self._turn()
+        await self._turn()
+
+    async def _turn(self) -> None:
         batch = await self.lanes.poll(0.0)
         if self.lanes.assignment.number != self.foreign.assignment:
             self.foreign._follow_assignment()
@@ -204,7 +208,7 @@ async def test_no_more_is_taken_than_there_are_free_slots(neighbour: Neighbour) 
     await neighbour.fetch()
     await neighbour.claimer._claim_once()
     assert neighbour.held.count_stolen() == 2
-    assert neighbour.claimer.spare_slots == 0
+    assert not neighbour.claimer.spare.is_set()
 
 
 async def test_what_its_owner_has_claimed_is_let_go_also_without_a_free_slot(neighbour: Neighbour) -> None:
@@ -246,7 +250,7 @@ async def test_a_partition_is_let_go_when_nothing_was_stolen_for_long(neighbour:
     neighbour.clock.ms += int(FOLLOW_S * 1100)
     await neighbour.thief.look()
     assert neighbour.thief.partitions == frozenset()
-    assert neighbour.lanes.assignment.partitions == frozenset()
+    assert neighbour.lanes.partitions == frozenset()
 
 
 async def test_a_ledger_that_cannot_be_followed_is_not_stolen_from(neighbour: Neighbour) -> None:
@@ -273,7 +277,7 @@ async def test_lanes_trimmed_under_a_thief_are_looked_up_again(neighbour: Neighb
     neighbour.broker.group("g").commit(lane, 2)
     neighbour.broker.trim(lane, 2)
     await neighbour.fetch()
-    assert neighbour.lanes.assignment.partitions == frozenset()
+    assert neighbour.lanes.partitions == frozenset()
     await neighbour.claimer._claim_once()
     await neighbour.thief.look()
     await neighbour.fetch()
