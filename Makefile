@@ -43,7 +43,7 @@ init-runtime: $(VENV)/.runtime  ## Install only what is needed to run
 demo: init-runtime  ## Run a pipeline and verify it; TRACE=FILE SPEED=N JOBS=N ARGS=--json
 	@$(BIN)/penstock demo $(if $(TRACE),--trace '$(TRACE)') $(if $(SPEED),--speed $(SPEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
-test: init  ## Run all tests but the chaos scenarios
+test: init  ## Run all tests, with a part of the chaos scenarios
 	$(BIN)/python -m pytest -m "not chaos" tests $(ARGS)
 
 check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
@@ -56,11 +56,11 @@ check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
 	$(BIN)/python -m tests.support.infra_lint
 	$(BIN)/python -m pytest -q tests/unit tests/property tests/model/test_walk.py tests/model/test_document.py
 
-chaos: init  ## Run every fault scenario; SEED=N repeats a run
+chaos: init  ## Run every fault scenario, `make chaos-NAME` one; SEED=N repeats a run
 	$(BIN)/python -m tests.chaos run --all $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-chaos-soak: init  ## Strike at random under load; MINUTES=30 SEED=N
-	$(BIN)/python -m tests.chaos soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(ARGS)
+chaos-soak: init  ## Strike at random under 200 jobs/s; MINUTES=30 SEED=N
+	$(BIN)/python -m tests.chaos soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # One scenario each: make chaos-broker-killed; `python -m tests.chaos list` names them.
 chaos-%: init

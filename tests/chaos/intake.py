@@ -91,7 +91,7 @@ class Intake:
             self.leaks.append(place)
 
     def _ledger(self, records: list[Record]) -> None:
-        self._book.add("events", [_event_row(*pair) for pair in self._fold(records)])
+        self._book.add("events", [event_row(*pair) for pair in self._fold(records)])
 
     def _fold(self, records: list[Record]) -> Iterator[tuple[FoldedEvent, bytes]]:
         """Fold one record after the other, each with its bytes; later ones change what it points to."""
@@ -178,7 +178,7 @@ def _place(record: Record) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def _event_row(event: FoldedEvent, raw: bytes) -> tuple[object, ...]:
+def event_row(event: FoldedEvent, raw: bytes) -> tuple[object, ...]:
     place = (event.event.job_id, event.partition, event.offset, event.timestamp_ms, raw)
     outcome = event.outcome
     if outcome is None:

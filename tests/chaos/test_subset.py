@@ -1,6 +1,7 @@
 """A seeded part of the fault scenarios, on one broker and one shared stack, in every test run.
 
-``make chaos`` runs all of them; a failure names its seed, and ``make chaos-NAME SEED=N`` repeats it.
+``make chaos`` runs all of them; a failure names its seed, and ``make chaos-NAME SEED=N`` repeats it. On a
+busy machine ``CHAOS_PATIENCE=3`` lets everything take three times as long.
 """
 
 import os
@@ -13,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.report import said_of, write_report
+from tests.chaos.rig.patience import ENVIRONMENT_NAME, PATIENCE, factor_of
 from tests.chaos.run import Result, Runner
 from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios.catalog import ALL, in_running_order
+from tests.chaos.spec import StackSpec
 
 SUBSET = in_running_order(tuple(scenario for scenario in ALL if scenario.subset))
 SEED = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
-TIMEOUT_S = 300
+PATIENCE.factor = factor_of(os.environ.get(ENVIRONMENT_NAME) or "1")
+TIMEOUT_S = PATIENCE.limit_s(300)
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +55,9 @@ def test_everything_holds_when(scenario: Scenario, results: tuple[Runner, list[R
     said = "\n".join(said_of(violation) for violation in result.findings.violations[:5])
     assert result.holds, f"--seed {SEED}: {dict(result.findings.counts)}\n{said}\nkept in {result.kept}"
     assert result.findings.jobs > 0
+
+
+def test_the_subset_has_at_least_ten_faults_on_one_stack() -> None:
+    assert len(SUBSET) >= 10
+    assert {scenario.stack for scenario in SUBSET} == {StackSpec()}
+    assert not any(scenario.needs for scenario in SUBSET)
