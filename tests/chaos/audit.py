@@ -151,7 +151,6 @@ class Audit:
                 self._positions[tp] = start
                 if tp.topic == self._routes.jobs:
                     self._gaps.append((tp.partition, position, start))
-        await reader.assign({})
         await reader.assign({tp: self._positions[tp] for tp in partitions})
 
     async def _read_to(self, reader: KafkaReader, ends: Mapping[TopicPartition, int]) -> None:
@@ -162,6 +161,9 @@ class Audit:
             self._take([one for one in polled if one.offset < ends[TopicPartition(one.topic, one.partition)]])
             # Records beyond the ends were polled, too; they are polled again next time.
             self._positions |= {tp: min(reader.position(tp), ends[tp]) for tp in behind}
+        # What the reader is asked next would wait behind a fetch that the broker holds for news: half a
+        # second for every topic that aiokafka asks for the first time.
+        await reader.assign({})
 
     def _take(self, records: list[Record]) -> None:
         """Write records down, and with them how far reading is: neither without the other."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from ports.failpoint_list import PLACES
 from tests.support.pipeline import Pipeline, pipeline
-from tests.support.processes import Program, wait_until
+from tests.support.processes import Program
 from tests.support.servers import Servers
 
 APP = """
@@ -46,6 +47,9 @@ def long(ctx, payload):
         time.sleep(0.05)
 """
 LEASE_S = 3.0
+WAIT_S = 60.0
+SUBMIT_EVERY_S = 0.3
+"""Less than ``PENSTOCK_SNAPSHOT_NOT_BEFORE_S``, so that every snapshot finds something new."""
 
 
 class Watched:
@@ -62,7 +66,16 @@ class Watched:
         return {line["failpoint"] for line in said}
 
     def wait_for(self, *points: str) -> None:
-        wait_until(lambda: set(points) <= self.passed(), f"passing {points}", 60)
+        """Return once all of these were passed, while jobs run: a ledger that rests asks for no snapshot."""
+        asyncio.run(self._wait_for(set(points)))
+
+    async def _wait_for(self, points: set[str]) -> None:
+        until_s = time.monotonic() + WAIT_S
+        async with self.client() as client:
+            while missing := points - self.passed():
+                assert time.monotonic() < until_s, f"not passed within {WAIT_S:.0f} s: {sorted(missing)}"
+                await client.submit("steady", None)
+                await asyncio.sleep(SUBMIT_EVERY_S)
 
     def client(self) -> Client:
         routes = self.mine.routes
