@@ -25,8 +25,6 @@ _SERVICES = "services running"
 _EXECUTORS = "live executors"
 RUNNING = frozenset({_SERVICES, _EXECUTORS})
 """What must be stopped, whatever else may be given up."""
-ALIVE_S = 45.0
-"""The default lease: an executor silent for longer has no worker left."""
 NEWEST_HEARTBEATS = 5000
 QUIET_S = 2.0
 """A stretch whose last offsets hold no record (markers of transactions) ends after so long without one."""
@@ -87,7 +85,9 @@ async def _executors(reader: KafkaReader, routes: RouteMap) -> list[NotDrained]:
             last[message.executor] = (message, record.timestamp_ms)
     now_ms = time.time() * 1000
     alive = sorted(
-        beat.instance for beat, at_ms in last.values() if not beat.goodbye and now_ms - at_ms < ALIVE_S * 1000
+        beat.instance
+        for beat, at_ms in last.values()
+        if not beat.goodbye and now_ms - at_ms < beat.lease_s * 1000
     )
     return (
         [NotDrained(_EXECUTORS, "by their heartbeats", len(alive), tuple(alive[:EXAMPLES]))] if alive else []

@@ -49,6 +49,8 @@ JOIN_GRACE_MS = 5_000
 """A request to join is answered when the rebalance ends; it may take so much longer."""
 MAX_POLL_INTERVAL_MS = 300_000
 LEAVE_TIMEOUT_S = 3.0
+LEAVE_AGAIN_S = 0.1
+"""How long a member that leaves waits for its coordination to end before it leaves once more."""
 COMMIT_TIMEOUT_S = 5.0
 """A commit not answered by then goes on alone, and its positions count as not committed yet."""
 POLL_GRACE_S = 1.0
@@ -347,12 +349,32 @@ class KafkaGroupMember:
         A clean stop is meant: the static name only spares a rebalance after a crash. aiokafka 0.14
         never lets a static member leave, so its coordinator is asked directly. Not on the connection of
         the group: a join that waits there for other members would make this wait too, then be forgotten.
+
+        It leaves before its coordination has ended, which ends a join that waits, and again afterwards: one
+        that was on its way, or not yet sent, may have come through in between.
         """
         coordinator = self._consumer._coordinator  # noqa: SLF001
-        if coordinator is None or coordinator.coordinator_id is None:
+        if coordinator is None:
             return
-        await self._consumer._client.send(  # noqa: SLF001
-            coordinator.coordinator_id,
-            LeaveByName(coordinator.group_id, coordinator.member_id, self._instance),
-            group=ConnectionGroup.DEFAULT,
-        )
+        member_id = coordinator.member_id
+        ending = asyncio.create_task(coordinator.close())
+        try:
+            while True:
+                has_ended = ending.done()
+                member_id = coordinator.member_id or member_id
+                await self._leave_as(coordinator, member_id)
+                if has_ended:
+                    await ending
+                    return
+                await asyncio.wait([ending], timeout=LEAVE_AGAIN_S)
+        finally:
+            ending.cancel()
+
+    async def _leave_as(self, coordinator: Any, member_id: str) -> None:
+        """Leave, where the group's coordinator is known; not being in the group is as good."""
+        if coordinator.coordinator_id is not None:
+            await self._consumer._client.send(  # noqa: SLF001
+                coordinator.coordinator_id,
+                LeaveByName(coordinator.group_id, member_id, self._instance),
+                group=ConnectionGroup.DEFAULT,
+            )

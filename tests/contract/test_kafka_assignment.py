@@ -10,6 +10,7 @@ from adapters.kafka.admin import create_topics
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import LEAVE_TIMEOUT_S, KafkaGroupMember
+from adapters.kafka.groups import members_of
 from core.log import TopicPartition
 from core.offsets import next_positions
 from penstock.connection import KafkaConnection
@@ -144,6 +145,21 @@ async def test_a_member_that_closes_while_it_joins_is_out_of_the_group_at_once(
             held.second,
             when=lambda: held.first.assignment.number > before and _halves(held.first, held.second),
         )
+
+
+async def test_a_member_is_out_of_its_group_whenever_in_its_joining_it_closed(
+    servers: Servers, topic_prefix: str
+) -> None:
+    topic = f"{topic_prefix}t"
+    connection = KafkaConnection(bootstrap=servers.kafka_bootstrap)
+    await create_topics(connection, [TopicSpec(topic, 4, FOREVER_MS, "tests", "tests")], 1)
+    for after_s in (step / 250 for step in range(25)):
+        member = _member(connection, topic)
+        await member.start()
+        await asyncio.sleep(after_s)
+        await member.close()
+        left = await members_of(connection, [f"{topic}.g"])
+        assert not left, f"closed after {after_s:.3f} s"
 
 
 def _member(connection: KafkaConnection, topic: str, instance: str = "a-0") -> KafkaGroupMember:

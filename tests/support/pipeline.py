@@ -52,11 +52,14 @@ class Pipeline:
 
     @contextmanager
     def running(self, *services: str, **settings: str) -> Iterator[None]:
-        """Run services for the length of a block."""
+        """Run services for the length of a block; in its end they are told to stop all at once."""
         with ExitStack() as stack:
-            for service in services:
-                stack.enter_context(self.start(service, **settings))
-            yield
+            programs = [stack.enter_context(self.start(service, **settings)) for service in services]
+            try:
+                yield
+            finally:
+                for program in programs:
+                    program.process.terminate()
 
     def read(self, *topics: str) -> list[Record]:
         """Read whole topics, as far as they reach now."""
