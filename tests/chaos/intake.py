@@ -114,7 +114,7 @@ class Intake:
         try:
             named = _NAMED.decode(record.value or b"")
             supplied = named.job_id and canonical_id(named.job_id)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             return f"jobs/{record.partition}/{record.offset}", send
         if supplied:
             return supplied, send

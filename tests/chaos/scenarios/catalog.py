@@ -9,6 +9,7 @@ from tests.chaos.scenarios import (
     disk,
     executors,
     failpoints,
+    joins,
     kills,
     moments,
     network,
@@ -21,6 +22,7 @@ from tests.chaos.scenarios import (
 ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
     *brokers.SCENARIOS,
+    *joins.SCENARIOS,
     *network.SCENARIOS,
     *disk.SCENARIOS,
     *tables.SCENARIOS,

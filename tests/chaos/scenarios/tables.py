@@ -8,9 +8,11 @@ import psycopg
 from tests.chaos.load import Load
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
 from tests.chaos.scenarios.signs import wait_for_acknowledgements, wait_for_effects
+from tests.chaos.watch import TABLE
 
 STALL_S = 20.0
 CONNECTIONS_TRIED = 150
+SINCE_DUMP_S = 15.0
 LOAD = Load(rate_per_s=40.0)
 
 _ROWS = "select count(*) from jobs"
@@ -56,6 +58,29 @@ def pause_database(field: Field) -> None:
     field.stack.services.wait_ready()
 
 
+def restore_older(field: Field) -> None:
+    """Put the database back to a dump of 15 s ago, as after a loss; what came since must come again."""
+    services, postgres = field.stack.services, field.stack.postgres
+    (name,) = [one.name for one in services.of("materializer")]
+    dump = field.stack.directory / "table.dump"
+    postgres.dump(dump)
+    then = _count_in(postgres.url)
+    field.go_on(SINCE_DUMP_S)
+    with field.fault("an older table"):
+        services.hold_down(name)
+        try:
+            lost = _count_in(postgres.url) - then
+            postgres.restore(dump)
+            left = _count_in(postgres.url)
+            field.note(f"{lost} rows are gone with the restore")
+            if lost <= 0 or left > then:
+                raise FaultDidNotBiteError(f"{then} rows were dumped, {then + lost} there, {left} are left")
+            field.go_on(1.0)
+        finally:
+            services.revive(name)
+    services.wait_ready()
+
+
 def _go_on_without_table(field: Field) -> None:
     """Ask that jobs are taken in and run all the same, to the end of the fault."""
     wait_for_acknowledgements(field)
@@ -99,6 +124,11 @@ def _take(held: ExitStack, url: str) -> Iterator[psycopg.Connection[tuple[object
         yield held.enter_context(connection)
 
 
+def _count_in(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return _count(connection)
+
+
 def _count(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     row = connection.execute(_ROWS).fetchone()
     assert row is not None
@@ -128,5 +158,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         pause_database,
         load=LOAD,
         subset=True,
+    ),
+    Scenario(
+        "table-restored",
+        "F19",
+        "The database is put back to a dump of 15 s ago; the table tells all that came since once more.",
+        restore_older,
+        load=LOAD,
+        rewinds=frozenset({TABLE}),
     ),
 )
