@@ -59,6 +59,8 @@ _WITH_REMEDY = (
 )
 """Errors whose message says what to do; no traceback helps."""
 LAG_INTERVAL_S = 5.0
+TURN_INTERVAL_S = 1.0
+"""How often the event loop says that it runs; well below ``adapters.telemetry.health.LOOP_STALL_S``."""
 SKEW_WARN_S = 5.0
 """A wall clock further off the broker's than this is named in the log; nothing relies on it."""
 
@@ -189,7 +191,11 @@ async def _live(
     try:
         await _announce(service)
         logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
-        beside = [asyncio.create_task(_measure_lag(service)), asyncio.create_task(watch.run())]
+        beside = [
+            asyncio.create_task(_measure_lag(service)),
+            asyncio.create_task(watch.run()),
+            asyncio.create_task(_turn(health)),
+        ]
         try:
             await _unless_topics_change(service, run)
             reached(Failpoint.LEFT)
@@ -239,6 +245,13 @@ async def _until_connected(
             logger.warning("waiting for Kafka at %s: %s", settings.kafka.bootstrap, error)
             await asyncio.sleep(CONNECT_ATTEMPT_S)
     return None
+
+
+async def _turn(health: Health) -> None:
+    """Say, for ever, that the event loop runs; user code never shares it, so only a fault blocks it."""
+    while True:
+        health.turn()
+        await asyncio.sleep(TURN_INTERVAL_S)
 
 
 async def _measure_lag(service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +13,11 @@ STALL_S = 60.0
 """A loop that has not come round for this long is reported as stuck; twice a long poll and more."""
 
 
+LOOP_STALL_S = 5.0
+"""An event loop that runs nothing for this long is blocked: heartbeats and fetches stand still with it. Above
+what a busy machine makes a loop wait, below a lease and the session of a group member."""
+
+
 @dataclass
 class Health:
     """What a service says of itself; written by its loop, read by the HTTP thread."""
@@ -20,11 +26,17 @@ class Health:
     reason: str = "starting"
     hindrance: str | None = None
     """What outside keeps the service from its work, whatever its steps say of themselves."""
+    now_s: Callable[[], float] = time.monotonic
     _beat_s: float = field(default_factory=time.monotonic)
+    _turn_s: float | None = None
 
     def beat(self) -> None:
         """Say that the main loop came round."""
-        self._beat_s = time.monotonic()
+        self._beat_s = self.now_s()
+
+    def turn(self) -> None:
+        """Say that the event loop runs; once said, it must be said again before it counts as blocked."""
+        self._turn_s = self.now_s()
 
     def set_ready(self) -> None:
         """Say that the service does its work now."""
@@ -37,7 +49,15 @@ class Health:
     @property
     def alive(self) -> bool:
         """Whether the main loop still comes round."""
-        return time.monotonic() - self._beat_s < STALL_S
+        return self.now_s() - self._beat_s < STALL_S
+
+    def why_unready(self) -> str | None:
+        """Say why the service does not do its work now; None when it does."""
+        if self._turn_s is not None and (blocked_s := self.now_s() - self._turn_s) >= LOOP_STALL_S:
+            return f"the event loop has been blocked for {blocked_s:.0f} s"
+        if not self.alive:
+            return "main loop is stuck"
+        return self.hindrance or (None if self.ready else self.reason)
 
 
 def start_http(port: int, health: Health, registry: CollectorRegistry, host: str) -> int:
@@ -57,8 +77,8 @@ def start_http(port: int, health: Health, registry: CollectorRegistry, host: str
                 case "/healthz":
                     self._say(health.alive, "ok" if health.alive else "main loop is stuck")
                 case "/readyz":
-                    good = health.ready and health.alive and health.hindrance is None
-                    self._say(good, health.hindrance or health.reason)
+                    why = health.why_unready()
+                    self._say(why is None, why or health.reason)
                 case _:
                     self._answer(404, b"try /metrics, /healthz or /readyz\n", "text/plain")
 

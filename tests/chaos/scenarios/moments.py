@@ -27,6 +27,7 @@ KILLS = 3
 AFTER_MAX = 5
 BLOCK_S = 40.0
 """Above the session timeout of a group member, 30 s, so that it is evicted while it is blocked."""
+UNREADY_S = 10.0
 LOOK_EVERY_S = 0.5
 AWAY_S = 30.0
 POLL_S = 0.5
@@ -64,6 +65,7 @@ def block_loop(service: str, point: str, group: str, field: Field) -> None:
         run.wait_acted_at(place, REACH_TIMEOUT_S)
         awake_at_s = time.monotonic() + BLOCK_S
         with field.fault(claims.LOOP_BLOCKED):
+            wait_until(lambda: not instance.is_ready, f"{name} says that its loop is blocked", UNREADY_S)
             _wait_evicted(field.stack, group, name)
             field.history.add("note", claims.EVICTED, name=name)
             field.go_on(awake_at_s - time.monotonic())
