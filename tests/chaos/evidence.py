@@ -80,6 +80,10 @@ class Evidence:
         Groups (or ``stage_offsets``) whose offsets the fault itself set back.
     has_gaps
         Records were trimmed before they were read, so what is missing proves nothing.
+    silences_s
+        Longest time between two heartbeats of each boot id, by the broker's clock.
+    lease_s
+        Of the executors.
     samples
         One of so many jobs is folded again with repetitions; 1 is all of them.
     """
@@ -97,6 +101,8 @@ class Evidence:
     boot_ms: float = 0.0
     rewinds: frozenset[str] = frozenset()
     has_gaps: bool = False
+    silences_s: Mapping[str, float] = field(default_factory=dict)
+    lease_s: float = 0.0
     samples: int = 1
 
     @cached_property

@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
@@ -57,6 +59,7 @@ def evidence_of(
     overlaps: Overlaps = Overlaps.FORBIDDEN,
     clocks: Clocks = Clocks.AGREE,
     rewinds: frozenset[str] = frozenset(),
+    silences_s: Mapping[str, float] = MappingProxyType({}),
 ) -> Evidence:
     """Put together what the audit gathered last and what the services show now."""
     problems = [
@@ -77,6 +80,8 @@ def evidence_of(
         boot_ms=1000 * (time.time() - boot_s()),
         rewinds=rewinds,
         has_gaps=bool(audit.unread),
+        silences_s=silences_s,
+        lease_s=stack.spec.lease_s,
         samples=1 + audit.book.touched() // SAMPLED_ABOVE_JOBS,
     )
 

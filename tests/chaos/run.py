@@ -1,5 +1,6 @@
 """Runs scenarios: phases, stacks shared where they may be, evidence, judgement."""
 
+import asyncio
 import random
 import time
 import traceback
@@ -10,6 +11,7 @@ from pathlib import Path
 from tests.chaos.audit import Audit
 from tests.chaos.checkers.everything import Findings, check_everything
 from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.heartbeats import longest_silences_s
 from tests.chaos.liveness import wait_until_all_ended
 from tests.chaos.parts import evidence_of, keep, load_of, watch_of
 from tests.chaos.rig.tools import why_missing
@@ -128,6 +130,7 @@ class Runner:
             overlaps=scenario.overlaps,
             clocks=scenario.clocks,
             rewinds=scenario.rewinds,
+            silences_s=asyncio.run(longest_silences_s(stack, line.at_ms)),
         )
         self._judge(scenario, evidence, stuck, result)
         _measure(field_, audit, result)

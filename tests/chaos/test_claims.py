@@ -25,6 +25,16 @@ def test_work_that_was_done_and_lost_is_done_once_more() -> None:
     assert [one.what for one in found] == ["work that was lost when it was done was not dispatched again"]
 
 
+@pytest.mark.parametrize(("silent_s", "violations"), [(4.0, 1), (5.0, 0)])
+def test_a_loss_is_excused_by_nothing_but_a_lease_without_a_heartbeat(
+    silent_s: float, violations: int
+) -> None:
+    case = Story(1, order_of(1)).claim().run().lose().case()
+    found = claims.nobody_is_lost(evidence(case, plain().case(), silences_s={"a": silent_s}, lease_s=6.0))
+    assert len(found) == violations
+    assert claims.nobody_is_lost(evidence(plain().case(), silences_s={"a": 60.0}, lease_s=6.0)) == []
+
+
 def evicted(story: Story) -> list[Violation]:
     """Executor 0 has claimed once; then it is blocked and evicted, while the story goes on."""
     before = Story(2, order_of(2)).claim(by="executor-0:ab")

@@ -10,12 +10,9 @@ from typing import Any
 import psycopg
 from aiokafka.admin import AIOKafkaAdminClient
 
-from adapters.kafka.reader import KafkaReader
-from core.log import TopicPartition
-from schemas.codec import decode_executor
-from schemas.executors import Heartbeat
 from tests.chaos import claims
 from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
+from tests.chaos.heartbeats import longest_silences_s
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
 from tests.chaos.rig.process import NotInTimeError, wait_until
@@ -108,7 +105,7 @@ def block_handler(field: Field) -> None:
         wait_until(lambda: "running" not in _blocking_states(field.stack), "its end", 2 * BLOCK_S, POLL_S)
     if [members_of(field.stack, group) for group in groups] != before:
         raise HeartbeatsStoppedError(f"members were {before}")
-    gaps_s = asyncio.run(_gaps_between_heartbeats(field.stack, begin_ms))
+    gaps_s = asyncio.run(longest_silences_s(field.stack, begin_ms))
     field.note(f"longest time between two heartbeats: {gaps_s}")
     if not gaps_s or max(gaps_s.values()) >= field.stack.spec.lease_s / 2:
         raise HeartbeatsStoppedError(f"longest time between two heartbeats: {gaps_s}")
@@ -121,34 +118,6 @@ def _blocking_states(stack: Stack) -> list[str]:
             "select state from jobs where type = 'chaos.blocking' and state <> 'succeeded'"
         )
         return [str(state) for (state,) in rows.fetchall()]
-
-
-async def _gaps_between_heartbeats(stack: Stack, begin_ms: int) -> dict[str, float]:
-    """Give each boot id's longest time between two heartbeats since then, seconds."""
-    last_ms: dict[str, int] = {}
-    gaps_s: dict[str, float] = {}
-    async for at_ms, beat in _heartbeats(stack):
-        if at_ms >= begin_ms and beat.executor in last_ms:
-            gap_s = (at_ms - last_ms[beat.executor]) / 1000
-            gaps_s[beat.executor] = max(gap_s, gaps_s.get(beat.executor, 0.0))
-        last_ms[beat.executor] = at_ms
-    return gaps_s
-
-
-async def _heartbeats(stack: Stack) -> Any:
-    topic = TopicPartition(stack.routes.executors, 0)
-    reader = KafkaReader(stack.kafka, client_id="chaos-heartbeats")
-    await reader.start()
-    try:
-        end = (await reader.end_offsets([topic]))[topic]
-        await reader.assign(await reader.start_offsets([topic]))
-        while reader.position(topic) < end:
-            for record in await reader.poll(POLL_S):
-                beat = decode_executor(record)
-                if isinstance(beat, Heartbeat):
-                    yield record.timestamp_ms, beat
-    finally:
-        await reader.close()
 
 
 def without_decider(field: Field) -> None:
