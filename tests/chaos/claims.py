@@ -15,6 +15,8 @@ EVICTED = "evicted"
 HANDLER_BLOCKED = "handler blocks its worker"
 DECIDER_AWAY = "dlq_handler away"
 DUE_KILLED = "scheduler killed between due and produce"
+MIXED_DOWN = "both versions, on the way down"
+MIXED_UP = "both versions, on the way up"
 UNCONFIRMED_S = 1.5
 """What may lie between the sending of a heartbeat, where a lease begins, and its place in the log."""
 SETTLE_MS = 1000
@@ -164,6 +166,27 @@ def what_fell_due_meanwhile_is_released_once(evidence: Evidence) -> list[Violati
                 place = f"job {case.job_id}, dispatch {verdict.n + 1}, due {verdict.due_ms}"
                 found.append(_claim("a retry that fell due was never claimed", place))
     return found or _unless(fell_due, "no retry fell due between the kills")
+
+
+def versions_share_the_work(evidence: Evidence) -> list[Violation]:
+    """Ask that executors of both versions claimed while both ran, and that jobs went from one to the other.
+
+    The old version does not count its claims.
+    """
+    spans = {mixed: span_of(evidence, mixed) for mixed in (MIXED_DOWN, MIXED_UP)}
+    seen: dict[str, set[bool]] = {mixed: set() for mixed in spans}
+    crossed = 0
+    for case in evidence.cases():
+        crossed += len({claim.seq > 0 for _, claim in case.claims.values()}) == 2
+        for event, claim in case.claims.values():
+            for mixed, span in spans.items():
+                if span is not None and span.has(event.timestamp_ms):
+                    seen[mixed].add(claim.seq > 0)
+    alone = [mixed for mixed, counted in seen.items() if len(counted) < 2]
+    return [
+        *(_claim("the fault did not bite", f"{mixed}: one version alone claimed") for mixed in alone),
+        *_unless(crossed, "no job was retried by the other version"),
+    ]
 
 
 def _decisions(case: Case) -> dict[int, FoldedEvent]:

@@ -13,7 +13,7 @@ from adapters.embedded.loopback import HOST, PortBook
 from adapters.embedded.plan import child_environment
 from adapters.embedded.process_mark import children_of
 from tests.chaos.history import History
-from tests.chaos.rig.process import NotInTimeError, Process, wait_until
+from tests.chaos.rig.process import NOTHING, NotInTimeError, Process, wait_until
 
 RESTART_AFTER_S = 0.5
 LOOK_AGAIN_S = 0.05
@@ -34,6 +34,8 @@ class Instance:
     exits: list[int] = field(default_factory=list)
     """Exit codes of runs that nobody asked to end; negative: the signal."""
     starts: int = 0
+    more: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Environment beside that of its service, from its last revival on."""
 
     def get(self, path: str, timeout_s: float = 2.0) -> str | None:
         """Give what its HTTP port answers with status 200, None otherwise."""
@@ -142,11 +144,12 @@ class Services:
             self._instances[name].wanted = False
         self._instances[name].process.kill()
 
-    def revive(self, name: str) -> None:
-        """Start an instance that was held down or removed."""
+    def revive(self, name: str, more: Mapping[str, str] = NOTHING) -> None:
+        """Start an instance that was held down or removed, with this environment too from now on."""
         with self._lock:
             instance = self._instances[name]
-            instance.process.start()
+            instance.more = more
+            instance.process.start(more)
             instance.wanted = True
             instance.starts += 1
 
@@ -211,7 +214,7 @@ class Services:
         time.sleep(RESTART_AFTER_S)
         with self._lock:
             if instance.wanted and not instance.process.is_alive and not self._closing.is_set():
-                instance.process.start()
+                instance.process.start(instance.more)
                 instance.starts += 1
 
 

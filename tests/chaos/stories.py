@@ -76,9 +76,10 @@ class Story:
         self.hops.append(Hop(n, topic, 0, at, self.now_ms, self.origin, then))
         return self
 
-    def claim(self, n: int = 1, by: str = "a") -> "Story":
+    def claim(self, n: int = 1, by: str = "a", seq: int = 0) -> "Story":
         self.travel(n, ROUTES.ready).travel(n, ROUTES.execution("default", 0))
-        return self.tell(Claimed(self.origin, self.job_id, n, by, "jobs.exec.default.b0", 0, self.number))
+        topic = ROUTES.execution("default", 0)
+        return self.tell(Claimed(self.origin, self.job_id, n, by, topic, 0, self.number, seq=seq))
 
     def run(self, n: int = 1, outcome: str = "ok", pid: int = PID) -> "Story":
         self.begin(n, pid)

@@ -89,6 +89,18 @@ def test_a_retry_that_fell_due_is_claimed() -> None:
     assert [one.what for one in found] == ["a retry that fell due was never claimed"]
 
 
+def test_executors_of_two_versions_work_at_once_and_take_over_from_each_other() -> None:
+    history = [*lines(claims.MIXED_DOWN, START_MS, FAR_MS), *lines(claims.MIXED_UP, START_MS, FAR_MS)]
+    story = Story(1, order_of(1)).claim().run(outcome="ValueError").fail().retry().claim(2, seq=7)
+    shared = story.run(2).succeed(2).case()
+    assert claims.versions_share_the_work(evidence(shared, history=history)) == []
+    apart = Story(2, order_of(2)).claim(seq=7).run().succeed().case()
+    found = claims.versions_share_the_work(evidence(plain().case(), apart, history=history))
+    assert [one.evidence for one in found] == ["no job was retried by the other version"]
+    found = claims.versions_share_the_work(evidence(shared, history=lines(claims.MIXED_UP, START_MS, FAR_MS)))
+    assert [one.evidence for one in found] == [f"{claims.MIXED_DOWN}: one version alone claimed"]
+
+
 @pytest.mark.parametrize(
     ("claim", "fault"),
     [

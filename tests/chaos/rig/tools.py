@@ -16,6 +16,7 @@ from tests.chaos.rig.command import CommandFailedError, run
 from tests.chaos.rig.disk import Tmpfs
 from tests.chaos.rig.limits import Controller, Group
 from tests.chaos.rig.network import Network
+from tests.chaos.rig.old_code import NoHistoryError, require_history
 from tests.chaos.rig.process import NotInTimeError
 from tests.chaos.rig.proxy import NoToxiproxyError, Toxiproxy
 
@@ -36,6 +37,7 @@ class Tool(StrEnum):
     CGROUP_CPU = "cgroup v1 cpu"
     FAKETIME = "libfaketime"
     WRONG_CLOCK = "a C compiler for the wrong clock"
+    HISTORY = "the history of this repository"
 
 
 class MissingToolError(Exception):
@@ -46,6 +48,7 @@ _FAILURES = (
     MissingToolError,
     NoCompilerError,
     CommandFailedError,
+    NoHistoryError,
     NoToxiproxyError,
     NotInTimeError,
     OSError,
@@ -145,4 +148,5 @@ _TRIALS: dict[Tool, Callable[[], object]] = {
     Tool.CGROUP_CPU: partial(_try_group, Controller.CPU, "cpu.cfs_quota_us"),
     Tool.FAKETIME: faketime_library,
     Tool.WRONG_CLOCK: build_library,
+    Tool.HISTORY: require_history,
 }

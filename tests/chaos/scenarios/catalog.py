@@ -17,6 +17,7 @@ from tests.chaos.scenarios import (
     stalls,
     submits,
     tables,
+    upgrades,
 )
 
 ALL: tuple[Scenario, ...] = (
@@ -32,6 +33,7 @@ ALL: tuple[Scenario, ...] = (
     *submits.SCENARIOS,
     *executors.SCENARIOS,
     *shortages.SCENARIOS,
+    *upgrades.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"
