@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 from tests.chaos.rig.command import CommandFailedError, run
 
 ORIGIN = "419f4186abad41062f6233bfb093f642c8676e52"
-"""Where an upgrade may come from: the oldest version whose own executors lose nothing. Those before it drop a
-retry for ever when its decision reaches them after its dispatch, which no newer service beside them mends."""
+"""Where an upgrade may come from: the oldest version that was walked by the model (``tests/model``). Those
+before it may drop a retry for ever, when its dispatch reaches an executor before its decision; no newer
+service mends that for them."""
 PACKAGES = ("adapters", "core", "penstock", "ports", "schemas", "services")
 REPOSITORY = Path(__file__).resolve().parents[3]
 
