@@ -91,7 +91,7 @@ def all_away(field: Field) -> None:
         broker.kill()
         try:
             began_s = time.monotonic()
-            needs_kafka = {one.name for one in services.instances}
+            needs_kafka = {one.name for one in services.instances if one.wanted}
             wait_until(
                 lambda: needs_kafka <= set(services.unready()),
                 "no service says it is ready",
