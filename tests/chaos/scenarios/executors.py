@@ -49,6 +49,8 @@ FROZEN_S = 10.0
 """Beyond the lease, and beyond the time after which a group puts a silent member out."""
 ELSEWHERE_S = 2.0
 BEYOND_LEASE_S = 16.0
+STARTED_S = 2.0
+"""What was submitted runs by then, with a slot free."""
 WITHIN_LEASE_S = 30.0
 START_S = 7.0
 """What a broker takes to come up, and what a busy machine may add."""
@@ -122,6 +124,10 @@ def broker_away(field: Field) -> None:
     """Take the broker away for longer than a lease: no worker may outlive it."""
     services, lease_s = field.stack.services, field.stack.spec.lease_s
     executors = [instance.name for instance in services.of("executor")]
+    # Of what the load has running, all may end within the lease.
+    for _ in executors:
+        field.load.also(Kind.SLOW, BEYOND_LEASE_S)
+    field.go_on(STARTED_S)
     workers = [mark for name in executors for mark in wait_busy(field, name)]
     with field.fault("broker away"):
         with _without_broker(field, BEYOND_LEASE_S):
