@@ -13,7 +13,7 @@ from adapters.kafka.topology import route_map
 from adapters.prepare import prepare
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from tests.chaos.effects import create_effects
-from tests.chaos.history import History
+from tests.chaos.history import History, boot_s
 from tests.chaos.layouts import start_servers
 from tests.chaos.rig.postgres import Postgres
 from tests.chaos.sent import SentLedger
@@ -34,6 +34,8 @@ class Stack:
         Brokers and database, what faults are done to, and what the layout put in between.
     cluster, postgres
         The same brokers and database.
+    servers_took_s
+        To come up, on this machine as busy as it is.
     witness, effects_url
         The ledger of effects, on a server of its own.
     environment
@@ -59,8 +61,9 @@ class Stack:
             raise
 
     def _build(self) -> None:
-        start = time_of(self.history)
+        start, began_s = time_of(self.history), boot_s()
         self.servers = start_servers(self.spec, self.directory, self._exits)
+        self.servers_took_s = boot_s() - began_s
         self.cluster, self.postgres = self.servers.cluster, self.servers.postgres
         # No fault touches it, so it need not survive one: what it knows is in the memory of its machine.
         unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
