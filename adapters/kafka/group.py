@@ -356,11 +356,12 @@ class KafkaGroupMember:
         coordinator = self._consumer._coordinator  # noqa: SLF001
         if coordinator is None:
             return
-        member_id = coordinator.member_id
+        member_id = ""
         ending = asyncio.create_task(coordinator.close())
         try:
             while True:
                 has_ended = ending.done()
+                # Forgotten when the coordination ends.
                 member_id = coordinator.member_id or member_id
                 await self._leave_as(coordinator, member_id)
                 if has_ended:

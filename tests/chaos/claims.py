@@ -62,6 +62,15 @@ def nobody_is_lost(evidence: Evidence) -> list[Violation]:
     return found
 
 
+def no_service_ended(evidence: Evidence) -> list[Violation]:
+    """Ask that no service ended without being asked to."""
+    return [
+        _claim("a service ended", f"{line.what}: {line.detail}")
+        for line in evidence.history
+        if line.event == "note" and line.what.endswith(" ended")
+    ]
+
+
 def done_but_not_closed_is_lost_and_done_once_more(evidence: Evidence) -> list[Violation]:
     """Ask that work which ended in a process that could not say so is LOST, and dispatched once more."""
     bitten = 0

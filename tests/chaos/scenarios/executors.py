@@ -12,6 +12,7 @@ from core.ledger.verdicts import Claimed, Lost, Released, Succeeded
 from core.states import State
 from tests.chaos.case import Case
 from tests.chaos.checkers.effects import was_cut_off
+from tests.chaos.claims import no_service_ended
 from tests.chaos.effects import Effect
 from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.history import Line, boot_s
@@ -287,9 +288,8 @@ def nobody_was_lost(evidence: Evidence) -> list[Violation]:
         for _, verdict, _ in case.verdicts
         if isinstance(verdict, Lost)
     ]
+    found += no_service_ended(evidence)
     for line in evidence.history:
-        if line.event == "note" and line.what.endswith(" ended"):
-            found.append(Violation("claim", "a service ended", f"{line.what}: {line.detail}"))
         if line.what == "workers" and line.detail["kept"] != "yes":
             found.append(Violation("claim", "workers were replaced", f"{line.detail}"))
     return found

@@ -2,6 +2,7 @@
 
 from types import MappingProxyType
 
+from tests.chaos.claims import no_service_ended
 from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
@@ -41,11 +42,7 @@ def flood_with_poison(field: Field) -> None:
 def nobody_minds(evidence: Evidence) -> list[Violation]:
     """Ask that poison was rejected in numbers, and that no service ended by it."""
     rejected = sum(record.rejected is not None for case in evidence.cases() for record in case.records)
-    found = [
-        Violation("claim", "a service ended", f"{line.what}: {line.detail}")
-        for line in evidence.history
-        if line.event == "note" and line.what.endswith(" ended")
-    ]
+    found = no_service_ended(evidence)
     if rejected < REJECTED_MIN:
         found.append(Violation("claim", "hardly anything was rejected", f"{rejected} records"))
     return found
