@@ -191,6 +191,9 @@ class KafkaGroupMember:
         """Start a partition at its committed offset, at the log's start, or where ``start_at`` says.
 
         Without ``start_at`` one that was owned before goes on where it was, paused if it was.
+        What this process committed itself counts, although a broker that was killed may answer less: it can
+        forget commits (docs/chaos.md), and what is below them may have been trimmed since.
+
         aiokafka fetches from the committed offsets meanwhile, and a ``poll`` under way drops what
         that brings. So no position is set before all are known, and then all at once: a partition
         sought early would be drained, dropped, and go on behind what was dropped.
@@ -200,7 +203,9 @@ class KafkaGroupMember:
         # Asked all at once, they travel together.
         offsets = await asyncio.gather(*(self._consumer.committed(tp) for tp in wanted))
         committed = {
-            TopicPartition(*tp): starts[tp] if offset is None else offset
+            TopicPartition(*tp): max(
+                starts[tp] if offset is None else offset, self._committed.get(TopicPartition(*tp), 0)
+            )
             for tp, offset in zip(wanted, offsets, strict=True)
         }
         self._committed |= committed

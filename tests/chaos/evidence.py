@@ -9,6 +9,7 @@ from typing import NamedTuple
 from penstock.demo.sent import SendOutcome
 from schemas.topics import RouteMap
 from tests.chaos.case import Case
+from tests.chaos.commits import CommitLog
 from tests.chaos.effects import Effect, ProcessId
 from tests.chaos.history import Line
 from tests.chaos.watch import Committed, EndsThen, OffsetLog
@@ -68,6 +69,8 @@ class Evidence:
         Sends whose outcome and whose records in the log do not fit together.
     table_problem
         Why the table could not be compared; empty when it could.
+    watch, commits
+        Committed offsets: as the broker answered when asked, and as they stand in its log.
     marks
         Last sign of life of each worker process, CLOCK_BOOTTIME in seconds.
     leaks
@@ -93,6 +96,7 @@ class Evidence:
     sends: Sequence[SendProblem] = ()
     table_problem: str = ""
     watch: OffsetLog = field(default_factory=OffsetLog)
+    commits: CommitLog = field(default_factory=CommitLog)
     marks: Mapping[ProcessId, float] = field(default_factory=dict)
     leaks: Sequence[str] = ()
     history: Sequence[Line] = ()

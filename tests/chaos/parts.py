@@ -1,5 +1,6 @@
 """The parts every run is put together from: load, watch and evidence over one stack."""
 
+import asyncio
 import shutil
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
 from tests.chaos.audit import Audit
+from tests.chaos.commits import read_commits
 from tests.chaos.effects import read_marks
 from tests.chaos.evidence import Clocks, Evidence, Overlaps, SendProblem
 from tests.chaos.history import boot_s
@@ -62,6 +64,9 @@ def evidence_of(
     silences_s: Mapping[str, float] = MappingProxyType({}),
 ) -> Evidence:
     """Put together what the audit gathered last and what the services show now."""
+    commits = asyncio.run(read_commits(stack.kafka))
+    if offsets.sightings and not commits.commits:
+        raise RuntimeError("no commit was found in the broker's log of them: its records are of another kind")
     problems = [
         SendProblem(send, SendOutcome(outcome), count, place)
         for send, outcome, count, place in audit.book.send_problems()
@@ -72,6 +77,7 @@ def evidence_of(
         sends=problems,
         table_problem=audit.table_problem,
         watch=offsets,
+        commits=commits,
         marks=read_marks(stack.marks),
         leaks=[*audit.leaks, *leaks_of_services(stack)],
         history=[one for one in stack.history.lines if one.at_boot_s >= since_boot_s],

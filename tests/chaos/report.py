@@ -50,6 +50,7 @@ def findings_json(found: Findings) -> dict[str, Any]:
         "overlaps": [one._asdict() for one in found.overlaps[:20]],
         "overlaps_count": len(found.overlaps),
         "repeated_effects": dict(found.repeats.most_common()),
+        "commits_the_broker_forgot": dict(found.forgotten),
         "violations": dict(sorted(found.counts.items())),
         "first_violations": [one._asdict() for one in found.violations[:SHOWN_VIOLATIONS]],
     }
@@ -161,6 +162,8 @@ def soak_table(result: SoakResult) -> Table:
     table.add_row("table = log", "yes" if found.table_equals_log else "NO")
     table.add_row("overlaps", str(len(found.overlaps)))
     table.add_row("effects begun again", str(dict(found.repeats.most_common())))
+    if found.forgotten:
+        table.add_row("commits the broker forgot", str(dict(found.forgotten)))
     struck = (f"{name} {count - result.missed[name]}/{count}" for name, count in result.struck.most_common())
     table.add_row("strikes with effect", ", ".join(struck))
     for name, course in result.meter.get("memory_mib", {}).items():

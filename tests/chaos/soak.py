@@ -31,7 +31,11 @@ PROGRESS_EVERY_S = 10.0
 WARM_S = 10.0
 WATCH_EVERY_S = 1.0
 RECOVERY_LIMIT_S = 120.0
-SOAK_SPEC = StackSpec(slots=32)
+SOAK_SPEC = StackSpec(
+    slots=32,
+    services={"dlq_handler": {"PENSTOCK_JANITOR_S": "30", "PENSTOCK_LEDGER_KEEP_S": "300"}},
+)
+"""With the janitor at work, so that the disk it leaves is measured; the audit reads along."""
 SOAK_MIX = Mix(
     kinds={
         Kind.THREAD: 0.05,

@@ -1,5 +1,6 @@
 """Every checker fails on what it is there to find, and finds nothing in a run that was right."""
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 
 from core.ledger.fold import LedgerFold
 from core.ledger.verdicts import Claimed
+from core.log import Record
 from penstock.demo.sent import SendOutcome
 from tests.chaos.case import Case, Submitted
 from tests.chaos.checkers import delivery, effects, hops, ledger, letters, offsets, secrets, table
@@ -17,6 +19,7 @@ from tests.chaos.checkers.everything import (
     EvidenceCheck,
     check_everything,
 )
+from tests.chaos.commits import CommitLog
 from tests.chaos.evidence import Clocks, Evidence, Overlaps, SendProblem, Violation
 from tests.chaos.orders import Kind
 from tests.chaos.stories import (
@@ -34,7 +37,7 @@ from tests.chaos.stories import (
     plain,
     watched,
 )
-from tests.chaos.watch import Committed
+from tests.chaos.watch import Committed, Fall
 
 
 def test_a_run_that_was_right_violates_nothing() -> None:
@@ -176,6 +179,20 @@ def offset_moved_back() -> Evidence:
     return evidence(watch=log)
 
 
+def commit_went_back() -> Evidence:
+    """Between two looks, so that nobody saw it."""
+    log = CommitLog()
+    log.take(committed(offset) for offset in (4, 9, 8, 9))
+    return evidence(commits=log)
+
+
+def committed(offset: int, partition: int = 0) -> Record:
+    group, topic = ROUTES.group("ingest").encode(), ROUTES.jobs.encode()
+    names = b"".join(struct.pack(">h", len(name)) + name for name in (group, topic))
+    key = struct.pack(">h", 1) + names + struct.pack(">i", partition)
+    return Record("__consumer_offsets", 0, 0, 0, key, struct.pack(">hq", 3, offset), ())
+
+
 def committed_before_the_hand_over() -> Evidence:
     """Everything was seen committed while the ledger was still empty."""
     return evidence(*healthy_cases(), watch=watched(committed=99, ledger_end=0))
@@ -240,6 +257,7 @@ PLANTED: list[tuple[str, CaseCheck | EvidenceCheck, Callable[[], Evidence]]] = [
     ("I6", ledger.another_reading_agrees, refused_verdict_that_should_hold),
     ("I7", effects.starts_are_claimed, ran_without_a_claim),
     ("I7", effects.attempts_start_after_the_last_was_closed, started_before_the_last_was_closed),
+    ("I9", offsets.commits_never_go_back, commit_went_back),
     ("I9", offsets.offsets_never_move_back, offset_moved_back),
     ("I9", offsets.ingest_hands_over_first, committed_before_the_hand_over),
     ("I9", offsets.handlers_decide_first, committed_before_the_hand_over),
@@ -313,6 +331,32 @@ def test_an_early_start_is_found_although_wall_clocks_are_wrong() -> None:
 def test_an_offset_that_the_fault_itself_set_back_is_not_held_against_anyone() -> None:
     planted = offset_moved_back()
     assert check_everything(replace(planted, rewinds=frozenset({ROUTES.group("ingest")}))).violations == []
+
+
+def test_what_the_broker_forgot_is_counted_and_held_against_nobody() -> None:
+    planted, log = offset_moved_back(), CommitLog()
+    log.take([committed(4), committed(9)])
+    found = check_everything(replace(planted, commits=log))
+    assert found.violations == []
+    assert found.forgotten == {ROUTES.group("ingest"): 1}
+    log.take([committed(4)])
+    assert check_everything(replace(planted, commits=log)).counts["I9"] == 2
+
+
+def test_commits_of_other_partitions_and_records_about_members_are_no_way_back() -> None:
+    log = CommitLog()
+    member = committed(0)._replace(key=struct.pack(">h", 2) + b"\0\1g")
+    log.take([committed(9), committed(3, partition=1), member, committed(9)])
+    assert (log.falls, log.commits) == ([], 3)
+
+
+def test_an_offset_seen_lower_several_times_is_one_fall_until_it_falls_further() -> None:
+    log = watched(committed=9)
+    key = Committed(ROUTES.group("ingest"), ROUTES.jobs, 0)
+    for offset in (4, 4, 5, 3, 9, 12):
+        log.see({key: offset}, {})
+    assert log.falls == [Fall(key, 9, 4), Fall(key, 4, 3)]
+    assert [one.offset for one in log.sightings[key]] == [9, 12]
 
 
 def test_what_was_trimmed_unread_proves_nothing() -> None:

@@ -40,6 +40,14 @@ class Sighting(NamedTuple):
     look: int
 
 
+class Fall(NamedTuple):
+    """A committed offset that became smaller."""
+
+    key: Committed
+    before: int
+    after: int
+
+
 Ends = Mapping[TopicPartition, int]
 _UNKNOWN = -1
 TABLE = "stage_offsets"
@@ -64,12 +72,21 @@ class OffsetLog:
     """Every change of a committed offset that was seen.
 
     What a commit rests on is acknowledged before it, so it stands below the ends read after it.
+
+    Attributes
+    ----------
+    sightings
+        Larger each time.
+    falls
+        What was seen to be smaller than before, and since then not larger again.
     """
 
     sightings: dict[Committed, list[Sighting]] = field(default_factory=dict)
+    falls: list[Fall] = field(default_factory=list)
     ends: list[EndsThen] = field(default_factory=list)
     looks: int = 0
     _places: dict[TopicPartition, int] = field(default_factory=dict)
+    _low: dict[Committed, int] = field(default_factory=dict)
 
     def see(self, committed: Mapping[Committed, int], ends: Ends) -> None:
         """Note one look: offsets, and then where the outputs ended."""
@@ -77,9 +94,13 @@ class OffsetLog:
         changed = False
         for key, offset in committed.items():
             seen = self.sightings.setdefault(key, [])
-            if not seen or seen[-1].offset != offset:
+            if not seen or seen[-1].offset < offset:
                 seen.append(Sighting(offset, len(self.ends)))
+                self._low.pop(key, None)
                 changed = True
+            elif offset < self._low.get(key, seen[-1].offset):
+                self.falls.append(Fall(key, self._low.get(key, seen[-1].offset), offset))
+                self._low[key] = offset
         if changed:
             for partition in ends:
                 self._places.setdefault(partition, len(self._places))

@@ -16,6 +16,7 @@ CaseCheck = Callable[[Case, Evidence], Iterator[Violation]]
 EVIDENCE_CHECKS: tuple[EvidenceCheck, ...] = (
     delivery.sends_agree_with_the_log,
     table.table_is_as_far_as_the_ledger,
+    offsets.commits_never_go_back,
     offsets.offsets_never_move_back,
     offsets.tables_lead,
     secrets.secrets_stay_secret,
@@ -58,6 +59,8 @@ class Findings:
         Accepted.
     repeats
         Effects that were cut off and done again, by cause.
+    forgotten
+        Commits that stand in the broker's log and that it did not know of any more, by group.
     """
 
     violations: list[Violation] = field(default_factory=list)
@@ -68,6 +71,7 @@ class Findings:
     starts: int = 0
     overlaps: list[effects.Overlap] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)
+    forgotten: Counter[str] = field(default_factory=Counter)
 
     def add(self, violations: Iterator[Violation]) -> None:
         """Count violations, and keep the first of them."""
@@ -102,6 +106,7 @@ def check_everything(evidence: Evidence) -> Findings:
     findings = Findings()
     for check in EVIDENCE_CHECKS:
         findings.add(check(evidence))
+    findings.forgotten = offsets.forgotten(evidence)
     for case in evidence.cases():
         for case_check in CASE_CHECKS:
             findings.add(case_check(case, evidence))

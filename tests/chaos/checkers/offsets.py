@@ -1,7 +1,7 @@
 """I9: a committed offset never moves back and never passes a hand-over that was not acknowledged."""
 
+from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 from core.ledger.notes import Accepted
 from core.ledger.verdicts import Decided, Failed, Lost, Released
@@ -9,18 +9,32 @@ from core.log import TopicPartition
 from core.states import TERMINAL
 from tests.chaos.case import Case
 from tests.chaos.evidence import Evidence, Violation
-from tests.chaos.watch import TABLE
+from tests.chaos.watch import TABLE, Fall
+
+
+def commits_never_go_back(evidence: Evidence) -> Iterator[Violation]:
+    """Ask that of two offsets committed for one place the later is the larger, in the log of all commits."""
+    for fall in evidence.commits.falls:
+        if fall.key.group not in evidence.rewinds:
+            yield _fallen(fall, "a commit")
 
 
 def offsets_never_move_back(evidence: Evidence) -> Iterator[Violation]:
-    """Ask that of two sightings of a committed offset the later is the larger."""
-    for key, sightings in evidence.watch.sightings.items():
-        if key.group in evidence.rewinds:
-            continue
-        for before, after in pairwise(sightings):
-            if after.offset < before.offset:
-                evidence_text = f"{key.group} on {key.topic}/{key.partition}"
-                yield Violation("I9", f"a commit went from {before.offset} to {after.offset}", evidence_text)
+    """Ask that an offset seen to go back was not taken back by anybody, but forgotten by the broker."""
+    for fall in evidence.watch.falls:
+        if fall.key.group not in evidence.rewinds and not evidence.commits.disproves(fall):
+            yield _fallen(fall, "an offset that was seen")
+
+
+def forgotten(evidence: Evidence) -> Counter[str]:
+    """Count, by group, what the broker forgot: it stands in its log and was not what it answered."""
+    falls = (fall for fall in evidence.watch.falls if evidence.commits.disproves(fall))
+    return Counter(fall.key.group for fall in falls)
+
+
+def _fallen(fall: Fall, what: str) -> Violation:
+    place = f"{fall.key.group} on {fall.key.topic}/{fall.key.partition}"
+    return Violation("I9", f"{what} went from {fall.before} to {fall.after}", place)
 
 
 def tables_lead(evidence: Evidence) -> Iterator[Violation]:

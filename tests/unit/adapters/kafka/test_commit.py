@@ -13,7 +13,7 @@ from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 from ports.log import Assignment
 
-T0 = TopicPartition("t", 0)
+T0, T1 = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 class Coordinator:
@@ -29,6 +29,12 @@ class Coordinator:
         await self.answer.wait()
         if self.refusal is not None:
             raise self.refusal
+
+    async def starts(self, wanted: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(wanted, 0)
+
+    async def forgetful(self, _place: Any) -> int:
+        return 3
 
 
 @pytest.fixture
@@ -87,6 +93,23 @@ async def test_a_commit_under_way_ends_with_the_assignment_it_belongs_to(
     assert not await member.commit(1, {T0: 6})
     assert T0 not in member._committed
     assert await member.commit(1, {T0: 6})
+
+
+async def test_what_was_committed_here_counts_although_the_broker_forgot_it(
+    member: KafkaGroupMember, coordinator: Coordinator
+) -> None:
+    coordinator.answer.set()
+    assert await member.commit(1, {T0: 8})
+    consumer: Any = member._consumer
+    sought: dict[Any, int] = {}
+    consumer.seek = sought.__setitem__
+    consumer.pause = lambda *_: None
+    consumer.beginning_offsets = coordinator.starts
+    consumer.committed = coordinator.forgetful
+    member._assignment = Assignment(2, frozenset())
+    await member.on_assigned({T0, T1})
+    assert (member.committed(T0), member.committed(T1)) == (8, 3)
+    assert sought == {T0: 8, T1: 3}
 
 
 async def test_what_no_answer_can_mend_is_raised_even_when_it_comes_late(
