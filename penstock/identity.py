@@ -79,6 +79,15 @@ def home(job_id: str, partitions: int) -> int:
     return zlib.crc32(bytes.fromhex(job_id.replace("-", ""))) % partitions
 
 
+def gate_home(*key: str, partitions: int) -> int:
+    """Give the partition of a gate's log on which everything about this key stands.
+
+    CRC-32 of the parts in UTF-8, a NUL byte between them, modulo the partition count. No part can hold a
+    NUL character.
+    """
+    return zlib.crc32("\0".join(key).encode()) % partitions
+
+
 def trace_id_from_origin(origin: Origin) -> str:
     """Give 32 hex digits naming the trace of a job whose producer sent no ``traceparent``."""
     return hashlib.blake2b(str(origin).encode(), digest_size=16, person=b"trace").hexdigest()

@@ -27,5 +27,7 @@ def accepted_note(job: AcceptedJob) -> Accepted:
         deadline_ms=job.deadline_ms,
         expires_at_ms=job.expires_at_ms,
         idempotency_key=job.idempotency_key,
+        workflow_id=job.workflow_id,
+        ordering_key=job.ordering_key,
         labels=job.labels,
     )

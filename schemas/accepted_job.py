@@ -2,6 +2,8 @@
 
 import msgspec
 
+from core.gates.order_gate import OnBusy
+
 
 class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job ingest accepted, with its identity and the dispatch it is on the way to.
@@ -31,6 +33,9 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotency_key: str | None = None
     supplied_id: bool = False
     """The producer chose ``job_id``, so repeats of it must be found."""
+    workflow_id: str | None = None
+    ordering_key: str | None = None
+    on_busy: OnBusy = OnBusy.WAIT
     sensitive: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     n: int = 1
@@ -54,7 +59,8 @@ class DelayedJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
     due_ms: int
     then: str
-    """``ready``: hand ``job`` to ``jobs.ready``. ``expire``: append EXPIRED for it."""
+    """``ready``: hand ``job`` to ``jobs.ready``. ``order``: to ``jobs.orders``. ``expire``: append EXPIRED
+    for it."""
     job: AcceptedJob
 
 

@@ -5,13 +5,14 @@ from typing import TypeVar, get_args
 
 import msgspec
 
-from core.ledger.notes import Note
+from core.ledger.notes import Accepted, Note
 from core.ledger.verdicts import Verdict
 from core.log import Headers, NewRecord, Record
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, DelayedJob, FailedAttempt, QueuedJob
 from schemas.control import ControlRecord, FoldVersionRecord
 from schemas.executors import ExecutorRecord
+from schemas.gate_keys import gates_header, keys_of
 from schemas.outcomes import OutcomeSketch
 from schemas.topics import RouteMap
 
@@ -103,15 +104,24 @@ def _kind_of(value: bytes) -> str | None:
         return None
 
 
-def ledger_record(routes: RouteMap, event: Verdict | Note) -> NewRecord:
-    """Make the record that puts ``event`` on the ledger partition of its job's home."""
+def ledger_record(routes: RouteMap, event: Verdict | Note, more: Headers = ()) -> NewRecord:
+    """Make the record that puts ``event`` on the ledger partition of its job's home.
+
+    Parameters
+    ----------
+    more
+        Further headers: ``schemas.gate_keys.gates_header`` for a REDRIVEN, by which its job enters its gates
+        again. ACCEPTED has it by itself.
+    """
     kind = str(event.__struct_config__.tag).encode()
+    if isinstance(event, Accepted):
+        more = gates_header(keys_of(event.tenant, event.workflow_id, event.ordering_key))
     return NewRecord(
         routes.ledger,
         home(event.job_id, routes.partitions),
         event.job_id.encode(),
         encode(event),
-        (("schema", _SCHEMA), ("kind", kind), ("origin", event.origin.encode())),
+        (("schema", _SCHEMA), ("kind", kind), ("origin", event.origin.encode()), *more),
     )
 
 

@@ -90,6 +90,16 @@ class RouteMap:
         return f"{self.prefix}jobs.gates"
 
     @property
+    def workflows(self) -> str:
+        """The log of the workflow gate: who entered and who ended, by workflow."""
+        return f"{self.prefix}jobs.workflows"
+
+    @property
+    def orders(self) -> str:
+        """The log of the order gate: who entered and who ended, by ordering key."""
+        return f"{self.prefix}jobs.orders"
+
+    @property
     def ready(self) -> str:
         """Dispatches that may run now."""
         return f"{self.prefix}jobs.ready"
@@ -133,6 +143,11 @@ class RouteMap:
     def known(self) -> str:
         """Who passed the id gates, so that nobody needs to read the gates from their start."""
         return f"{self.prefix}gates.known"
+
+    @property
+    def gate_snapshots(self) -> str:
+        """States of the scheduler's folds, so that nobody needs to read gates from their start."""
+        return f"{self.prefix}gates.snapshots"
 
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""
@@ -194,6 +209,8 @@ class RouteMap:
         return (
             spec(self.jobs, "producers, scheduler, executor", "ingest", outlives_epoch=True),
             spec(self.gates, "ingest, scheduler", "scheduler"),
+            spec(self.workflows, "ingest, scheduler", "scheduler"),
+            spec(self.orders, "ingest, scheduler, people", "scheduler"),
             *(spec(name, "scheduler, dlq_handler", "scheduler") for name in self.delays),
             spec(self.ready, "ingest, scheduler, dlq_handler", "prioritizer"),
             *(spec(name, "prioritizer", "executor, keeper") for name in pools),
@@ -213,6 +230,15 @@ class RouteMap:
                 FOREVER_MS,
                 "dlq_handler",
                 "whoever folds",
+                compacted=True,
+                segment_bytes=SNAPSHOT_SEGMENT_BYTES,
+            ),
+            TopicSpec(
+                self.gate_snapshots,
+                count,
+                FOREVER_MS,
+                "scheduler",
+                "scheduler, dlq_handler",
                 compacted=True,
                 segment_bytes=SNAPSHOT_SEGMENT_BYTES,
             ),

@@ -39,6 +39,14 @@ class FinishedJobs:
         self.succeeded(place)
         self._failed.setdefault(n, {}).setdefault(place.partition, BitMap64()).add(place.offset)
 
+    def last_failed(self, place: Origin) -> int:
+        """Give the dispatch a job ended with that may be opened again; 0 when there is none."""
+        for n, bitmaps in self._failed.items():
+            bits = bitmaps.get(place.partition)
+            if bits is not None and place.offset in bits:
+                return n
+        return 0
+
     def may_reopen(self, place: Origin, n: int) -> bool:
         """Whether a redrive could open this job as dispatch ``n``."""
         bits = self._failed.get(n - 1, {}).get(place.partition)

@@ -150,13 +150,9 @@ class LedgerFold:
     def holds_claim(self, origin: str, n: int, executor: str) -> bool:
         """Whether dispatch ``n`` is claimed by this boot id and not closed, as far as folded."""
         job = self.open.get(origin)
-        return (
-            job is not None
-            and job.phase is Phase.CLAIMED
-            and job.n == n
-            and job.claim is not None
-            and job.claim.executor == executor
-        )
+        if job is None or job.phase is not Phase.CLAIMED or job.n != n:
+            return False
+        return job.claim is not None and job.claim.executor == executor
 
     def is_cancel_asked(self, origin: str) -> bool:
         """Whether a cancel stands against a job that is still open."""
@@ -222,6 +218,11 @@ class LedgerFold:
     def skip_to(self, offset: int) -> None:
         """Note that everything below ``offset`` was read (notes and control records included)."""
         self.next_offset = max(self.next_offset, offset)
+
+    def pass_by(self, timestamp_ms: int) -> None:
+        """Let a verdict pass that concerns no job of this fold; cancels count its time all the same."""
+        if self._cancels:
+            self._forget_cancels(timestamp_ms)
 
     def _parse(self, origin: str) -> Origin:
         place = Origin.parse(origin)

@@ -1,19 +1,18 @@
 """Snapshots: the state of a ledger partition as bytes in bounded chunks, and back, exactly.
 
-The bytes are one zlib stream of frames, cut into chunks. A frame is two lengths (unsigned 32-bit, big
-endian), a JSON head that says what it is, and a body: the portable Roaring64 form of a bitmap, or
-nothing.
+Of each frame (``core.frames``) the head is JSON that says what it is, the body the portable Roaring64 form of
+a bitmap, or nothing.
 """
 
 import hashlib
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import assert_never
 
 import msgspec
 
+from core import frames as framing
+from core.frames import BrokenFramesError, Frame
 from core.ledger.finished import FinishedJobs
 from core.ledger.fold import FOLD_VERSION, LedgerFold
 from core.ledger.image import CancelMark, LedgerImage
@@ -21,12 +20,8 @@ from core.ledger.open_job import OpenJob
 
 LAYOUT = 1
 """Of the bytes; a reader ignores snapshots of another layout and folds from further back."""
-CHUNK_MAX_BYTES = 524_288
-"""Half of what a topic takes, so a chunk never needs to be cut again."""
 SLICE = 500
 """Open jobs or cancels encoded in one go, which no other thread can interrupt: under a millisecond."""
-_COMPRESSION_LEVEL = 1
-_LENGTHS = struct.Struct(">II")
 
 
 class BrokenSnapshotError(Exception):
@@ -73,19 +68,7 @@ def chunks_of(image: LedgerImage) -> Iterator[bytes]:
 
     Works in small steps, so that it can run in a thread beside an event loop.
     """
-    compressor = zlib.compressobj(_COMPRESSION_LEVEL)
-    pending = bytearray()
-    for frame, body in _frames(image):
-        head = _encode(frame)
-        pending += compressor.compress(_LENGTHS.pack(len(head), len(body)) + head)
-        pending += compressor.compress(body)
-        while len(pending) >= CHUNK_MAX_BYTES:
-            yield bytes(pending[:CHUNK_MAX_BYTES])
-            del pending[:CHUNK_MAX_BYTES]
-    pending += compressor.flush()
-    while pending:
-        yield bytes(pending[:CHUNK_MAX_BYTES])
-        del pending[:CHUNK_MAX_BYTES]
+    return framing.chunks_of(frames_of(image))
 
 
 def digest_of(chunk_digests: Iterable[bytes]) -> str:
@@ -112,9 +95,25 @@ def fold_from(chunks: Iterable[bytes]) -> LedgerFold:
         Bytes are missing, damaged or of another layout.
     """
     try:
-        return LedgerFold.from_image(_image(_frames_in(chunks)))
-    except (zlib.error, struct.error, msgspec.MsgspecError, ValueError) as error:
+        return fold_of(framing.frames_in(chunks))
+    except (BrokenFramesError, msgspec.MsgspecError, ValueError) as error:
         raise BrokenSnapshotError(f"not a ledger snapshot of layout {LAYOUT}: {error}") from error
+
+
+def frames_of(image: LedgerImage) -> Iterator[Frame]:
+    """Give the image in small frames, a start and an end among them."""
+    return ((_encode(head), body) for head, body in _frames(image))
+
+
+def fold_of(frames: Iterable[Frame]) -> LedgerFold:
+    """Give the fold these frames were made of.
+
+    Raises
+    ------
+    BrokenSnapshotError, BrokenFramesError, msgspec.MsgspecError, ValueError
+        They are not whole, or of another layout.
+    """
+    return LedgerFold.from_image(_image((_decoder.decode(head), body) for head, body in frames))
 
 
 def _frames(image: LedgerImage) -> Iterator[tuple[_Frame, bytes]]:
@@ -133,27 +132,6 @@ def _frames(image: LedgerImage) -> Iterator[tuple[_Frame, bytes]]:
             b"",
         )
     yield _End(), b""
-
-
-def _frames_in(chunks: Iterable[bytes]) -> Iterator[tuple[_Frame, bytes]]:
-    """Undo compression and framing, holding no more than one chunk and one frame."""
-    decompressor = zlib.decompressobj()
-    pending = bytearray()
-    for chunk in chunks:
-        pending += decompressor.decompress(chunk)
-        position = 0
-        while len(pending) - position >= _LENGTHS.size:
-            head_bytes, body_bytes = _LENGTHS.unpack_from(pending, position)
-            start = position + _LENGTHS.size
-            end = start + head_bytes + body_bytes
-            if len(pending) < end:
-                break
-            frame = _decoder.decode(bytes(pending[start : start + head_bytes]))
-            yield frame, bytes(pending[start + head_bytes : end])
-            position = end
-        del pending[:position]
-    if pending or not decompressor.eof:
-        raise BrokenSnapshotError("the snapshot ends in the middle")
 
 
 def _image(frames: Iterator[tuple[_Frame, bytes]]) -> LedgerImage:

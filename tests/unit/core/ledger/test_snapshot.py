@@ -7,9 +7,9 @@ import zlib
 
 import pytest
 
+from core.frames import CHUNK_MAX_BYTES
 from core.ledger.fold import CANCEL_KEEP_MS, FOLD_VERSION, LedgerFold, NewerFoldVersionError
 from core.ledger.snapshot import (
-    CHUNK_MAX_BYTES,
     LAYOUT,
     BrokenSnapshotError,
     chunk_digest,

@@ -1,0 +1,229 @@
+"""The *order* gate: jobs of one (tenant, ordering_key) run one at a time, in the order of entering.
+
+A pure fold over one partition of ``jobs.orders``; see ``core.gates.fold`` for the rules it keeps.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from core.frames import Frame
+from core.gates.ended import Ended
+from core.gates.endings import Endings
+from core.gates.fold import Effect, Passed, Skips, UnknownGateRecordError, Waits, is_next
+from core.gates.gate import Gate
+from core.gates.order_image import Entry, Holder, OrderImage, image_of
+from core.log import Record
+from penstock.identity import Origin
+
+RELEASED_KIND = b"KEY_RELEASED"
+WAITS_ON = "order"
+
+
+class OnBusy(StrEnum):
+    """What happens to a job whose key is busy."""
+
+    WAIT = "wait"
+    SKIP = "skip"
+
+
+class KeyReleased(msgspec.Struct, frozen=True, tag="KEY_RELEASED", tag_field="kind"):
+    """A person decided that a key goes on although a dead job blocks it."""
+
+    tenant: str
+    ordering_key: str
+    origin: str
+    """Of the dead job: what blocks the key by then for another reason stays."""
+    by: str
+
+
+class _Entering(msgspec.Struct):
+    """What the gate needs of an ``AcceptedJob``."""
+
+    origin: str
+    job_id: str
+    tenant: str
+    ordering_key: str
+    n: int = 1
+    on_busy: OnBusy = OnBusy.WAIT
+
+
+_decode_entering = msgspec.json.Decoder(_Entering).decode
+_decode_ended = msgspec.json.Decoder(Ended).decode
+_decode_released = msgspec.json.Decoder(KeyReleased).decode
+
+
+def key_text(tenant: str, ordering_key: str) -> str:
+    """Give the gate's name for a key; neither part can hold a NUL character."""
+    return f"{tenant}\0{ordering_key}"
+
+
+class OrderGate:
+    """Fold of one partition of ``jobs.orders``.
+
+    The first job of an idle key passes at once and holds the key until it has ended; then the job that
+    entered next passes. A job that ends while it waits leaves the queue. A dead job whose *ended* says so
+    blocks its key: until it is redriven and ends otherwise, or until a person releases the key. A redriven
+    job enters at the tail of its key, or takes the place it still blocks.
+
+    A job with ``on_busy=skip`` whose key is busy is skipped instead of waiting; not when it is redriven, for
+    SKIPPED holds for unclaimed jobs only.
+
+    Memory: about 300 bytes for each job that waits or holds a key, and ``Endings``.
+    """
+
+    def __init__(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._next_offset = 0
+        self._endings = Endings(epoch)
+        self._entries: dict[Origin, Entry] = {}
+        """Jobs that wait."""
+        self._queues: dict[str, deque[Entry]] = {}
+        """By key; one that left early stays until it would be next, so whatever is not in ``_entries`` is
+        passed over."""
+        self._holders: dict[str, Holder] = {}
+        self._held: dict[Origin, str] = {}
+        """The keys that are busy, by the job they are busy with."""
+
+    @property
+    def gate(self) -> Gate:
+        """Which gate this is."""
+        return Gate.ORDER
+
+    @property
+    def next_offset(self) -> int:
+        """Offset of the first record not taken yet."""
+        return self._next_offset
+
+    def holder(self, key: str) -> Holder | None:
+        """Give the job a key is busy with."""
+        return self._holders.get(key)
+
+    def holders(self) -> Iterator[Holder]:
+        """Give what each busy key is busy with."""
+        return iter(self._holders.values())
+
+    def waiting(self, key: str) -> list[Entry]:
+        """Give the jobs that wait for a key, the next one first."""
+        return [entry for entry in self._queues.get(key, ()) if self._entries.get(entry.place) is entry]
+
+    def take(self, record: Record) -> list[Effect]:
+        """See ``core.gates.fold.GateFold.take``."""
+        if not is_next(record, self._next_offset):
+            return []
+        effects = self._fold(record)
+        self._next_offset = record.offset + 1
+        return effects
+
+    def _fold(self, record: Record) -> list[Effect]:
+        value = record.value or b""
+        match record.header("kind"):
+            case b"ENTERED":
+                return self._enter(record.offset, _decode_entering(value))
+            case b"ENDED":
+                return self._end(_decode_ended(value))
+            case b"KEY_RELEASED":
+                return self._release(_decode_released(value))
+            case kind:
+                raise UnknownGateRecordError(
+                    f"{record.topic}/{record.partition}/{record.offset} is of kind {kind!r}, which this "
+                    "version has no rule for: run the newer Penstock that wrote it"
+                )
+
+    def _enter(self, offset: int, job: _Entering) -> list[Effect]:
+        place, key = self._endings.place(job.origin), key_text(job.tenant, job.ordering_key)
+        before = self._present(place)
+        if before is not None and job.n <= before.n:
+            return []
+        if not self._endings.may_enter(place, job.n):
+            return []
+        entry = Entry(place, key, job.n, offset, job.job_id)
+        holder = self._holders.get(key)
+        if holder is not None and holder.blocks and holder.entry.place == place:
+            self._hold(entry)
+            return [Passed(offset)]
+        # A redrive that overtook the end of the dispatch before it.
+        passed = [] if before is None else self._leave(before)
+        if key not in self._holders:
+            self._hold(entry)
+            return [*passed, Passed(offset)]
+        if job.on_busy is OnBusy.SKIP and job.n == 1:
+            self._endings.end_unrun(place, job.n)
+            return [Skips(offset, f"its ordering key is busy (on_busy={OnBusy.SKIP})")]
+        self._wait(entry)
+        return [*passed, Waits(offset, WAITS_ON)]
+
+    def _end(self, ended: Ended) -> list[Effect]:
+        place = self._endings.place(ended.origin)
+        entry = self._present(place)
+        if entry is not None and ended.n < entry.n:
+            return []
+        if not self._endings.end(place, ended):
+            return []
+        key = self._held.get(place)
+        if key is not None and ended.blocks:
+            self._holders[key] = self._holders[key]._replace(blocks=True)
+            return []
+        if key is not None:
+            return self._advance(key)
+        return [] if entry is None else self._leave(entry)
+
+    def _release(self, released: KeyReleased) -> list[Effect]:
+        key = key_text(released.tenant, released.ordering_key)
+        holder = self._holders.get(key)
+        if holder is None or not holder.blocks or str(holder.entry.place) != released.origin:
+            return []
+        return self._advance(key)
+
+    def _present(self, place: Origin) -> Entry | None:
+        """Give the entry of a job that waits, or runs."""
+        entry = self._entries.get(place)
+        if entry is not None:
+            return entry
+        holder = self._holders.get(self._held.get(place, ""))
+        return None if holder is None or holder.blocks else holder.entry
+
+    def _hold(self, entry: Entry, *, blocks: bool = False) -> None:
+        self._holders[entry.key] = Holder(entry, blocks)
+        self._held[entry.place] = entry.key
+
+    def _wait(self, entry: Entry) -> None:
+        self._entries[entry.place] = entry
+        self._queues.setdefault(entry.key, deque()).append(entry)
+
+    def _leave(self, entry: Entry) -> list[Effect]:
+        if self._entries.pop(entry.place, None) is not None:
+            return []
+        return self._advance(entry.key)
+
+    def _advance(self, key: str) -> list[Effect]:
+        """Let the next one pass that still waits."""
+        del self._held[self._holders.pop(key).entry.place]
+        queue = self._queues.get(key)
+        while queue:
+            entry = queue.popleft()
+            if self._entries.get(entry.place) is entry:
+                del self._entries[entry.place]
+                self._hold(entry)
+                return [Passed(entry.offset)]
+        self._queues.pop(key, None)
+        return []
+
+    def image(self) -> OrderImage:
+        """Give the state as it is now: bitmaps and two dictionaries are copied."""
+        return OrderImage(self._next_offset, self._endings.copy(), dict(self._holders), dict(self._entries))
+
+    @classmethod
+    def restored(cls, epoch: str, frames: Iterable[Frame]) -> Self:
+        """See ``core.gates.fold.GateFold.restored``."""
+        image, gate = image_of(epoch, frames), cls(epoch)
+        gate._next_offset = image.next_offset
+        gate._endings = image.endings
+        for holder in image.holders.values():
+            gate._hold(holder.entry, blocks=holder.blocks)
+        for entry in image.waiting.values():
+            gate._wait(entry)
+        return gate

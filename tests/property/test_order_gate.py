@@ -1,0 +1,156 @@
+"""The order gate against the law said the slow way, and the law's promises on any log."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.frames import chunks_of, frames_in
+from core.gates.fold import Effect, Passed, Skips, Waits
+from core.gates.order_gate import OrderGate, key_text
+from core.states import State
+from tests.support.order_logs import (
+    KEYS,
+    TENANT,
+    End,
+    Entered,
+    Event,
+    NaiveGate,
+    Unblock,
+    events,
+    key_of,
+    naive_effects,
+    origin,
+    record,
+    without_notes,
+)
+
+LOGS = st.lists(events(), max_size=40)
+
+
+def effects_of(gate: OrderGate, log: Sequence[Event], start: int = 0) -> list[list[Effect]]:
+    return [gate.take(record(start + number, event)) for number, event in enumerate(log)]
+
+
+@settings(max_examples=500)
+@given(LOGS)
+def test_the_gate_lets_pass_and_skips_as_the_slow_law_says(log: list[Event]) -> None:
+    found = [without_notes(effects) for effects in effects_of(OrderGate("e"), log)]
+    assert found == naive_effects(log)
+
+
+@given(LOGS)
+def test_nobody_passes_or_is_skipped_twice_and_of_one_key_one_runs_at_a_time(log: list[Event]) -> None:
+    gate, fates, running = OrderGate("e"), Counter[tuple[int, int]](), dict[str, tuple[int, int]]()
+    for offset, event in enumerate(log):
+        effects = gate.take(record(offset, event))
+        if isinstance(event, End):
+            for key, (number, n) in list(running.items()):
+                if number == event.number and event.n >= n:
+                    del running[key]
+        if isinstance(event, Entered):
+            number, n = running.get(event.key, (-1, 0))
+            if number == event.number and n < event.n:
+                del running[event.key]
+        for effect in effects:
+            entered = log[effect.offset]
+            assert isinstance(entered, Entered)
+            if isinstance(effect, Passed | Skips):
+                fates[entered.number, entered.n] += 1
+            if isinstance(effect, Passed):
+                assert entered.key not in running
+                running[entered.key] = (entered.number, entered.n)
+    assert max(fates.values(), default=0) <= 1
+
+
+@given(LOGS)
+def test_in_the_end_everybody_who_entered_has_passed_in_the_order_of_entering(log: list[Event]) -> None:
+    gate, written = OrderGate("e"), list(log)
+    passed: dict[str, list[int]] = {key: [] for key in KEYS}
+
+    def take(event: Event, offset: int) -> None:
+        for effect in gate.take(record(offset, event)):
+            if isinstance(effect, Passed):
+                entered = written[effect.offset]
+                assert isinstance(entered, Entered)
+                passed[entered.key].append(effect.offset)
+
+    for offset, event in enumerate(log):
+        take(event, offset)
+    waited = {key: [entry.offset for entry in gate.waiting(key_text(TENANT, key))] for key in KEYS}
+    already = {key: len(passed[key]) for key in KEYS}
+    while holders := list(gate.holders()):
+        entry, blocks = holders[0].entry, holders[0].blocks
+        number = entry.place.offset
+        event = Unblock(key_of(number), number) if blocks else End(number, ALWAYS_N, State.DEAD)
+        written.append(event)
+        take(event, len(written) - 1)
+    assert {key: passed[key][already[key] :] for key in KEYS} == waited
+    assert all(offsets == sorted(offsets) for offsets in waited.values())
+
+
+ALWAYS_N = 9
+
+
+@settings(max_examples=300)
+@given(LOGS, st.data())
+def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
+    log: list[Event], data: st.DataObject
+) -> None:
+    whole = OrderGate("e")
+    expected = effects_of(whole, log)
+    cut = data.draw(st.integers(0, len(log)))
+    first = OrderGate("e")
+    effects_of(first, log[:cut])
+    image = first.image()
+    effects_of(first, log[cut:], cut)
+    restored = OrderGate.restored("e", frames_in(list(chunks_of(image.frames()))))
+    assert restored.next_offset == cut
+    assert effects_of(restored, log[cut:], cut) == expected[cut:]
+    assert restored.image() == first.image() == whole.image()
+    needed = [effect.offset for effects in expected[cut:] for effect in effects]
+    assert all(offset >= image.keep_from() for offset in needed)
+
+
+@given(LOGS, st.data())
+def test_records_taken_before_change_nothing(log: list[Event], data: st.DataObject) -> None:
+    gate = OrderGate("e")
+    effects_of(gate, log)
+    before = gate.image()
+    start = data.draw(st.integers(0, len(log)))
+    assert all(not effects for effects in effects_of(gate, log[start:], start))
+    assert gate.image() == before
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.data())
+def test_hand_overs_repeated_at_any_later_place_change_nothing_that_is_done(
+    numbers: list[int], data: st.DataObject
+) -> None:
+    """Of a job that ran to its end, every record may come again."""
+    gate = OrderGate("e")
+    story: list[Event] = [Entered(number, "a") for number in dict.fromkeys(numbers)]
+    story += [End(number, 2, State.SUCCEEDED) for number in dict.fromkeys(numbers)]
+    again = data.draw(st.lists(st.sampled_from(story), max_size=20))
+    effects = effects_of(gate, [*story, *again])
+    passed = [effect for some in effects[: len(story)] for effect in some if isinstance(effect, Passed)]
+    assert [effect.offset for effect in passed] == list(range(len(set(numbers))))
+    assert all(not some for some in effects[len(story) :])
+
+
+def test_a_job_that_waits_says_so_and_an_end_that_came_first_makes_its_entering_nothing() -> None:
+    gate = OrderGate("e")
+    story: list[Event] = [Entered(0, "a"), Entered(2, "a"), End(4, 1, State.CANCELLED), Entered(4, "a")]
+    assert effects_of(gate, story) == [[Passed(0)], [Waits(1, "order")], [], []]
+    assert gate.take(record(4, End(0, 3, State.DEAD))) == [Passed(1)]
+    assert gate.holder(key_text(TENANT, "a")) is not None
+    assert [str(one.entry.place) for one in gate.holders()] == [origin(2)]
+
+
+def test_the_slow_law_itself_knows_lines_and_blocks() -> None:
+    gate = NaiveGate()
+    assert gate.take(0, Entered(0, "a")) == [Passed(0)]
+    assert gate.take(1, Entered(2, "a")) == []
+    assert gate.take(2, End(0, 1, State.DEAD, blocks=True)) == []
+    assert gate.take(3, Entered(0, "a", 2)) == [Passed(3)]
+    assert gate.take(4, End(0, 2, State.SUCCEEDED)) == [Passed(1)]

@@ -1,0 +1,195 @@
+"""Logs of the order gate for tests, and the gate's law said once more, the slow way."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import strategies as st
+
+from core.gates.ended import ENDED_KIND, ENTERED_KIND, Ended
+from core.gates.fold import Effect, Passed, Skips
+from core.gates.order_gate import RELEASED_KIND, KeyReleased, OnBusy
+from core.log import Record
+from core.states import State
+
+TENANT = "t"
+ALWAYS = 1_000_000
+
+
+class Entered(NamedTuple):
+    """Job ``number`` enters as dispatch ``n``."""
+
+    number: int
+    key: str
+    n: int = 1
+    skips: bool = False
+
+
+class End(NamedTuple):
+    """Job ``number`` ends with dispatch ``n``."""
+
+    number: int
+    n: int
+    state: State
+    blocks: bool = False
+
+
+class Unblock(NamedTuple):
+    """A person releases a key that job ``number`` blocks."""
+
+    key: str
+    number: int
+
+
+Event = Entered | End | Unblock
+
+
+def origin(number: int) -> str:
+    """The origin of a job of these tests."""
+    return f"e:{number % 2}:{number}"
+
+
+def record(offset: int, event: Event) -> Record:
+    """The record of an event, as it stands in the gate's log."""
+    match event:
+        case Entered():
+            job = {"origin": origin(event.number), "job_id": f"j{event.number}", "tenant": TENANT}
+            busy = OnBusy.SKIP if event.skips else OnBusy.WAIT
+            more = {"ordering_key": event.key, "n": event.n, "on_busy": busy, "payload": {"a": 1}}
+            return _record(offset, ENTERED_KIND, msgspec.json.encode(job | more))
+        case End():
+            told = Ended(
+                origin(event.number), f"j{event.number}", event.n, event.state, 0, 7, blocks=event.blocks
+            )
+            return _record(offset, ENDED_KIND, msgspec.json.encode(told))
+        case Unblock():
+            told_by = KeyReleased(TENANT, event.key, origin(event.number), "test")
+            return _record(offset, RELEASED_KIND, msgspec.json.encode(told_by))
+
+
+def _record(offset: int, kind: bytes, value: bytes) -> Record:
+    return Record("jobs.orders", 0, offset, 0, None, value, (("kind", kind),))
+
+
+class InLine(NamedTuple):
+    """A job in the line of its key."""
+
+    number: int
+    n: int
+    offset: int
+
+
+@dataclass
+class NaiveGate:
+    """The order gate as one would say it: a line a key, whose first one runs or blocks."""
+
+    ended: dict[int, int] = field(default_factory=dict)
+    """Last dispatch by job; ``ALWAYS`` for one that succeeded."""
+    lines: dict[str, list[InLine]] = field(default_factory=dict)
+    blocked: dict[str, int] = field(default_factory=dict)
+    """The dead job a key waits for; its line then holds only jobs that wait."""
+
+    def take(self, offset: int, event: Event) -> list[Effect]:
+        """Fold one event; give who passes and who is skipped."""
+        before = {key: self._runs(key) for key in self.lines}
+        skipped = self._apply(offset, event)
+        passed = [
+            Passed(runs.offset)
+            for key in self.lines
+            if (runs := self._runs(key)) is not None and runs != before.get(key)
+        ]
+        return [*skipped, *passed]
+
+    def _runs(self, key: str) -> InLine | None:
+        line = self.lines.get(key)
+        return line[0] if line and key not in self.blocked else None
+
+    def _apply(self, offset: int, event: Event) -> list[Effect]:
+        match event:
+            case Entered():
+                return self._enter(offset, event)
+            case End():
+                self._end(event)
+            case Unblock():
+                if self.blocked.get(event.key) == event.number:
+                    del self.blocked[event.key]
+        return []
+
+    def _enter(self, offset: int, event: Entered) -> list[Effect]:
+        known = self._in_line(event.number)
+        if known is not None and known.n >= event.n:
+            return []
+        last = self.ended.get(event.number)
+        if last is not None and event.n != last + 1:
+            return []
+        self.ended.pop(event.number, None)
+        self._drop(event.number)
+        line = self.lines.setdefault(event.key, [])
+        if self.blocked.get(event.key) == event.number:
+            del self.blocked[event.key]
+            line.insert(0, InLine(event.number, event.n, offset))
+            return []
+        if event.skips and event.n == 1 and (line or event.key in self.blocked):
+            self.ended[event.number] = event.n
+            return [Skips(offset, "its ordering key is busy (on_busy=skip)")]
+        line.append(InLine(event.number, event.n, offset))
+        return []
+
+    def _end(self, event: End) -> None:
+        known = self._in_line(event.number)
+        if known is not None and event.n < known.n:
+            return
+        if self.ended.get(event.number, 0) >= event.n:
+            return
+        self.ended[event.number] = ALWAYS if event.state is State.SUCCEEDED else event.n
+        for key, line in self.lines.items():
+            ran = self._runs(key)
+            if ran is not None and ran.number == event.number and event.blocks:
+                self.blocked[key] = event.number
+            if self.blocked.get(key) == event.number and not event.blocks:
+                del self.blocked[key]
+            self.lines[key] = [one for one in line if one.number != event.number]
+
+    def _in_line(self, number: int) -> InLine | None:
+        return next((one for line in self.lines.values() for one in line if one.number == number), None)
+
+    def _drop(self, number: int) -> None:
+        for key, line in self.lines.items():
+            self.lines[key] = [one for one in line if one.number != number]
+
+
+NUMBERS = st.integers(0, 5)
+KEYS = ("a", "b")
+STATES = st.sampled_from([State.SUCCEEDED, State.DEAD, State.CANCELLED, State.EXPIRED])
+
+
+def key_of(number: int) -> str:
+    """A job keeps its key."""
+    return KEYS[number % 2]
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    """Anything that may ever stand in the log, in any order, any number of times."""
+    number = draw(NUMBERS)
+    match draw(st.integers(0, 6)):
+        case 0 | 1 | 2:
+            return Entered(number, key_of(number), draw(st.integers(1, 3)), skips=number == 5)
+        case 3 | 4 | 5:
+            state = draw(STATES)
+            blocks = state is State.DEAD and draw(st.booleans())
+            return End(number, draw(st.integers(1, 3)), state, blocks)
+        case _:
+            return Unblock(key_of(number), number)
+
+
+def naive_effects(log: Sequence[Event]) -> list[list[Effect]]:
+    """Give what the slow gate lets pass and skips at each record."""
+    gate = NaiveGate()
+    return [gate.take(offset, event) for offset, event in enumerate(log)]
+
+
+def without_notes(effects: Iterable[Effect]) -> list[Effect]:
+    """Leave out what only tells."""
+    return [effect for effect in effects if isinstance(effect, Passed | Skips)]
