@@ -77,7 +77,7 @@ class RetryRule:
 
 @dataclass(frozen=True)
 class Task:
-    """A declared task. None means that the job's own setting counts.
+    """A declared task. None means that the job's own setting counts, or the executor's.
 
     Attributes
     ----------
@@ -96,6 +96,7 @@ class Task:
     uses: tuple[str, ...] = ()
     concurrency: int | None = None
     payload_model: PayloadType | None = None
+    cancel_grace_s: float | None = None
 
     @property
     def place(self) -> str:
@@ -162,6 +163,7 @@ def task(
     uses: Iterable[str] = (),
     concurrency: int | None = None,
     payload: PayloadType | None = None,
+    cancel_grace: Duration | None = None,
     registry: Registry = default_registry,
 ) -> Callable[[_F], _F]:
     """Declare a function ``(ctx, payload)``, sync or async, as the handler of a job type.
@@ -184,8 +186,9 @@ def task(
     concurrency
         At most this many attempts at a time in one executor.
     payload
-        A pydantic model: the handler gets an instance, and a payload that does not fit fails the job
-        for good, naming the field.
+        A pydantic model the handler gets an instance of; what does not fit fails the job for good.
+    cancel_grace
+        How long a cancelled attempt may go on; then an async handler is cancelled, and a process killed.
 
     Raises
     ------
@@ -205,6 +208,7 @@ def task(
             uses=uses,
             concurrency=concurrency,
             payload=payload,
+            cancel_grace=cancel_grace,
             registry=registry,
         )
         return function
@@ -222,6 +226,7 @@ def register_function(
     uses: Iterable[str] = (),
     concurrency: int | None = None,
     payload: PayloadType | None = None,
+    cancel_grace: Duration | None = None,
     registry: Registry = default_registry,
 ) -> Task:
     """Declare a function as a task without decorating it; options and errors as for ``task``."""
@@ -229,12 +234,13 @@ def register_function(
         type=_checked_type(task_type),
         function=function,
         is_async=_checked_handler(task_type, function),
-        timeout_s=_checked_timeout(task_type, timeout),
+        timeout_s=_checked_limit(task_type, "timeout", timeout),
         max_attempts=_checked_count(task_type, "max_attempts", max_attempts, _ATTEMPTS_MAX),
         retry=retry,
         uses=_checked_uses(task_type, uses),
         concurrency=_checked_count(task_type, "concurrency", concurrency, None),
         payload_model=_checked_model(task_type, payload),
+        cancel_grace_s=_checked_limit(task_type, "cancel_grace", cancel_grace),
     )
     registry.add(made)
     return made
@@ -272,13 +278,13 @@ def _checked_handler(task_type: str, function: Handler) -> bool:
     return any(inspect.iscoroutinefunction(form) for form in forms)
 
 
-def _checked_timeout(task_type: str, timeout: Duration | None) -> float | None:
-    if timeout is None:
+def _checked_limit(task_type: str, name: str, limit: Duration | None) -> float | None:
+    if limit is None:
         return None
-    timeout_s = seconds(timeout, f"timeout of task {task_type!r}")
-    if timeout_s > _TIMEOUT_MAX_S:
-        raise TaskDefinitionError(f"timeout of task {task_type!r} is {timeout!r}; at most a day (86400 s)")
-    return timeout_s
+    limit_s = seconds(limit, f"{name} of task {task_type!r}")
+    if limit_s > _TIMEOUT_MAX_S:
+        raise TaskDefinitionError(f"{name} of task {task_type!r} is {limit!r}; at most a day (86400 s)")
+    return limit_s
 
 
 def _checked_count(task_type: str, name: str, count: object, most: int | None) -> int | None:

@@ -77,6 +77,8 @@ def policies(registry: Registry) -> list[TaskPolicy]:
             else _retry(task.retry.base_s, task.retry.cap_s, task.retry.factor),
             uses=list(task.uses),
             concurrency=task.concurrency,
+            cancel_grace_s=task.cancel_grace_s,
+            is_async=task.is_async,
         )
         for task in registry.tasks()
     ]

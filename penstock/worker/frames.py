@@ -98,7 +98,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
-    """What a task says about its own jobs; None leaves it to the job."""
+    """What a task says about its own jobs; None leaves it to the job or the executor."""
 
     type: str
     timeout_s: float | None
@@ -106,6 +106,8 @@ class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
     retry: RetryPolicy | None
     uses: list[str]
     concurrency: int | None
+    cancel_grace_s: float | None = None
+    is_async: bool = True
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):

@@ -119,7 +119,7 @@ def _failed_attempt(
         job=job,
         executor=executor,
         error_class=str(outcome.error_class or "transient"),
-        error_type=LOST_WITH_OTHERS if outcome.cohort > 1 else outcome.error_type,
+        error_type=LOST_WITH_OTHERS if _has_unknown_cause(outcome) else outcome.error_type,
         message=scrub(outcome.message, hidden)[:MESSAGE_MAX_CHARS],
         failed_ms=now_ms,
         run_s=round(outcome.run_s, 6),
@@ -131,6 +131,10 @@ def _failed_attempt(
         retry_factor=retry.factor if retry is not None else None,
         task_max_attempts=policy.max_attempts if policy is not None else None,
     )
+
+
+def _has_unknown_cause(outcome: JobOutcome) -> bool:
+    return outcome.cohort > 1 and outcome.error_class == "lost"
 
 
 def _secrets_of(job: AcceptedJob) -> tuple[str, ...]:

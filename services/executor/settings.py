@@ -36,7 +36,10 @@ class ExecutorSettings(ServiceSettings):
     lease_s: float = Field(default=45.0, ge=1.0)
     """Must exceed the worst broker outage to survive by 10 s, and five heartbeats."""
     heartbeat_s: float = Field(default=3.0, gt=0.0)
-    cancel_grace_s: float = 10.0
+    cancel_grace_s: float = Field(default=10.0, ge=0.0)
+    """How long a cancelled attempt has to see ``ctx.cancelled``, unless its task says otherwise. Then an
+    async handler is cancelled, and the worker of one that goes on is killed: of a sync one at once, of
+    an async one 5 s later."""
     drain_grace_s: float = 15.0
     """How long a stopping executor lets running jobs finish before it hands them back."""
     head_start_per_decade_s: float = 1200.0

@@ -102,6 +102,62 @@ class TestCancelling:
         assert (found[1].error_class, found[1].error_type) == ("permanent", "Cancelled")
         assert found[1].run_s >= 0.15
 
+    async def test_a_sync_task_that_never_looks_is_killed_after_the_grace_and_its_neighbours_pay_nothing(
+        self, tmp_path: Path
+    ) -> None:
+        async with running(cancel_grace_s=0.3) as pool:
+            started = tmp_path / "started"
+            pool.submit([job(1, "deaf", {"file": str(started)}), job(2, "watchful"), job(3, "sleep.sync")])
+            await until(started.exists)
+            (pid,) = pool.pids
+            began = time.monotonic()
+            pool.cancel("epoch:0:1/1")
+            found = await outcomes(pool, 3)
+            assert time.monotonic() - began >= 0.3
+            assert not is_alive(pid)
+            assert pool.deaths == {Cause.CANCEL: 1}
+            assert (await outcome_of(pool, job(4, "noop"))).ok
+        killed = found[1]
+        assert (killed.error_class, killed.error_type, killed.collateral) == ("permanent", "Cancelled", False)
+        assert "ctx.raise_if_cancelled()" in killed.message
+        assert [(found[n].error_type, found[n].collateral) for n in (2, 3)] == [("WorkerKilled", True)] * 2
+
+    async def test_an_async_task_that_swallows_its_cancellation_is_killed(self) -> None:
+        async with running(cancel_grace_s=0.1) as pool:
+            pool.submit([job(1, "stubborn")])
+            pool.cancel("epoch:0:1/1")
+            found = await outcomes(pool, 1)
+            assert pool.deaths == {Cause.CANCEL: 1}
+        assert (found[1].error_type, found[1].collateral) == ("Cancelled", False)
+
+    async def test_a_tasks_own_grace_goes_before_that_of_the_executor(self, tmp_path: Path) -> None:
+        async with running(cancel_grace_s=3600.0) as pool:
+            started = tmp_path / "started"
+            pool.submit([job(1, "deaf.hasty", {"file": str(started)})])
+            await until(started.exists)
+            pool.cancel("epoch:0:1/1")
+            assert (await outcomes(pool, 1))[1].error_type == "Cancelled"
+
+    async def test_a_cancel_gives_no_attempt_longer_than_its_timeout_would(self, tmp_path: Path) -> None:
+        async with running(cancel_grace_s=3600.0) as pool:
+            started = tmp_path / "started"
+            pool.submit([job(1, "deaf", {"file": str(started)}, timeout_s=1.0)])
+            await until(started.exists)
+            pool.cancel("epoch:0:1/1")
+            assert (await outcomes(pool, 1))[1].error_type == "Cancelled"
+
+    async def test_who_holds_the_loop_is_not_blamed_for_a_cancelled_neighbour(self, tmp_path: Path) -> None:
+        async with running(cancel_grace_s=0.2) as pool:
+            started = tmp_path / "started"
+            pool.submit([job(1, "deaf", {"file": str(tmp_path / "deaf")})])
+            await until((tmp_path / "deaf").exists)
+            pool.submit([job(2, "blocks", {"file": str(started), "s": 60})])
+            await until(started.exists)
+            pool.cancel("epoch:0:1/1")
+            found = await outcomes(pool, 2)
+        assert (found[1].error_type, found[1].collateral) == ("Cancelled", False)
+        assert (found[2].error_type, found[2].collateral) == ("WorkerKilled", True)
+
     async def test_a_cancel_before_the_first_step_still_gives_an_outcome(self) -> None:
         async with running(cancel_grace_s=0) as pool:
             pool.submit([job(number, "sleep", {"s": 60}) for number in range(32)])

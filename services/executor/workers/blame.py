@@ -18,6 +18,7 @@ class Cause(Enum):
 
     DIED = "died"
     TIMEOUT = "timeout"
+    CANCEL = "cancel"
     MEMORY = "memory"
     STOPPED = "stopped"
     LAPSED = "lapsed"
@@ -32,15 +33,18 @@ class Death:
     exit_code
         As ``subprocess`` gives it: negative for a signal.
     culprits
-        Jobs it was killed for (``TIMEOUT``).
+        Jobs it was killed for because they ran past their timeouts (``TIMEOUT``).
+    cancelled
+        Jobs it was killed for because they went on after a cancel (``CANCEL``, ``TIMEOUT``).
     rss_bytes
         Resident memory it was killed at (``MEMORY``).
     """
 
     cause: Cause
-    exit_code: int
+    exit_code: int = 0
     culprits: frozenset[str] = frozenset()
     rss_bytes: int = 0
+    cancelled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,14 @@ def culprits(overdue: frozenset[str], present: frozenset[str], probed: Probed | 
 
 def outcome_of(death: Death, victim: Victim, cohort: int) -> JobOutcome:
     """Give the outcome of one of the ``cohort`` jobs that were in a worker when it ended."""
+    if victim.key in death.cancelled:
+        return _for_cancel(victim)
     match death.cause:
         case Cause.TIMEOUT:
             return _for_timeout(death, victim, cohort)
+        case Cause.CANCEL:
+            message = "the worker was killed because another job in it was cancelled and did not stop"
+            return _lost(victim, cohort, "WorkerKilled", message, collateral=True)
         case Cause.MEMORY:
             message = (
                 f"the worker was killed at {death.rss_bytes // _MIB} MiB of resident memory, over its limit"
@@ -120,6 +129,22 @@ def ending(exit_code: int) -> str:
         return f"was killed by {signal.Signals(-exit_code).name}"
     except ValueError:
         return f"was killed by signal {-exit_code}"
+
+
+def _for_cancel(victim: Victim) -> JobOutcome:
+    message = (
+        "the job was cancelled and its attempt did not stop within its grace period, so its worker was "
+        "killed; call ctx.raise_if_cancelled() in long loops"
+    )
+    return JobOutcome(
+        key=victim.key,
+        ok=False,
+        run_s=victim.run_s,
+        error_class="permanent",
+        error_type="Cancelled",
+        message=message,
+        cohort=1,
+    )
 
 
 def _for_timeout(death: Death, victim: Victim, cohort: int) -> JobOutcome:

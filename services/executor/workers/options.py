@@ -34,9 +34,11 @@ class PoolOptions:
     memory_limit_bytes
         Resident memory at which a worker is killed; looked at every second, so a faster leak overshoots.
     cancel_grace_s
-        After a cancel an async handler has so long to see ``ctx.cancelled`` before it is cancelled.
+        After a cancel an attempt has so long to see ``ctx.cancelled``, unless its task says otherwise;
+        then an async handler is cancelled, and the worker of a sync one killed.
     timeout_grace_s
-        After its timeout an attempt has so long to stop before its worker is killed.
+        After its timeout, or after an async handler was cancelled, an attempt has so long to stop before
+        its worker is killed.
     start_timeout_s
         Limit of importing the app.
     result_max_bytes

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from penstock.context import CancelReason
 from penstock.errors import PenstockError
 from penstock.worker.frames import JobNote, JobOutcome, StartJob, TaskPolicy
 from services.executor.workers.blame import (
@@ -19,7 +18,7 @@ from services.executor.workers.blame import (
     returned,
     unknown_task,
 )
-from services.executor.workers.deadlines import DeadlineWatch
+from services.executor.workers.deadlines import DeadlineWatch, patience
 from services.executor.workers.lease import WorkerLease
 from services.executor.workers.options import PoolOptions, UnknownType
 from services.executor.workers.process import Listener, WorkerProcess, WorkerStartError
@@ -99,7 +98,7 @@ class WorkerPool(Listener):
         workers = list(self._workers.values())
         for worker in workers:
             if worker.jobs or not worker.is_ready:
-                worker.kill(Cause.STOPPED)
+                worker.kill(Death(Cause.STOPPED))
             else:
                 worker.leave()
         await self._until_gone(workers)
@@ -109,7 +108,7 @@ class WorkerPool(Listener):
         # A worker that a keeper had just started stands in the table by now.
         rest = [worker for worker in self._workers.values() if worker not in workers]
         for worker in rest:
-            worker.kill(Cause.STOPPED)
+            worker.kill(Death(Cause.STOPPED))
         await self._until_gone(rest)
         self._is_stopped = True
         self._outcome_news.set()
@@ -153,14 +152,14 @@ class WorkerPool(Listener):
         self._place(jobs)
 
     def cancel(self, key: str) -> None:
-        """Ask a job to stop; unknown and ended jobs are ignored.
+        """Ask a job to stop, and kill its worker when it does not (``patience``).
 
-        An async handler is cancelled after ``cancel_grace_s``; a sync one that never looks at
-        ``ctx.cancelled`` runs on to its end or timeout. One that had not started ends at once.
+        Unknown and ended jobs are ignored; one that had not started ends at once.
         """
         worker = self._where.get(key)
         if worker is not None:
-            worker.ask_to_stop([key], CancelReason.CANCEL)
+            policy = self.policies.get(worker.jobs[key].job.type)
+            self._deadlines.cancel(worker, key, patience(policy, self._options))
             return
         for job in [job for job in self._backlog if job.key == key]:
             self._backlog.remove(job)
@@ -190,7 +189,7 @@ class WorkerPool(Listener):
             self._where.pop(job.key, None)
         self._backlog.clear()
         for worker in workers:
-            worker.kill(Cause.LAPSED)
+            worker.kill(Death(Cause.LAPSED))
         await asyncio.gather(*(worker.gone() for worker in workers))
         dropped, self._dropped = self._dropped, []
         return dropped
@@ -358,7 +357,7 @@ class WorkerPool(Listener):
         try:
             policies = await worker.ready()
         except PenstockError as error:
-            worker.kill(Cause.DIED)
+            worker.kill(Death(Cause.DIED))
             if not first.done():
                 first.set_exception(error)
             elif not self.is_stopping:
@@ -375,7 +374,7 @@ class WorkerPool(Listener):
             for worker in self._workers.values():
                 rss_bytes = worker.rss_bytes()
                 if rss_bytes > self._options.memory_limit_bytes:
-                    worker.kill(Cause.MEMORY, rss_bytes=rss_bytes)
+                    worker.kill(Death(Cause.MEMORY, rss_bytes=rss_bytes))
 
     async def _until_idle(self, grace_s: float) -> None:
         if not self._where:
@@ -395,5 +394,5 @@ class WorkerPool(Listener):
                 await asyncio.shield(everyone)
         except TimeoutError:
             for worker in workers:
-                worker.kill(Cause.STOPPED)
+                worker.kill(Death(Cause.STOPPED))
             await everyone

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -54,7 +55,10 @@ class WorkerStartError(PenstockError):
 
 
 class OpenJob:
-    """A job inside a worker; times by the loop's clock."""
+    """A job inside a worker; times by the loop's clock.
+
+    ``due_s`` is when it is late: for its timeout, and once it was asked to stop, for that.
+    """
 
     __slots__ = ("asked", "due_s", "job", "started_s")
 
@@ -62,7 +66,7 @@ class OpenJob:
         self.job = job
         self.started_s = started_s
         self.due_s = started_s + job.timeout_s
-        self.asked = False
+        self.asked: CancelReason | None = None
 
 
 class Listener(Protocol):
@@ -170,9 +174,8 @@ class WorkerProcess(asyncio.Protocol):
             self.jobs[job.key] = OpenJob(job, now_s)
         self._send(Start(list(jobs)))
 
-    def ask_to_stop(self, keys: Sequence[str], reason: CancelReason) -> None:
-        """Ask attempts to stop."""
-        grace_s = self._options.cancel_grace_s if reason is CancelReason.CANCEL else 0.0
+    def ask_to_stop(self, keys: Sequence[str], reason: CancelReason, grace_s: float = 0.0) -> None:
+        """Ask attempts to stop; async handlers are cancelled after ``grace_s``."""
         self._send(Cancel(list(keys), reason, grace_s))
 
     def renew_lease(self, until_s: float) -> None:
@@ -193,10 +196,10 @@ class WorkerProcess(asyncio.Protocol):
                 return await self._probe
         return None
 
-    def kill(self, cause: Cause, culprits: frozenset[str] = frozenset(), rss_bytes: int = 0) -> None:
-        """Kill the process and its group now; the first cause given stays."""
+    def kill(self, sentence: Death) -> None:
+        """Kill the process and its group now; the first sentence stays, but for its exit code."""
         if self._sentence is None:
-            self._sentence = Death(cause, 0, culprits, rss_bytes)
+            self._sentence = sentence
         self.is_condemned = True
         self._kill_group()
 
@@ -227,7 +230,7 @@ class WorkerProcess(asyncio.Protocol):
         except msgspec.DecodeError:
             # Only code that writes to our descriptor gets here; nothing it says can be trusted now.
             logger.exception("worker %d sent what is no frame; killing it", self.pid)
-            self.kill(Cause.DIED)
+            self.kill(Death(Cause.DIED))
 
     def _hear(self, event: Event) -> None:
         match event:
@@ -280,8 +283,7 @@ class WorkerProcess(asyncio.Protocol):
     def _bury_if_over(self) -> None:
         if self._exit_code is None or not self._eof or self._gone.done():
             return
-        sentence = self._sentence or Death(Cause.DIED, 0)
-        death = Death(sentence.cause, self._exit_code, sentence.culprits, sentence.rss_bytes)
+        death = dataclasses.replace(self._sentence or Death(Cause.DIED), exit_code=self._exit_code)
         self._fail_start(WorkerStartError(f"a worker {ending(self._exit_code)} before it was ready"))
         self._listener.on_dead(self, death)
         self._gone.set_result(None)

@@ -75,6 +75,24 @@ def sleep_sync(ctx: Context, payload: Any) -> str:
         time.sleep(0.01)
 
 
+@task("deaf")
+def deaf(ctx: Context, payload: Any) -> None:
+    Path(payload["file"]).touch()
+    while True:
+        time.sleep(0.01)
+
+
+@task("deaf.hasty", cancel_grace="100ms")
+def deaf_hasty(ctx: Context, payload: Any) -> None:
+    deaf(ctx, payload)
+
+
+@task("blocks")
+async def blocks(ctx: Context, payload: Any) -> None:
+    Path(payload["file"]).touch()  # noqa: ASYNC240
+    time.sleep(payload["s"])  # noqa: ASYNC251
+
+
 @task("watchful")
 async def watchful(ctx: Context, payload: Any) -> str:
     while not ctx.cancelled:  # noqa: ASYNC110

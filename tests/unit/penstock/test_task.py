@@ -115,6 +115,7 @@ def test_what_cannot_be_called_as_ctx_payload_is_refused(function: Any) -> None:
     "options",
     [
         {"timeout": "2d"},
+        {"cancel_grace": "2d"},
         {"max_attempts": 0},
         {"max_attempts": 51},
         {"max_attempts": True},

@@ -103,6 +103,12 @@ def test_a_death_shared_with_others_proves_nothing_against_this_job() -> None:
     assert (alone.verdict.error_type, shared.verdict.error_type) == ("WorkerDied", LOST_WITH_OTHERS)
 
 
+def test_a_job_its_worker_was_killed_for_keeps_its_own_error_whoever_was_in_it() -> None:
+    late = closing(JobOutcome("k", False, 1.0, error_class="timeout", error_type="TaskTimeout", cohort=9))
+    assert isinstance(late.verdict, Failed)
+    assert late.verdict.error_type == "TaskTimeout"
+
+
 def test_the_shorter_of_the_jobs_and_the_tasks_timeout_holds() -> None:
     assert timeout_s(300, None) == 300
     assert timeout_s(300, msgspec.structs.replace(POLICY, timeout_s=30.0)) == 30
