@@ -1,7 +1,5 @@
-"""Commands about jobs: ``get``, ``list``, ``cancel``, ``logs``, and two that follow them."""
+"""Commands about jobs: ``get``, ``list``, ``logs``, and two that follow them."""
 
-import getpass
-import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,27 +8,12 @@ import typer
 from core.states import State
 from penstock.cli.connect import DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
+from penstock.cli.job_argument import Job
 from penstock.cli.queries import attempts_of, connected, list_jobs, one_job
 from penstock.cli.tail import tail
 from penstock.cli.times import age, time_back
 from penstock.cli.watch import watch
 
-
-def job_id(text: str) -> str:
-    """Read a job id.
-
-    Raises
-    ------
-    typer.BadParameter
-        It is not a UUID.
-    """
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no job id; `penstock list` shows them") from None
-
-
-Job = Annotated[str, typer.Argument(metavar="JOB", parser=job_id, help="Id of the job.")]
 _DETAILS = ("payload", "result", "score_parts", "labels")
 _LIST_COLUMNS = ("job", "state", "type", "tenant", "attempt", "priority", "age", "run", "due in", "error")
 _ATTEMPT_COLUMNS = ("n", "attempt", "outcome", "run_s", "executor", "error", "decision")
@@ -43,7 +26,6 @@ def register(app: typer.Typer) -> None:
     app.command("watch")(watch)
     app.command("tail")(tail)
     app.command("logs")(logs)
-    app.command("cancel")(cancel)
 
 
 @command
@@ -120,27 +102,6 @@ async def logs(job: Job, as_json: JsonOption = False, data: DataOption = None) -
         return
     for line in lines:
         say(f"{line.at:%Y-%m-%d %H:%M:%S.%f} {line.n:>2} {line.level:<8} {line.message}")
-
-
-@command
-async def cancel(
-    job: Job,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks later.")] = "",
-    data: DataOption = None,
-) -> None:
-    """Cancel a job.
-
-    No attempt of it starts any more, and a running one is asked to stop. Exit code 1 when the table
-    knows no such job, or it has ended.
-    """
-    async with connections(data).client() as client:
-        row = await client.get(job)
-        if row is None:
-            fail(f"the table has no job {job} (yet); nothing was cancelled")
-        if row.is_terminal:
-            fail(f"job {job} is {row.state} already")
-        await client.cancel(row, reason=reason, by=f"cli:{getpass.getuser()}")
-    say(f"asked to cancel {job}, which was {row.state}; `penstock get {job}` shows what came of it")
 
 
 def _list_cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:

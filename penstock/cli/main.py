@@ -29,7 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("watch", "jobs", "Follow the numbers of jobs by state, or one job."),
     Command("tail", "jobs", "Follow what happens to jobs."),
     Command("logs", "jobs", "Show what a job logged."),
-    Command("cancel", "jobs", "Cancel a job."),
+    Command("cancel", "cancel", "Cancel a job, or all that meet a filter."),
     Command("topics", "topics", "List the topics of the pipeline."),
     Command("lag", "topics", "Show how far each service is behind."),
     Command("sql", "database", "Ask the database."),

@@ -4,22 +4,27 @@ from penstock.client.client import Client
 from penstock.client.errors import (
     Backpressure,
     CancelUnknown,
+    InvalidFilter,
     InvalidJob,
     NotConnected,
     NotSent,
     Unacknowledged,
 )
+from penstock.client.filters import JobFilter
 from penstock.client.room import OnFull
-from penstock.client.rows import JobRow, LogLine, SubmittedRef
+from penstock.client.rows import CancelReport, JobRow, LogLine, SubmittedRef
 from penstock.client.submission import Job, JobOptions
 from penstock.client.sync import SyncClient
 
 __all__ = [
     "Backpressure",
+    "CancelReport",
     "CancelUnknown",
     "Client",
+    "InvalidFilter",
     "InvalidJob",
     "Job",
+    "JobFilter",
     "JobOptions",
     "JobRow",
     "LogLine",

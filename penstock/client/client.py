@@ -6,26 +6,25 @@ import math
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka.errors import KafkaError
 from typing_extensions import Unpack
 
-from penstock.client.errors import CancelUnknown
-from penstock.client.events import cancel_record
+from penstock.client.cancelling import RATE_PER_S, Canceller, JobName, id_of, origin_of
+from penstock.client.filters import JobFilter
 from penstock.client.link import KafkaLink
 from penstock.client.rejections import RejectionWatch
 from penstock.client.room import BUFFER_MAX_BYTES, OnFull, Room
-from penstock.client.rows import JobRow, LogLine, SubmittedRef
+from penstock.client.rows import CancelReport, JobRow, LogLine, SubmittedRef
 from penstock.client.sending import YIELD_EVERY, send
 from penstock.client.submission import (
     RECORD_MAX_BYTES,
     EncodedJob,
     Job,
     JobOptions,
-    canonical_id,
     encode_job,
 )
 from penstock.client.table import StateTable
@@ -78,6 +77,7 @@ class Client:
         self._table = StateTable(database or DatabaseConnection())
         self._rejections = RejectionWatch(kafka, f"{self._prefix}jobs.rejected")
         self._waiter = Waiter(self._table, self._rejections)
+        self._canceller = Canceller(self._link, f"{self._prefix}jobs.events", timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,7 +142,7 @@ class Client:
 
     async def get(self, job: str | uuid.UUID | SubmittedRef) -> JobRow | None:
         """Give the job's row, or None when there is none (yet: the table follows the log)."""
-        job_id = _id_of(job)
+        job_id = id_of(job)
         return (await self._table.rows([job_id])).get(job_id)
 
     async def wait(self, job: str | uuid.UUID | SubmittedRef, timeout_s: float | None = None) -> JobRow:
@@ -169,7 +169,7 @@ class Client:
     ) -> list[JobRow]:
         """Wait until all jobs have ended, as ``wait``; one query a round for all of them."""
         refs = [job for job in jobs if isinstance(job, SubmittedRef)]
-        job_ids = [_id_of(job) for job in jobs]
+        job_ids = [id_of(job) for job in jobs]
         until = math.inf if timeout_s is None else time.monotonic() + timeout_s
         rows = await self._waiter.ended(job_ids, refs, until)
         return [rows[job_id] for job_id in job_ids]
@@ -189,64 +189,69 @@ class Client:
             raise JobFailed(row.job_id, row.state, cause=row.error_class, message=row.error_message or "")
         return row.result
 
-    async def cancel(
-        self, job: str | uuid.UUID | SubmittedRef | JobRow, *, reason: str = "", by: str | None = None
-    ) -> None:
+    async def cancel(self, job: JobName, *, reason: str = "", by: str | None = None) -> None:
         """Ask for the end of a job: once this returns, no further attempt of it starts.
 
-        A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, and may
-        still succeed. Of a job that has ended, or that never was, it changes nothing. Given by its id
-        alone, a job that has not started is remembered as cancelled for 24 hours; given as the
-        ``SubmittedRef`` or its row, for good.
+        A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, its worker is
+        killed when it does not, and it may still succeed before that. Of a job that has ended, or that
+        never was, it changes nothing; one that has not arrived yet never starts. Given by its id alone, a
+        job that has not started is remembered as cancelled for 24 hours; given as the ``SubmittedRef``
+        or its row, for good.
 
         Raises
         ------
         CancelUnknown
             No acknowledgement; repeating is harmless.
         """
-        opened = await self._link.open()
-        record = cancel_record(
-            f"{self._prefix}jobs.events",
-            opened.epoch.partitions,
-            _id_of(job),
-            origin=_own_origin(job),
-            by=by or _whoami(),
-            reason=reason,
+        await self._canceller.cancel([(id_of(job), origin_of(job))], by=by or _whoami(), reason=reason)
+
+    async def cancel_many(self, jobs: Iterable[JobName], *, reason: str = "", by: str | None = None) -> None:
+        """Ask for the end of several jobs, as ``cancel``, in one go: a few thousand at a time."""
+        named = [(id_of(job), origin_of(job)) for job in jobs]
+        await self._canceller.cancel(named, by=by or _whoami(), reason=reason)
+
+    async def cancel_matching(
+        self,
+        wanted: JobFilter,
+        *,
+        reason: str = "",
+        by: str | None = None,
+        rate_per_s: float = RATE_PER_S,
+        progress: Callable[[CancelReport], None] | None = None,
+    ) -> CancelReport:
+        """Ask for the end of all open jobs that the table shows and the filter names, oldest first.
+
+        Jobs that the table does not show yet are not asked: repeat it until it asks nobody.
+
+        Parameters
+        ----------
+        rate_per_s
+            At most so many a second; 0 for as fast as Kafka takes them.
+        progress
+            Called with the report after every portion, in the client's thread.
+
+        Raises
+        ------
+        CancelUnknown
+            Its ``report`` says who was asked before; repeating is harmless.
+        """
+        return await self._canceller.cancel_matching(
+            self._table, wanted, by=by or _whoami(), reason=reason, rate_per_s=rate_per_s, progress=progress
         )
-        sending: Awaitable[object] = opened.producer.send_and_wait(
-            record.topic,
-            record.value,
-            key=record.key,
-            partition=record.partition,
-            headers=list(record.headers),
-        )
-        try:
-            await asyncio.wait_for(sending, self._timeout_s)
-        except (TimeoutError, KafkaError) as error:
-            raise CancelUnknown(f"cancel of {_id_of(job)}: {error!r}; repeat it") from error
+
+    async def count_matching(self, wanted: JobFilter) -> dict[str, int]:
+        """Count the open jobs that the filter names, by state."""
+        return (await self._table.matching(wanted)).by_state
+
+    async def settled(self, job_ids: Sequence[str], timeout_s: float | None = None) -> dict[str, int]:
+        """Wait until all jobs have ended, or the time is over, and count them by state."""
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        states = await self._waiter.states(job_ids, until)
+        return dict(Counter(states.values()))
 
     async def logs(self, job: str | uuid.UUID | SubmittedRef) -> list[LogLine]:
         """Give what the job's tasks logged so far."""
-        return await self._table.logs(_id_of(job))
-
-
-def _id_of(job: str | uuid.UUID | SubmittedRef | JobRow) -> str:
-    match job:
-        case SubmittedRef() | JobRow():
-            return job.job_id
-        case _:
-            return canonical_id(job)
-
-
-def _own_origin(job: str | uuid.UUID | SubmittedRef | JobRow) -> str:
-    """Give the origin of the job, empty when unknown: a repeat's own record is not the job's origin."""
-    match job:
-        case JobRow():
-            return str(job.origin or "")
-        case SubmittedRef() if job.is_named_by_origin:
-            return str(job.origin)
-        case _:
-            return ""
+        return await self._table.logs(id_of(job))
 
 
 def _whoami() -> str:

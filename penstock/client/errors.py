@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from penstock.client.rows import SubmittedRef
+from penstock.client.rows import CancelReport, SubmittedRef
 from penstock.errors import PenstockError, SubmitUnknown
 
 
@@ -12,6 +12,12 @@ class NotConnected(PenstockError):  # noqa: N818 - public name; says what happen
 
 class InvalidJob(PenstockError, ValueError):  # noqa: N818 - public name; says what happened
     """A job that cannot be written as a record; nothing was sent. The message names field and remedy."""
+
+    error_class = "permanent"
+
+
+class InvalidFilter(PenstockError, ValueError):  # noqa: N818 - public name; says what happened
+    """Conditions that are not understood, or would mean every job; nothing was asked."""
 
     error_class = "permanent"
 
@@ -46,3 +52,6 @@ class Unacknowledged(SubmitUnknown):
 
 class CancelUnknown(PenstockError):  # noqa: N818 - public name; says what happened
     """A cancel was not acknowledged in time: it may be in the log or not. Repeating it is harmless."""
+
+    report: CancelReport | None = None
+    """Of a bulk cancel: what was asked before."""

@@ -1,5 +1,6 @@
-"""What the client hands out: references to submitted jobs, rows of the state table, log lines."""
+"""What the client hands out: references to submitted jobs, rows of the state table, log lines, reports."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -117,3 +118,18 @@ class LogLine:
     at: datetime
     level: str
     message: str
+
+
+@dataclass(slots=True)
+class CancelReport:
+    """What a bulk cancel has asked for so far."""
+
+    job_ids: list[str] = field(default_factory=list)
+    """Every job asked to end, acknowledged by Kafka."""
+    by_state: Counter[str] = field(default_factory=Counter)
+    """How many of them stood where when they were read."""
+
+    @property
+    def asked(self) -> int:
+        """How many were asked."""
+        return len(self.job_ids)

@@ -3,15 +3,17 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from typing_extensions import Unpack
 
+from penstock.client.cancelling import RATE_PER_S, JobName
 from penstock.client.client import NO_PAYLOAD, Client
+from penstock.client.filters import JobFilter
 from penstock.client.room import BUFFER_MAX_BYTES, OnFull
-from penstock.client.rows import JobRow, LogLine, SubmittedRef
+from penstock.client.rows import CancelReport, JobRow, LogLine, SubmittedRef
 from penstock.client.submission import RECORD_MAX_BYTES, Job, JobOptions
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 
@@ -103,11 +105,37 @@ class SyncClient:
         """See ``Client.result``."""
         return self._run(self._client.result(job, timeout_s))
 
-    def cancel(
-        self, job: str | uuid.UUID | SubmittedRef | JobRow, *, reason: str = "", by: str | None = None
-    ) -> None:
+    def cancel(self, job: JobName, *, reason: str = "", by: str | None = None) -> None:
         """See ``Client.cancel``."""
         self._run(self._client.cancel(job, reason=reason, by=by))
+
+    def cancel_many(self, jobs: Iterable[JobName], *, reason: str = "", by: str | None = None) -> None:
+        """See ``Client.cancel_many``; the iterable is read in the client's thread."""
+        self._run(self._client.cancel_many(jobs, reason=reason, by=by))
+
+    def cancel_matching(
+        self,
+        wanted: JobFilter,
+        *,
+        reason: str = "",
+        by: str | None = None,
+        rate_per_s: float = RATE_PER_S,
+        progress: Callable[[CancelReport], None] | None = None,
+    ) -> CancelReport:
+        """See ``Client.cancel_matching``."""
+        return self._run(
+            self._client.cancel_matching(
+                wanted, reason=reason, by=by, rate_per_s=rate_per_s, progress=progress
+            )
+        )
+
+    def count_matching(self, wanted: JobFilter) -> dict[str, int]:
+        """See ``Client.count_matching``."""
+        return self._run(self._client.count_matching(wanted))
+
+    def settled(self, job_ids: Sequence[str], timeout_s: float | None = None) -> dict[str, int]:
+        """See ``Client.settled``."""
+        return self._run(self._client.settled(job_ids, timeout_s))
 
     def logs(self, job: str | uuid.UUID | SubmittedRef) -> list[LogLine]:
         """See ``Client.logs``."""

@@ -5,13 +5,15 @@ import time
 from collections.abc import Sequence
 
 from penstock.client.rejections import RejectionWatch
-from penstock.client.rows import JobRow, SubmittedRef
+from penstock.client.rows import TERMINAL_STATES, JobRow, SubmittedRef
 from penstock.client.table import StateTable
 from penstock.errors import WaitTimeout
 
 POLL_FIRST_S = 0.01
 POLL_GROWTH = 1.5
 POLL_LAST_S = 0.5
+PORTION = 5000
+"""Ids in one query."""
 LOOK_FOR_REFUSAL_AFTER_S = 0.3
 """An accepted job has its row well before; so the reader of refused records is rarely needed."""
 
@@ -55,6 +57,23 @@ class Waiter:
             return await self._table.rows(job_ids)
         finally:
             self._rejections.release(watched)
+
+    async def states(self, job_ids: Sequence[str], until: float) -> dict[str, str]:
+        """Give the state of every job that has a row, once all have ended or at ``until``.
+
+        In portions, so that a million ids are no burden for the database.
+        """
+        pause_s, found = POLL_FIRST_S, dict[str, str]()
+        missing = list(dict.fromkeys(job_ids))
+        while True:
+            for start in range(0, len(missing), PORTION):
+                found |= await self._table.states(missing[start : start + PORTION])
+            missing = [job_id for job_id in missing if found.get(job_id) not in TERMINAL_STATES]
+            left_s = until - time.monotonic()
+            if not missing or left_s <= 0:
+                return found
+            await asyncio.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * POLL_GROWTH, POLL_LAST_S)
 
     async def _watch(self, refs: Sequence[SubmittedRef]) -> list[SubmittedRef]:
         """Begin to look for refusals of the records whose jobs are not in the table."""

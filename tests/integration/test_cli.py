@@ -156,7 +156,6 @@ def test_a_job_is_shown_with_its_attempts_and_lines(mine: Pipeline, cli: Cli) ->
 
 def test_a_job_the_table_does_not_know_is_exit_code_1(cli: Cli) -> None:
     assert ID in cli("get", ID, code=1).stderr
-    assert ID in cli("cancel", ID, code=1).stderr
     assert "no job id" in cli("get", "seven", code=2).stderr
 
 
