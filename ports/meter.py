@@ -90,6 +90,12 @@ class Metric(Enum):
     )
     RETRIES = Definition("penstock_retries_total", Kind.COUNTER, "Decisions to try again.", ("error_class",))
     DEAD = Definition("penstock_jobs_dead_total", Kind.COUNTER, "Jobs given up.", ("error_class",))
+    DEADLINES = Definition(
+        "penstock_deadlines_total",
+        Kind.COUNTER,
+        "Jobs with a deadline that succeeded or died, by whether it was met or missed.",
+        ("outcome",),
+    )
     LEASE_LAPSES = Definition("penstock_lease_lapses_total", Kind.COUNTER, "Leases this executor lost.")
     SLOTS_BUSY = Definition("penstock_executor_slots_busy", Kind.GAUGE, "Dispatches running now.", ("pool",))
     ROWS = Definition("penstock_rows_written_total", Kind.COUNTER, "Rows upserted.", ("table",))

@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
+from adapters.postgres.tables.views import DEADLINE_MET
 from penstock.connection import DatabaseConnection
 
 CONNECT_TIMEOUT_S = 10
@@ -25,7 +26,8 @@ WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s))
 ORDER BY submitted_at DESC NULLS LAST
 LIMIT %(limit)s
 """
-_JOB = "SELECT * FROM jobs WHERE job_id = %s::uuid"
+_DEADLINE = DEADLINE_MET.sql + " AS deadline_met"
+_JOB = "SELECT jobs.*, " + _DEADLINE + " FROM jobs WHERE job_id = %s::uuid"  # noqa: S608 - our own text
 _ATTEMPTS = "SELECT * FROM job_attempts WHERE job_id = %s::uuid ORDER BY n"
 _COUNTS = """
 SELECT state, count(*) AS jobs, min(submitted_at) AS oldest, max(updated_at) AS newest_event
@@ -65,7 +67,7 @@ async def list_jobs(
 
 
 async def one_job(database: Database, job_id: str) -> dict[str, Any] | None:
-    """Give all columns of one job, None when there is no such row."""
+    """Give all columns of one job and ``deadline_met``, None when there is no such row."""
     rows = await _fetch(database, _JOB, [job_id])
     return rows[0] if rows else None
 

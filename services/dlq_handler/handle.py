@@ -113,6 +113,12 @@ class Handler:
         outputs.extend(
             carried_out(item, attempts[item.source], self._routes, now_ms) for item in owed.uncarried
         )
+        missed = sum(
+            item.verdict.action is Action.DEAD and attempts[item.source].job.deadline_ms is not None
+            for item in owed.uncarried
+        )
+        if missed:
+            self._meter.count(Metric.DEADLINES, missed, outcome="missed")
         return outputs
 
     def _measure(self, records: list[Record], new: list[FoldedEvent], owed: Owed) -> None:

@@ -116,6 +116,9 @@ class Closer:
         match closing.verdict:
             case Succeeded():
                 result = "succeeded"
+                if held.job.deadline_ms is not None:
+                    kept = self._context.now_ms() <= held.job.deadline_ms
+                    self._context.meter.count(Metric.DEADLINES, outcome="met" if kept else "missed")
             case Failed():
                 result = closing.verdict.error_class
             case _:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from adapters.postgres.migrate import check, upgrade
 from adapters.postgres.tables.everything import TABLES
-from adapters.postgres.tables.views import VIEWS
+from adapters.postgres.tables.views import V1_JOBS, VIEWS, statements
 from core.rows import JOB_GROUPS, JSON_COLUMNS
 from core.states import State
 from penstock.connection import DatabaseConnection
@@ -78,6 +78,45 @@ def test_analysts_read_the_views_and_not_the_tables(database: DatabaseConnection
             connection.execute("DELETE FROM v1_jobs")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM jobs")
+
+
+@pytest.mark.parametrize(
+    ("state", "finished_s", "deadline_s", "met"),
+    [
+        ("succeeded", -10, -10, True),
+        ("succeeded", -10, -11, False),
+        ("succeeded", -10, None, None),
+        ("dead", -10, -5, False),
+        ("dead", -10, 3600, False),
+        ("expired", -10, 3600, False),
+        ("cancelled", -10, -20, None),
+        ("running", None, -10, False),
+        ("waiting", None, 3600, None),
+    ],
+)
+def test_a_deadline_is_shown_as_met_or_missed(
+    database: DatabaseConnection, state: str, finished_s: int | None, deadline_s: int | None, met: bool | None
+) -> None:
+    upgrade(database)
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(
+            "INSERT INTO jobs (job_id, state, state_rank, finished_at, deadline_at) VALUES "
+            "(gen_random_uuid(), %s, 0, now() + make_interval(secs => %s), "
+            "now() + make_interval(secs => %s))",
+            (state, finished_s, deadline_s),
+        )
+        assert connection.execute("SELECT deadline_met FROM v1_jobs").fetchall() == [(met,)]
+
+
+def test_a_view_of_an_earlier_version_is_extended(database: DatabaseConnection) -> None:
+    upgrade(database)
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        connection.execute("DROP VIEW v1_jobs")
+        for statement in statements(V1_JOBS._replace(columns=V1_JOBS.columns[:3])):
+            connection.execute(statement.encode())
+    upgrade(database)
+    with psycopg.connect(database.conninfo) as connection:
+        assert connection.execute("SELECT deadline_met FROM v1_jobs").fetchall() == []
 
 
 def test_without_the_right_to_make_roles_the_tables_come_up_all_the_same(

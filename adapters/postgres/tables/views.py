@@ -1,6 +1,6 @@
 """Versioned views: what analysts may rely on. A column never changes or goes; that takes a ``v2_``."""
 
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,13 +11,36 @@ ANALYST = "penstock_analyst"
 """Role without login that may read the views; a person grants it to logins."""
 
 
+class Derived(NamedTuple):
+    """A column of a view that follows from others of its row."""
+
+    name: str
+    sql: LiteralString
+    comment: str
+
+
 class View(NamedTuple):
-    """A view that shows columns of one table as they are."""
+    """A view that shows columns of one table as they are, and what follows from them."""
 
     name: str
     table: sa.Table
-    columns: tuple[str, ...]
+    columns: tuple[str | Derived, ...]
+    """New ones come at the end: Postgres extends a view only there."""
     comment: str
+
+
+DEADLINE_MET = Derived(
+    "deadline_met",
+    """
+    CASE
+        WHEN deadline_at IS NULL OR state = 'cancelled' THEN NULL
+        WHEN state = 'succeeded' THEN finished_at <= deadline_at
+        WHEN finished_at IS NOT NULL OR now() > deadline_at THEN false
+    END
+    """,
+    "Whether the job succeeded by its deadline: false when it was late, ended otherwise, or is late by now "
+    "(by the clock of Postgres); null without a deadline, of a cancelled job, and while it can still be met.",
+)
 
 
 V1_JOBS = View(
@@ -32,6 +55,7 @@ V1_JOBS = View(
         *("error_class", "error_message", "result", "trace_id", "updated_at", "error_type", "dispatch"),
         *("run_s", "timeout_s", "run_at", "waiting_on", "last_decision", "progress", "progress_message"),
         *("cancel_asked_at", "cancel_by", "cancel_reason"),
+        DEADLINE_MET,
     ),
     "One row a job. Stable: columns are only ever added, at the end.",
 )
@@ -50,13 +74,23 @@ VIEWS = (V1_JOBS, V1_ATTEMPTS)
 
 def statements(view: View) -> list[str]:
     """Give the statements that create or extend a view, idempotently, with a comment on every column."""
-    columns = ", ".join(f'"{name}"' for name in view.columns)
+    columns = ", ".join(_selected(column) for column in view.columns)
     create = f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM {view.table.name}"  # noqa: S608 - names of our own
     comments = [
-        f'COMMENT ON COLUMN {view.name}."{name}" IS {_quoted(view.table.columns[name].comment)}'
-        for name in view.columns
+        f'COMMENT ON COLUMN {view.name}."{name}" IS {_quoted(comment)}'
+        for name, comment in (_described(view, column) for column in view.columns)
     ]
     return [create, f"COMMENT ON VIEW {view.name} IS {_quoted(view.comment)}", *comments]
+
+
+def _selected(column: str | Derived) -> str:
+    return f'"{column}"' if isinstance(column, str) else f'{column.sql} AS "{column.name}"'
+
+
+def _described(view: View, column: str | Derived) -> tuple[str, str | None]:
+    if isinstance(column, Derived):
+        return column.name, column.comment
+    return column, view.table.columns[column].comment
 
 
 def grant_statement() -> str:
