@@ -40,7 +40,7 @@ class DrainRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="DRAIN", 
 
 
 class PresenceRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="PRESENCE", tag_field="kind"):
-    """A service instance started; its append time against ``wall_ms`` shows a wrong wall clock."""
+    """A service instance runs; written at its start, every ten minutes, and when its wall clock moved."""
 
     service: str
     instance: str
@@ -49,6 +49,8 @@ class PresenceRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="PRESE
     pid: int
     version: str
     metrics_port: int = 0
+    skew_ms: int | None = None
+    """Wall clock minus broker time, as measured; None at the start, when nothing was measured yet."""
 
 
 class FoldVersionRecord(msgspec.Struct, frozen=True, tag="FOLD", tag_field="kind"):

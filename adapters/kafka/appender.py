@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.clock import BrokerClock, boot_ms
 from adapters.kafka.reader import START_TIMEOUT_S
 from core.log import Appended, NewRecord, TopicPartition, size_bytes
 from penstock.connection import KafkaConnection
@@ -170,9 +170,10 @@ class KafkaAppender:
                 break
             sent.append(lane.waiting.popleft())
         builder.close()
+        sent_ms = boot_ms()
         metadata = await (await self._hand_to_producer(builder, partition))
         reached(Failpoint.BATCH_ACKNOWLEDGED)
-        self._clock.observe(metadata.timestamp)
+        self._clock.observe(metadata.timestamp, sent_ms)
         for position, (_, index, call) in enumerate(sent):
             call.results[index] = Appended(metadata.offset + position, metadata.timestamp)
             call.missing -= 1

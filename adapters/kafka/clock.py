@@ -6,21 +6,30 @@ import time
 class BrokerClock:
     """Estimates the broker's clock from append times and the monotonic time since.
 
-    Never ahead of the broker: an append time is read no earlier than it was made, so what is
-    estimated to be due is due. Behind by at most the answer time of one request. Wall clocks of
-    services play no part. ``CLOCK_BOOTTIME`` goes on during suspend, ``time.monotonic`` does not.
+    Never ahead of the broker while both clocks go at one rate: an append time is read no earlier than it
+    was made, so what is estimated to be due is due. Behind by at most the answer time of one request.
+    ``CLOCK_BOOTTIME`` goes on during suspend, ``time.monotonic`` does not; where nobody corrects it, it may
+    gain 0.1 s an hour, and every append sets the estimate back to within its own answer time. Wall clocks
+    of services play no part.
     """
 
     def __init__(self) -> None:
         self._base_ms: float | None = None
 
-    def observe(self, timestamp_ms: int) -> None:
+    def observe(self, timestamp_ms: int, sent_ms: float | None = None) -> None:
         """Take in the append time of a record this process has just seen acknowledged or read.
 
-        The largest estimate wins: an old record read late says nothing new.
+        The largest estimate wins, since an old record read late says nothing new, unless an append of our
+        own shows that it is ahead: then the broker's clock, or ours, has moved.
+
+        Parameters
+        ----------
+        sent_ms
+            ``boot_ms`` before the record was sent, of one that was acknowledged.
         """
-        base_ms = timestamp_ms - time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
-        if self._base_ms is None or base_ms > self._base_ms:
+        base_ms = timestamp_ms - boot_ms()
+        is_ahead = sent_ms is not None and (self._base_ms or 0.0) > timestamp_ms - sent_ms
+        if self._base_ms is None or base_ms > self._base_ms or is_ahead:
             self._base_ms = base_ms
 
     @property
@@ -38,4 +47,9 @@ class BrokerClock:
         """
         if self._base_ms is None:
             raise RuntimeError("the broker's time is not known before the first append")
-        return int(self._base_ms + time.clock_gettime(time.CLOCK_BOOTTIME) * 1000)
+        return int(self._base_ms + boot_ms())
+
+
+def boot_ms() -> float:
+    """Milliseconds of the clock that the estimate goes on by."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) * 1000

@@ -3,14 +3,10 @@
 import asyncio
 import logging
 import math
-import os
 import signal
-import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -24,6 +20,7 @@ from adapters.kafka.reader import PARTITION_FETCH_MAX_BYTES, START_TIMEOUT_S, Ka
 from adapters.kafka.retention import KafkaRetention
 from adapters.kafka.topology import route_map
 from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
+from adapters.runtime.presence import Presence
 from adapters.runtime.reach import BrokerWatch
 from adapters.runtime.settings import ServiceSettings
 from adapters.runtime.stop import run_until_stopped
@@ -31,15 +28,14 @@ from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.fold import WrongEpochError
-from core.log import NewRecord
 from penstock.errors import PenstockError
 from ports.failpoints import Failpoint, reached
 from ports.log import OffsetOutOfRangeError
 from ports.meter import Metric
 from ports.snapshots import LedgerTrimmedError
 from ports.state_table import TableUnusableError
-from schemas.codec import UnreadableRecordError, encode
-from schemas.control import EpochRecord, PresenceRecord
+from schemas.codec import UnreadableRecordError
+from schemas.control import EpochRecord
 from schemas.ledger import LedgerGapError
 from schemas.topics import RouteMap
 
@@ -61,8 +57,6 @@ _WITH_REMEDY = (
 LAG_INTERVAL_S = 5.0
 TURN_INTERVAL_S = 1.0
 """How often the event loop says that it runs; well below ``adapters.telemetry.health.LOOP_STALL_S``."""
-SKEW_WARN_S = 5.0
-"""A wall clock further off the broker's than this is named in the log; nothing relies on it."""
 
 
 @dataclass(frozen=True)
@@ -188,13 +182,15 @@ async def _live(
     await appender.start()
     service = Service(name, instance, settings, routes, epoch, clock, appender, meter, health, stopping, port)
     watch = BrokerWatch(appender, health)
+    presence = Presence(name, instance, port, routes=routes, appender=appender, clock=clock, meter=meter)
     try:
-        await _announce(service)
+        await presence.announce()
         logger.info("%s runs on epoch %s, metrics on port %d", name, epoch.epoch, port)
         beside = [
             asyncio.create_task(_measure_lag(service)),
             asyncio.create_task(watch.run()),
             asyncio.create_task(_turn(health)),
+            asyncio.create_task(presence.watch(settings.clock_check_s)),
         ]
         try:
             await _unless_topics_change(service, run)
@@ -261,39 +257,6 @@ async def _measure_lag(service: Service) -> None:
             for topic, records in member.lag().items():
                 service.meter.gauge(Metric.LAG, records, topic=topic)
         await asyncio.sleep(LAG_INTERVAL_S)
-
-
-async def _announce(service: Service) -> None:
-    """Write this instance's presence: sets the broker clock, and shows a wrong wall clock."""
-    presence = PresenceRecord(
-        service=service.name,
-        instance=service.instance,
-        wall_ms=int(time.time() * 1000),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        version=package_version(),
-        metrics_port=service.metrics_port,
-    )
-    key = f"presence/{service.instance}".encode()
-    reached(Failpoint.CONNECTED)
-    await service.appender.append([NewRecord(service.routes.control, 0, key, encode(presence))])
-    reached(Failpoint.ANNOUNCED)
-    skew_s = (time.time() * 1000 - service.clock.now_ms()) / 1000
-    service.meter.gauge(Metric.CLOCK_SKEW, skew_s)
-    if abs(skew_s) > SKEW_WARN_S:
-        logger.warning(
-            "the wall clock of %s is %.1f s off the broker's; due times use the broker's",
-            service.instance,
-            skew_s,
-        )
-
-
-def package_version() -> str:
-    """Give the installed version, or ``0+source`` when run from a tree that is not installed."""
-    try:
-        return version("penstock")
-    except PackageNotFoundError:
-        return "0+source"
 
 
 def exit_with(name: str, settings: ServiceSettings, run: Run) -> None:

@@ -27,6 +27,8 @@ class ServiceSettings(BaseSettings):
     stop_timeout_s: float = Field(default=10.0, gt=0.0)
     """How long a service that was told to stop waits for the broker to take what is under way. What it
     did not take is done again by whoever owns the partition next."""
+    clock_check_s: float = Field(default=60.0, gt=0.0)
+    """How often the wall clock is compared with the broker's."""
     kafka: KafkaConnection = Field(default_factory=KafkaConnection)
     names: PipelineNames = Field(default_factory=PipelineNames)
 

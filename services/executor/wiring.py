@@ -7,7 +7,8 @@ import random
 from collections.abc import Coroutine
 from typing import cast
 
-from adapters.runtime.service import Service, package_version
+from adapters.runtime.presence import package_version
+from adapters.runtime.service import Service
 from ports.failpoints import Failpoint, reached
 from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 SHARED = (
     "adapters/kafka/appender.py",
     "adapters/postgres/sink.py",
+    "adapters/runtime/presence.py",
     "adapters/runtime/service.py",
     "ports",
 )
