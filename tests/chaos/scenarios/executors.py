@@ -48,6 +48,8 @@ SPARE_LOAD = Load(rate_per_s=8, mix=Mix(kinds={**_KINDS, Kind.SLOW: 0.25}, slow_
 
 FROZEN_S = 10.0
 """Beyond the lease, and beyond the time after which a group puts a silent member out."""
+ENOUGH = 3
+"""Attempts that run when a fault is begun: one alone may end before the fault is there."""
 ELSEWHERE_S = 2.0
 BEYOND_LEASE_S = 16.0
 STARTED_S = 2.0
@@ -65,7 +67,7 @@ to close connections is the broker's affair too; exit code 0 says that it kept i
 def freeze_executor(field: Field) -> None:
     """Stop an executor beyond its lease; its workers must end without it, and it must come back."""
     name = _any_executor(field)
-    workers = wait_busy(field, name)
+    workers = wait_busy(field, name, at_least=ENOUGH)
     with field.fault(f"freeze {name}", instance=name), stopped([field.stack.services[name].process.pid]):
         wait_gone(workers, f"the workers of {name} end with their lease", field.stack.spec.lease_s + 1)
         field.go_on(FROZEN_S - field.stack.spec.lease_s)
@@ -75,7 +77,7 @@ def freeze_executor(field: Field) -> None:
 def freeze_worker(field: Field) -> None:
     """Stop a worker beyond its lease; it must end by it, and another one takes its place."""
     name = _any_executor(field)
-    workers = wait_busy(field, name)
+    workers = wait_busy(field, name, at_least=ENOUGH)
     with field.fault(f"freeze a worker of {name}", instance=name), stopped([one.pid for one in workers]):
         wait_gone(workers, "a frozen worker ends with its lease", field.stack.spec.lease_s + 1)
     wait_working_again(field, name, workers)
@@ -84,7 +86,7 @@ def freeze_worker(field: Field) -> None:
 def freeze_both(field: Field) -> None:
     """Stop an executor and its workers in one moment, as a frozen machine does."""
     name = _any_executor(field)
-    workers = wait_busy(field, name)
+    workers = wait_busy(field, name, at_least=ENOUGH)
     pids = [*(one.pid for one in workers), field.stack.services[name].process.pid]
     with field.fault(f"freeze {name} and its workers", instance=name), stopped(pids):
         wait_gone(workers, f"the workers of {name} end with their lease", field.stack.spec.lease_s + 1)
@@ -108,7 +110,7 @@ def kill_for_good(field: Field) -> None:
 def drain(field: Field) -> None:
     """End an executor in order while attempts run that take longer than its grace."""
     name, services = _any_executor(field), field.stack.services
-    workers = wait_busy(field, name, at_least=3)
+    workers = wait_busy(field, name, at_least=ENOUGH)
     with field.fault(f"drain {name}", instance=name):
         began_s = boot_s()
         code = services.remove(name)
