@@ -130,6 +130,17 @@ def _let_on(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
     return [*records, ledger_record(routes, note), delayed]
 
 
+def due_ms_of(record: Record) -> int:
+    """Read when a record of the wheel is due, broker time.
+
+    Raises
+    ------
+    schemas.codec.UnreadableRecordError
+        As ``depart``.
+    """
+    return _read(record).due_ms
+
+
 def depart(routes: RouteMap, record: Record, now_ms: int) -> Departure:
     """Say where a record goes whose time in its tier is over: the next hop, or what ``then`` says.
 

@@ -26,11 +26,11 @@ class _Buffer:
 
     def add(self, record: Record) -> None:
         self.waiting.append(record)
-        self.size_bytes += _size(record)
+        self.size_bytes += held_bytes(record)
 
     def pop(self) -> Record:
         record = self.waiting.popleft()
-        self.size_bytes -= _size(record)
+        self.size_bytes -= held_bytes(record)
         return record
 
     def leave_ms(self) -> int:
@@ -105,5 +105,6 @@ class Heads:
         return switched
 
 
-def _size(record: Record) -> int:
+def held_bytes(record: Record) -> int:
+    """Give what a record held in memory counts for."""
     return len(record.value or b"") + len(record.key or b"")

@@ -23,12 +23,15 @@ class Measures:
             self._lag(records[-1].topic, records[-1].timestamp_ms)
 
     def departed(self, records: Sequence[Record], lateness_ms: Iterable[int]) -> None:
-        """Note what left its tier; the lag of a tier counts from when its record could leave."""
+        """Note what left its tier, and how late others were let go.
+
+        The lag of a tier counts from when its record could leave.
+        """
+        for late_ms in lateness_ms:
+            self._meter.observe(Metric.WHEEL_LATENESS, late_ms / 1000)
         if not records:
             return
         self._meter.observe(Metric.BATCH, len(records), stage="wheel")
-        for late_ms in lateness_ms:
-            self._meter.observe(Metric.WHEEL_LATENESS, late_ms / 1000)
         newest = {record.topic: record.timestamp_ms for record in records}
         for topic, timestamp_ms in newest.items():
             self._lag(topic, leaves_at_ms(self._tier_of[topic], timestamp_ms))

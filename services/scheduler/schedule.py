@@ -15,6 +15,7 @@ from schemas.topics import RouteMap
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import depart
 from services.scheduler.hold import Heads
+from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Scheduler:
         admitter: Admitter,
         positions: Positions,
         heads: Heads,
+        stretch: LastStretch,
         measures: Measures,
     ) -> None:
         self._routes = routes
@@ -68,6 +70,7 @@ class Scheduler:
         self._admitter = admitter
         self._positions = positions
         self._heads = heads
+        self._stretch = stretch
         self._measures = measures
         self._assignment = 0
         self._pending: dict[TopicPartition, int] = {}
@@ -104,7 +107,9 @@ class Scheduler:
         self._heads.take(record for record in batch.records if record.topic != self._routes.gates)
         outputs = self._admitter.admit(entered, self._act_from)
         now_ms = self._now_ms()
-        due = self._heads.pop_due(now_ms, RELEASE_MAX)
+        left = self._heads.pop_due(now_ms, RELEASE_MAX)
+        due = self._stretch.take(left, now_ms)
+        due += self._stretch.pop_due(now_ms, RELEASE_MAX)
         released, lateness_ms = self._release(due, now_ms)
         reached(Failpoint.ADMITTED, when=outputs)
         reached(Failpoint.DUE, when=released)
@@ -112,15 +117,15 @@ class Scheduler:
         reached(Failpoint.ADMITTED_APPENDED, when=outputs)
         reached(Failpoint.RELEASED_APPENDED, when=released)
         self._measures.admitted(entered)
-        self._measures.departed(due, lateness_ms)
+        self._measures.departed(left, lateness_ms)
         self._measures.appended(chain(outputs, released))
-        handed = next_positions(chain(entered, due))
+        handed = next_positions(entered) | self._stretch.settle(due)
         for place, offset in handed.items():
             # A gate being restored is read from before what was handed over.
             self._positions.handed[place] = max(offset, self._positions.handed.get(place, 0))
         self._pending |= handed
         self._regulate(now_ms)
-        await self._commit(idle=not due and not batch.records)
+        await self._commit(idle=not due and not left and not batch.records)
 
     def _release(self, due: list[Record], now_ms: int) -> tuple[list[NewRecord], list[int]]:
         departures = [depart(self._routes, record, now_ms) for record in due]
@@ -129,10 +134,10 @@ class Scheduler:
 
     def _wait_s(self) -> float:
         wait_s = COMMIT_INTERVAL_S if self._pending else POLL_S
-        leave_ms = self._heads.next_leave_ms()
-        if leave_ms is None:
+        next_ms = [at for at in (self._heads.next_leave_ms(), self._stretch.next_due_ms()) if at is not None]
+        if not next_ms:
             return wait_s
-        remaining_ms = leave_ms - self._now_ms()
+        remaining_ms = min(next_ms) - self._now_ms()
         return 0.0 if remaining_ms <= 0 else min(wait_s, remaining_ms / 1000 + _ROUND_UP_S)
 
     def _follow(self, batch: Batch) -> None:
@@ -141,6 +146,7 @@ class Scheduler:
             return
         self._assignment = batch.assignment
         self._heads.clear()
+        self._stretch.clear()
         owned = self._member.assignment.partitions
         logger.info("follows partitions %s", sorted(owned))
         self._pending = {

@@ -9,7 +9,9 @@ from typing import cast
 from adapters.runtime.service import Service
 from ports.passages import PassageLog
 from services.scheduler.admit import Admitter
+from services.scheduler.decide import due_ms_of
 from services.scheduler.hold import Heads
+from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 from services.scheduler.schedule import Positions, Scheduler
 from services.scheduler.settings import SchedulerSettings
@@ -42,6 +44,7 @@ async def run(service: Service) -> None:
             admitter=admitter,
             positions=positions,
             heads=Heads(tier_of),
+            stretch=LastStretch(due_ms_of),
             measures=Measures(service.meter, now_ms, tier_of),
         )
 

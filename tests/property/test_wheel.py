@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from core.wheel import TICK_MS, TIER_DELAYS_MS, TIERS, leaves_at_ms, tier_for
 
 YEAR_MS = 365 * 86_400_000
+FURTHEST_MS = 8000 * YEAR_MS
+"""RFC 3339 ends with the year 9999."""
 SLOW_MS = 40
 """Longest simulated time of one append, and of noticing that a record may leave."""
 
@@ -27,12 +29,30 @@ def test_a_record_is_never_early_and_late_by_at_most_a_tick_and_its_last_hop(
     assert hops <= 3 * TIERS + 1 + delay_ms // TIER_DELAYS_MS[-1]
 
 
-@given(st.integers(-YEAR_MS, 0))
+@given(st.integers(0, 3 * TIER_DELAYS_MS[-1]), st.integers(0, 8000), st.data())
+def test_years_are_waited_for_in_the_longest_tier_and_end_as_punctual_as_days(
+    last_ms: int, years: int, data: st.DataObject
+) -> None:
+    """However late single hops were, lateness does not add up: each hop looks at what remains."""
+    due_ms = years * YEAR_MS + 3 * TIER_DELAYS_MS[-1] + last_ms
+    remaining_ms = due_ms
+    # Whole turns of the longest tier at once, each late by a second; the rest one by one.
+    turns = (remaining_ms - 2 * TIER_DELAYS_MS[-1]) // (TIER_DELAYS_MS[-1] + 1000)
+    assert all(
+        tier_for(remaining_ms - turn * (TIER_DELAYS_MS[-1] + 1000)) == TIERS - 1 for turn in (0, turns)
+    )
+    remaining_ms -= turns * (TIER_DELAYS_MS[-1] + 1000)
+    while (tier := tier_for(remaining_ms)) is not None:
+        remaining_ms -= TIER_DELAYS_MS[tier] + data.draw(st.integers(0, SLOW_MS))
+    assert -TICK_MS - SLOW_MS < remaining_ms <= 0
+
+
+@given(st.integers(-FURTHEST_MS, 0))
 def test_what_is_due_takes_no_hop(remaining_ms: int) -> None:
     assert tier_for(remaining_ms) is None
 
 
-@given(st.integers(1, YEAR_MS))
+@given(st.integers(1, FURTHEST_MS))
 def test_a_hop_is_the_longest_that_is_not_too_long(remaining_ms: int) -> None:
     tier = tier_for(remaining_ms)
     assert tier is not None

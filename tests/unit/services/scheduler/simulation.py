@@ -15,7 +15,9 @@ from schemas.accepted_job import AcceptedJob
 from schemas.codec import job_record
 from schemas.topics import RouteMap
 from services.scheduler.admit import Admitter
+from services.scheduler.decide import due_ms_of
 from services.scheduler.hold import Heads
+from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 from services.scheduler.schedule import Positions, Scheduler
 
@@ -226,6 +228,7 @@ class Process:
             admitter=self.admitter,
             positions=positions,
             heads=self.heads,
+            stretch=LastStretch(due_ms_of),
             measures=Measures(self.meter, now_ms, TIER_OF),
         )
 
