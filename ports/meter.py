@@ -42,6 +42,12 @@ class Metric(Enum):
     REPEATED = Definition(
         "penstock_jobs_repeated_total", Kind.COUNTER, "Records naming a job that is known.", ("conflict",)
     )
+    KNOWN_KEYS = Definition(
+        "penstock_known_keys", Kind.GAUGE, "Supplied ids and idempotency keys the gates remember."
+    )
+    KNOWN_KEYS_BYTES = Definition(
+        "penstock_known_keys_bytes", Kind.GAUGE, "Memory of the ids and keys the gates remember."
+    )
     DELAYED = Definition(
         "penstock_wheel_hops_total", Kind.COUNTER, "Records put into a wheel tier.", ("tier",)
     )

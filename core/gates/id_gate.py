@@ -17,6 +17,8 @@ _KEY_BYTES = 16
 _STORED = struct.Struct(">HQQ8s")
 """Origin partition and offset, submission time (ms), body hash."""
 KEY_BYTES, STORED_BYTES = _KEY_BYTES, _STORED.size
+RENEWAL_BYTES = 400
+"""Memory of one use of a key after its window, about."""
 
 
 class Body(StrEnum):
@@ -110,6 +112,8 @@ class IdGate:
         self._firsts = KeyTable(_KEY_BYTES, _STORED.size)
         self._renewals: dict[bytes, list[_Pass]] = {}
         """Keys that passed more than once: all passes, the first included, in the log's order."""
+        self._renewed = 0
+        """Passes but the first of their keys."""
         self.next_offset = 0
         """Offset of the first record not folded yet."""
         self.told = 0
@@ -121,8 +125,8 @@ class IdGate:
 
     @property
     def size_bytes(self) -> int:
-        """Memory of the remembered keys, without those used again after their window."""
-        return self._firsts.size_bytes
+        """Memory of the remembered keys, about."""
+        return self._firsts.size_bytes + RENEWAL_BYTES * self._renewed
 
     def untold(self, until: int) -> list[Passage]:
         """Give the passages from ``told`` on, below ``until``; with those told before, they are the fold."""
@@ -244,6 +248,7 @@ class IdGate:
             return
         partition, offset, submitted_ms, body_hash = _STORED.unpack(passage.stored)
         origin = Origin(self._epoch, partition, offset)
+        self._renewed += 1
         self._renewals[passage.key] = [*passes, _Pass(passage.offset, origin, submitted_ms, body_hash)]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from core.gates.id_gate import IdGate
 from core.log import NewRecord, Record
@@ -39,6 +39,15 @@ class Admitter:
         if gate is None:
             gate = self._gates[partition] = IdGate(self._epoch, self._window_ms)
         return gate
+
+    @property
+    def gates(self) -> Mapping[int, IdGate]:
+        """The id gates there are, by partition."""
+        return self._gates
+
+    def forget(self, partition: int) -> None:
+        """Let go of a gate that others own; whoever gets it back begins at the log of passages."""
+        del self._gates[partition]
 
     def admit(self, records: Iterable[Record], act_from: Callable[[int], int]) -> list[NewRecord]:
         """Fold records of ``jobs.gates``, and give what those from ``act_from(partition)`` on lead to.

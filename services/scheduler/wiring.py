@@ -11,6 +11,7 @@ from ports.passages import PassageLog
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import due_ms_of
 from services.scheduler.hold import Heads
+from services.scheduler.known import KnownKeys
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 from services.scheduler.schedule import Positions, Scheduler
@@ -36,6 +37,9 @@ async def run(service: Service) -> None:
         stack.push_async_callback(member.close)
         rule = TellRule(settings.gates_told_every, settings.gates_told_every_s)
         teller = Teller(passages, service.appender, member, admitter.gate, routes.gates, rule, time.monotonic)
+        known = KnownKeys(
+            admitter, lambda: member.assignment.partitions, service.meter, settings.known_keys_max_bytes
+        )
         scheduler = Scheduler(
             routes=routes,
             member=member,
@@ -57,4 +61,5 @@ async def run(service: Service) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(teller.run(service.stopping))
+            tasks.create_task(known.run(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
