@@ -15,10 +15,13 @@ class Part(StrEnum):
     LATENCY = "latency"
     THROUGHPUT = "throughput"
     STEALING = "stealing"
+    WHEEL = "wheel"
 
 
-USUAL = frozenset(Part) - {Part.STEALING}
-"""What is measured when no part is named; stealing takes pipelines of its own and several minutes."""
+OWN = frozenset({Part.STEALING, Part.WHEEL})
+"""Parts that take pipelines of their own and several minutes."""
+USUAL = frozenset(Part) - OWN
+"""What is measured when no part is named."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Options:
         Jobs a second of the latency runs, each ``seconds`` long.
     steal_s, load
         Length and load (of all slots) of the heavy-tailed load for stealing.
+    waiting, due
+        Jobs that wait beside others, and jobs due within ``span_s``, for the wheel.
     repeats
         Of each stage alone; the best counts.
     """
@@ -49,12 +54,25 @@ class Options:
     least_s: float = 0.05
     steal_s: float = 360.0
     load: float = 0.9
+    waiting: int = 1_000_000
+    due: int = 100_000
+    span_s: float = 60.0
     log_batches: int = 20
     json_file: Path = ROOT / "build" / "bench.json"
 
 
 QUICK = Options(
-    jobs=3000, rounds=1, seconds=5.0, idle_s=3.0, repeats=3, least_s=0.02, log_batches=5, steal_s=30.0
+    jobs=3000,
+    rounds=1,
+    seconds=5.0,
+    idle_s=3.0,
+    repeats=3,
+    least_s=0.02,
+    log_batches=5,
+    steal_s=30.0,
+    waiting=20_000,
+    due=5000,
+    span_s=10.0,
 )
 """A look within about a minute; too short for figures to compare."""
 
@@ -67,6 +85,8 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--jobs", type=_positive, help="jobs of the backlog")
     parser.add_argument("--rates", type=_rates, help="jobs a second of the latency runs, such as 50,500")
     parser.add_argument("--load", type=_load, help="of all slots, for stealing; default: 0.9")
+    parser.add_argument("--waiting", type=_positive, help="jobs that wait beside others, for the wheel")
+    parser.add_argument("--due", type=_positive, help="jobs due within a minute, for the wheel")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: build/bench.json")
     given = parser.parse_args(arguments)
     base = QUICK if given.quick else Options()
@@ -76,6 +96,8 @@ def parse(arguments: list[str]) -> Options:
         jobs=given.jobs or base.jobs,
         rates=given.rates or base.rates,
         load=given.load or base.load,
+        waiting=given.waiting or base.waiting,
+        due=given.due or base.due,
         json_file=given.json or base.json_file,
     )
 

@@ -1,6 +1,7 @@
 """The results as tables on a terminal."""
 
 from collections.abc import Iterator, Mapping
+from statistics import median
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,6 +17,7 @@ from benchmarks.results import (
     Stealing,
     Throughput,
     Waits,
+    Wheel,
 )
 from benchmarks.throughput import middle
 
@@ -35,6 +37,8 @@ def tables(results: Results) -> Iterator[RenderableType]:
         yield _throughput(results.throughput)
     if results.stealing is not None:
         yield _stealing(results.stealing)
+    if results.wheel is not None:
+        yield from _wheel(results.wheel)
 
 
 def _heading(machine: Machine) -> str:
@@ -126,3 +130,29 @@ def _stealing(found: Stealing) -> RenderableType:
         f"{found.executors} x {found.slots} slots, {found.partitions} partitions"
     )
     return _titled(title, table, *claims)
+
+
+def _wheel(found: Wheel) -> Iterator[RenderableType]:
+    table = _table("no-op jobs", "alone", f"beside {found.waiting} waiting", "ratio")
+    alone, beside = (median(one.jobs_per_s) for one in (found.alone, found.beside))
+    table.add_row("jobs/s, a backlog", f"{alone:.0f}", f"{beside:.0f}", f"{beside / alone:.2f}")
+    for step, times in found.alone.until.items():
+        late = found.beside.until[step]
+        for name, one, other in (("p50", times.p50, late.p50), ("p99", times.p99, late.p99)):
+            ratio = f"{other / one:.2f}" if one else ""
+            table.add_row(f"{step} {name}, ms", f"{one:.1f}", f"{other:.1f}", ratio)
+    for name, before_mb in sorted(found.alone.resident_mb.items()):
+        after_mb = found.beside.resident_mb.get(name, 0.0)
+        table.add_row(f"{name}, MB", f"{before_mb:.0f}", f"{after_mb:.0f}", f"{after_mb / before_mb:.2f}")
+    yield _titled(f"{found.waiting} jobs that wait, put there at {found.filled_per_s:.0f}/s", table)
+    burst = found.burst
+    late_table = _table("late by, ms", "p50", "p99", "max", "early")
+    late_ms = burst.late_ms
+    late_table.add_row(
+        "let go", f"{late_ms.p50:.0f}", f"{late_ms.p99:.0f}", f"{late_ms.max:.0f}", str(burst.early)
+    )
+    title = (
+        f"{burst.jobs} jobs due within {burst.span_s:g} s, submitted {burst.ahead_s:g} s ahead, "
+        f"{burst.hops_a_job:g} hops a job"
+    )
+    yield _titled(title, late_table, Text(), _shares(burst.cpu_percent))

@@ -134,6 +134,46 @@ class Stealing(msgspec.Struct, frozen=True):
     runs: tuple[StealingRun, ...]
 
 
+class OthersBeside(msgspec.Struct, frozen=True):
+    """No-op jobs, alone or beside many that wait."""
+
+    jobs_per_s: tuple[float, ...]
+    """Of a backlog, each round."""
+    until: dict[str, Quantiles]
+    """Latency at a fixed rate."""
+    cpu_percent: dict[str, float]
+    """Of one core, by process, meanwhile."""
+    resident_mb: dict[str, float]
+    """By process, afterwards."""
+
+
+class Burst(msgspec.Struct, frozen=True):
+    """Many jobs due within a short time."""
+
+    jobs: int
+    span_s: float
+    ahead_s: float
+    """Between the last submit and the first due time."""
+    early: int
+    """Let go before they were due; anything but 0 is a broken promise."""
+    late_ms: Quantiles
+    """From due until let go, both by the broker's clock."""
+    hops_a_job: float
+    cpu_percent: dict[str, float]
+    """Of one core, by process, from the last submit to the last release."""
+
+
+class Wheel(msgspec.Struct, frozen=True):
+    """What waiting jobs cost others, and how late many due at once are."""
+
+    waiting: int
+    filled_per_s: float
+    """Jobs a second until all wait and have rows."""
+    alone: OthersBeside
+    beside: OthersBeside
+    burst: Burst
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything one run measured; parts that were not asked for are empty."""
 
@@ -144,6 +184,7 @@ class Results(msgspec.Struct, frozen=True):
     latency: tuple[Latency, ...] = ()
     throughput: tuple[Throughput, ...] = ()
     stealing: Stealing | None = None
+    wheel: Wheel | None = None
 
 
 def write_json(results: Results) -> bytes:

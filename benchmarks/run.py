@@ -10,12 +10,13 @@ import msgspec
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
 from benchmarks.machine import ROOT, this_machine
-from benchmarks.options import Options, Part
+from benchmarks.options import OWN, Options, Part
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
 from benchmarks.stages import measure_stages
 from benchmarks.stealing import Load, measure_stealing
 from benchmarks.throughput import measure_throughput
+from benchmarks.wheel import WheelLoad, measure_wheel
 
 WARM_UP_JOBS = 500
 """Connections, prepared statements, compiled Java: their costs come once."""
@@ -42,7 +43,11 @@ async def run(options: Options, say: Say) -> Results:
             say(f"heavy-tailed load with stealing on, then off, {options.steal_s:g} s each")
             load = Load(options.steal_s, options.load)
             results = msgspec.structs.replace(results, stealing=await measure_stealing(data, load))
-        if not options.parts - {Part.STEALING}:
+        if Part.WHEEL in options.parts:
+            say(f"{options.waiting} waiting jobs beside others, then {options.due} due within a minute")
+            wheel = WheelLoad(options.waiting, options.jobs, options.due, options.span_s, options.rounds)
+            results = msgspec.structs.replace(results, wheel=await measure_wheel(data / "wheel", wheel))
+        if not options.parts - OWN:
             return results
         say("bringing up a pipeline")
         async with running(data / "usual") as pipeline:

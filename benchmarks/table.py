@@ -9,6 +9,7 @@ import psycopg
 _ENDED = "SELECT job_id::text FROM jobs WHERE job_id = ANY(%s::uuid[]) AND finished_at IS NOT NULL"
 _ENDED_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND finished_at IS NOT NULL"
 _OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s"
+_WAITING_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND state = 'waiting'"
 _TIMES = """
     SELECT j.job_id::text, j.state,
            extract(epoch FROM a.claimed_at)::float8 * 1000,
@@ -84,6 +85,12 @@ class JobsTable:
     async def count_all(self, type_: str) -> int:
         """Count the jobs of a type."""
         cursor = await self._connection.execute(_OF_TYPE, (type_,))
+        row = await cursor.fetchone()
+        return 0 if row is None else int(row[0])
+
+    async def count_waiting(self, type_: str) -> int:
+        """Count the jobs of a type that wait."""
+        cursor = await self._connection.execute(_WAITING_OF_TYPE, (type_,))
         row = await cursor.fetchone()
         return 0 if row is None else int(row[0])
 

@@ -8,6 +8,7 @@ from penstock.task import task
 
 NOOP = "bench.noop"
 SLEEP = "bench.sleep"
+WAITING = "bench.waiting"
 
 
 class Sleep(TypedDict):
@@ -19,6 +20,11 @@ class Sleep(TypedDict):
 @task(NOOP)
 async def noop(_ctx: Context, _payload: object) -> None:
     """Return at once."""
+
+
+@task(WAITING)
+async def waiting(_ctx: Context, _payload: object) -> None:
+    """Return at once; of jobs that wait for a time."""
 
 
 @task(SLEEP)

@@ -11,13 +11,19 @@ from benchmarks.up import plan_for
 
 def test_without_arguments_everything_is_measured_in_full() -> None:
     assert parse([]) == Options()
-    assert parse([]).parts == frozenset(Part) - {Part.STEALING}
+    assert parse([]).parts == frozenset(Part) - {Part.STEALING, Part.WHEEL}
 
 
 def test_what_is_given_goes_before_the_quick_defaults() -> None:
     found = parse(["--quick", "--only", "throughput", "--jobs", "70", "--json", "x.json"])
     assert found.parts == {Part.THROUGHPUT}
     assert (found.jobs, found.rounds, found.json_file) == (70, QUICK.rounds, Path("x.json"))
+
+
+def test_the_wheel_takes_its_own_numbers() -> None:
+    found = parse(["--only", "wheel", "--waiting", "700", "--due", "70"])
+    assert found.parts == {Part.WHEEL}
+    assert (found.waiting, found.due) == (700, 70)
 
 
 def test_several_rates_can_be_given() -> None:

@@ -9,14 +9,17 @@ from rich.console import Console
 from benchmarks.latency import quantiles
 from benchmarks.report import tables
 from benchmarks.results import (
+    Burst,
     Idle,
     Latency,
     LogCost,
     Machine,
+    OthersBeside,
     Quantiles,
     Results,
     StageCost,
     Throughput,
+    Wheel,
     write_json,
 )
 from benchmarks.throughput import middle
@@ -37,6 +40,15 @@ RESULTS = Results(
     idle=Idle(10.0, {"kafka": 5.0, "postgres": 1.5}),
     latency=(Latency(50.0, 1000, {"terminal row": Quantiles(27.5, 69.25, 80.0)}, {"kafka": 44.0}),),
     throughput=(throughput(3400.0, kafka=60.0, workers=20.0),),
+    wheel=Wheel(
+        1_000_000,
+        2100.0,
+        OthersBeside(
+            (2000.0, 1000.0, 2000.0), {"started": Quantiles(20.0, 40.0, 90.0)}, {}, {"scheduler-0": 50.0}
+        ),
+        OthersBeside((1500.0,), {"started": Quantiles(30.0, 44.0, 90.0)}, {}, {"scheduler-0": 58.0}),
+        Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 251.0), 7.25, {"scheduler-0": 61.0}),
+    ),
 )
 
 
@@ -62,6 +74,12 @@ def shown(results: Results) -> str:
         "69.2",
         "3400",
         "75",
+        "0.75",
+        "1.10",
+        "1.16",
+        "7.25 hops a job",
+        "249",
+        "61.0",
     ],
 )
 def test_every_part_is_shown(text: str) -> None:

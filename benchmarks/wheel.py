@@ -1,0 +1,199 @@
+"""What jobs that wait cost the others, and how late many that are due at once are released.
+
+First no-op jobs alone, then the same beside ``waiting`` jobs due hours later: memory of every process, jobs a
+second, and latency at a fixed rate. Then ``due`` jobs are submitted ahead, due within ``span_s``, in the same
+pipeline. How late each was let go is taken from the log: the append time of its record in ``jobs.ready``
+less its ``run_at``, both by the broker's clock.
+"""
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from adapters.kafka.reader import KafkaReader
+from benchmarks import cpu
+from benchmarks.latency import measure_latency, quantiles
+from benchmarks.pipeline import BenchmarkError, Pipeline, running
+from benchmarks.results import Burst, OthersBeside, Wheel
+from benchmarks.table import JobsTable
+from benchmarks.tasks import NOOP, WAITING
+from core.log import TopicPartition
+from penstock.client.client import Client
+from penstock.client.submission import Job
+from schemas.codec import decode_accepted
+from schemas.topics import RouteMap
+
+PORTION = 5000
+"""Jobs of one call."""
+FIRST_DUE_S, LAST_DUE_S = 2 * 3600, 30 * 3600
+"""When waiting jobs are due: beyond any run, in the three longest tiers."""
+HEAD_START_S = 20.0
+"""Between the last submit and the first due time: all of them are in the wheel by then, and hop."""
+STALL_S = 120.0
+ASK_S = 0.5
+ASKED = 2000
+"""Unfinished jobs asked for in one question."""
+PER_S, LATENCY_S = 50.0, 20.0
+
+
+@dataclass(frozen=True)
+class WheelLoad:
+    """How many jobs wait, how many others run beside them, and how many are due within ``span_s``."""
+
+    waiting: int = 1_000_000
+    others: int = 20_000
+    due: int = 100_000
+    span_s: float = 60.0
+    rounds: int = 3
+
+
+async def measure_wheel(data: Path, load: WheelLoad) -> Wheel:
+    """Run all of it in a pipeline of its own.
+
+    Raises
+    ------
+    BenchmarkError
+        The pipeline could not be brought up, or did not do its work.
+    """
+    async with running(data) as pipeline:
+        bench = _Bench(pipeline, load)
+        await bench.through(min(load.others, 2000))
+        alone = await bench.others()
+        filled_per_s = await bench.fill()
+        beside = await bench.others()
+        return Wheel(load.waiting, filled_per_s, alone, beside, await bench.burst())
+
+
+class _Bench:
+    """The steps, on a pipeline that runs."""
+
+    def __init__(self, pipeline: Pipeline, load: WheelLoad) -> None:
+        self._pipeline = pipeline
+        self._load = load
+        self._routes = RouteMap(partitions=pipeline.names.partitions)
+
+    def _client(self) -> Client:
+        pipeline = self._pipeline
+        return Client(kafka=pipeline.kafka, database=pipeline.database, names=pipeline.names)
+
+    async def others(self) -> OthersBeside:
+        """Measure no-op jobs, and the memory of all processes afterwards."""
+        per_s = [await self.through(self._load.others) for _ in range(self._load.rounds)]
+        latency = await measure_latency(self._pipeline, PER_S, LATENCY_S)
+        return OthersBeside(tuple(per_s), latency.until, latency.cpu_percent, self._resident_mb())
+
+    async def through(self, jobs: int) -> float:
+        """Submit no-op jobs at once and wait for their rows; give jobs a second."""
+        async with (
+            self._client() as client,
+            await JobsTable.connect(self._pipeline.database.conninfo) as table,
+        ):
+            await client.submit(NOOP)
+            began_s = moved_s = time.monotonic()
+            refs = await client.submit_many([{"type": NOOP, "payload": {"number": n}} for n in range(jobs)])
+            pending = [ref.job_id for ref in refs]
+            while pending:
+                ended = await table.ended(pending[:ASKED])
+                if ended:
+                    pending = [job_id for job_id in pending if job_id not in ended]
+                    moved_s = time.monotonic()
+                elif time.monotonic() - moved_s > STALL_S:
+                    raise BenchmarkError(f"{len(pending)} of {jobs} jobs have not ended, and nothing moves")
+                await asyncio.sleep(0.02)
+            return round(jobs / (time.monotonic() - began_s), 1)
+
+    async def fill(self) -> float:
+        """Put the waiting jobs into the wheel and into the table; give jobs a second."""
+        began_s, now_s = time.monotonic(), time.time()
+        step_s = (LAST_DUE_S - FIRST_DUE_S) / self._load.waiting
+        due_s = (now_s + FIRST_DUE_S + step_s * number for number in range(self._load.waiting))
+        await self._submit(due_s)
+        async with await JobsTable.connect(self._pipeline.database.conninfo) as table:
+            await self._until_rows(table, self._load.waiting)
+        return round(self._load.waiting / (time.monotonic() - began_s), 1)
+
+    async def _submit(self, due_s: Iterator[float]) -> None:
+        async with self._client() as client:
+            while portion := [_waiting(at_s) for at_s in islice(due_s, PORTION)]:
+                await client.submit_many(portion)
+
+    async def _until_rows(self, table: JobsTable, wanted: int) -> None:
+        most, moved_s = -1, time.monotonic()
+        while (now := await table.count_waiting(WAITING)) < wanted:
+            if now > most:
+                most, moved_s = now, time.monotonic()
+            if time.monotonic() - moved_s > STALL_S:
+                raise BenchmarkError(f"{now} of {wanted} jobs show as waiting, and nothing moves")
+            # Each question reads the whole table.
+            await asyncio.sleep(2.0)
+
+    async def burst(self) -> Burst:
+        """Submit jobs ahead, all due within the span, and give how late each was let go."""
+        load = self._load
+        reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
+        await reader.start()
+        try:
+            ready = [TopicPartition(self._routes.ready, p) for p in range(self._routes.partitions)]
+            await reader.assign(await reader.end_offsets(ready))
+            first_s = time.time() + HEAD_START_S + load.due / 2000
+            hops = self._hops()
+            await self._submit(first_s + load.span_s * number / load.due for number in range(load.due))
+            ahead_s = first_s - time.time()
+            before, began_s = self._pipeline.cpu_s(), time.monotonic()
+            late_ms = await self._released(reader, load.due, first_s + load.span_s + STALL_S)
+            used = cpu.difference(before, self._pipeline.cpu_s())
+            elapsed_s = time.monotonic() - began_s
+        finally:
+            await reader.close()
+        return Burst(
+            jobs=load.due,
+            span_s=load.span_s,
+            ahead_s=round(ahead_s, 1),
+            early=sum(late < 0 for late in late_ms),
+            late_ms=quantiles(late_ms),
+            hops_a_job=round((self._hops() - hops) / load.due, 2),
+            cpu_percent={name: round(spent_s / elapsed_s * 100, 1) for name, spent_s in used.items()},
+        )
+
+    async def _released(self, reader: KafkaReader, wanted: int, until_s: float) -> list[float]:
+        late_ms: list[float] = []
+        while len(late_ms) < wanted:
+            if time.time() > until_s:
+                raise BenchmarkError(f"{len(late_ms)} of {wanted} jobs were let go in time")
+            for record in await reader.poll(ASK_S):
+                job = decode_accepted(record)
+                if job.type == WAITING and job.run_at_ms is not None:
+                    late_ms.append(record.timestamp_ms - job.run_at_ms)
+        return late_ms
+
+    def _hops(self) -> int:
+        """Add up what the schedulers put into the wheel so far."""
+        total = 0.0
+        for instance, port in self._pipeline.metrics.items():
+            if instance.startswith("scheduler"):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                    lines = answer.read().decode().splitlines()
+                total += sum(
+                    float(line.rsplit(" ", 1)[1])
+                    for line in lines
+                    if line.startswith("penstock_wheel_hops_total{")
+                )
+        return int(total)
+
+    def _resident_mb(self) -> dict[str, float]:
+        return {name: _resident_mb(pid) for pid, name in sorted(self._pipeline.units.items())}
+
+
+def _waiting(at_s: float) -> Job:
+    return {"type": WAITING, "payload": {"n": 1}, "run_at": datetime.fromtimestamp(at_s, UTC)}
+
+
+def _resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return round(int(line.split()[1]) / 1024, 1)
