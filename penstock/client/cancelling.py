@@ -3,11 +3,12 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+import psycopg
 from aiokafka.errors import KafkaError
 
-from penstock.client.errors import CancelUnknown
+from penstock.client.errors import CancelUnknown, NotConnected
 from penstock.client.events import cancel_record
 from penstock.client.filters import JobFilter
 from penstock.client.link import KafkaLink, Opened
@@ -23,13 +24,39 @@ RATE_PER_S = 2000.0
 JobName = str | uuid.UUID | SubmittedRef | JobRow
 
 
+ORIGIN_LIMIT_S = 2.0
+"""The table is asked for origins no longer than this: a cancel needs none."""
+
+
 class Canceller:
     """Appends cancels to the ledger."""
 
-    def __init__(self, link: KafkaLink, topic: str, timeout_s: float) -> None:
+    def __init__(self, link: KafkaLink, table: StateTable, topic: str, timeout_s: float) -> None:
         self._link = link
+        self._table = table
         self._topic = topic
         self._timeout_s = timeout_s
+
+    async def cancel_named(self, jobs: Iterable[JobName], *, by: str, reason: str) -> None:
+        """Append cancels of jobs, by their origins where these are known or the table tells them soon.
+
+        Raises
+        ------
+        CancelUnknown, NotConnected
+            As ``cancel``.
+        """
+        named = {id_of(job): origin_of(job) for job in jobs}
+        unknown = [job_id for job_id, origin in named.items() if not origin]
+        if unknown:
+            named |= await self._origins(unknown)
+        await self.cancel(list(named.items()), by=by, reason=reason)
+
+    async def _origins(self, job_ids: Sequence[str]) -> dict[str, str]:
+        try:
+            async with asyncio.timeout(ORIGIN_LIMIT_S):
+                return await self._table.origins(job_ids)
+        except (NotConnected, psycopg.Error, TimeoutError):
+            return {}
 
     async def cancel(self, jobs: Sequence[tuple[str, str]], *, by: str, reason: str) -> None:
         """Append cancels of jobs given as id and origin (empty when unknown).
@@ -67,7 +94,6 @@ class Canceller:
 
     async def cancel_matching(
         self,
-        table: StateTable,
         wanted: JobFilter,
         *,
         by: str,
@@ -87,7 +113,7 @@ class Canceller:
             Kafka or Postgres is away.
         """
         report, began_s = CancelReport(), time.monotonic()
-        async for portion in _portions(table, wanted):
+        async for portion in _portions(self._table, wanted):
             try:
                 await self.cancel([(job.job_id, job.origin) for job in portion], by=by, reason=reason)
             except CancelUnknown as error:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from typing_extensions import Unpack
 
-from penstock.client.cancelling import RATE_PER_S, Canceller, JobName, id_of, origin_of
+from penstock.client.cancelling import RATE_PER_S, Canceller, JobName, id_of
 from penstock.client.filters import JobFilter
 from penstock.client.link import KafkaLink
 from penstock.client.rejections import RejectionWatch
@@ -77,7 +77,7 @@ class Client:
         self._table = StateTable(database or DatabaseConnection())
         self._rejections = RejectionWatch(kafka, f"{self._prefix}jobs.rejected")
         self._waiter = Waiter(self._table, self._rejections)
-        self._canceller = Canceller(self._link, f"{self._prefix}jobs.events", timeout_s)
+        self._canceller = Canceller(self._link, self._table, f"{self._prefix}jobs.events", timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,21 +194,20 @@ class Client:
 
         A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, its worker is
         killed when it does not, and it may still succeed before that. Of a job that has ended, or that
-        never was, it changes nothing; one that has not arrived yet never starts. Given by its id alone, a
-        job that has not started is remembered as cancelled for 24 hours; given as the ``SubmittedRef``
-        or its row, for good.
+        never was, it changes nothing; one that has not arrived yet never starts. A job that is given by its
+        id, and that the table does not tell of within 2 s, is remembered as cancelled for 24 hours; given as
+        the ``SubmittedRef`` or its row, or known to the table, for good.
 
         Raises
         ------
         CancelUnknown
             No acknowledgement; repeating is harmless.
         """
-        await self._canceller.cancel([(id_of(job), origin_of(job))], by=by or _whoami(), reason=reason)
+        await self._canceller.cancel_named([job], by=by or _whoami(), reason=reason)
 
     async def cancel_many(self, jobs: Iterable[JobName], *, reason: str = "", by: str | None = None) -> None:
         """Ask for the end of several jobs, as ``cancel``, in one go: a few thousand at a time."""
-        named = [(id_of(job), origin_of(job)) for job in jobs]
-        await self._canceller.cancel(named, by=by or _whoami(), reason=reason)
+        await self._canceller.cancel_named(jobs, by=by or _whoami(), reason=reason)
 
     async def cancel_matching(
         self,
@@ -236,7 +235,7 @@ class Client:
             Its ``report`` says who was asked before; repeating is harmless.
         """
         return await self._canceller.cancel_matching(
-            self._table, wanted, by=by or _whoami(), reason=reason, rate_per_s=rate_per_s, progress=progress
+            wanted, by=by or _whoami(), reason=reason, rate_per_s=rate_per_s, progress=progress
         )
 
     async def count_matching(self, wanted: JobFilter) -> dict[str, int]:

@@ -23,11 +23,14 @@ _KNOWN = "SELECT job_id::text AS job_id FROM jobs WHERE job_id = ANY(%s::uuid[])
 _ROWS = "SELECT * FROM jobs WHERE job_id = ANY(%s::uuid[])"
 _LOGS = "SELECT n, seq, at, level, message FROM job_logs WHERE job_id = %s::uuid ORDER BY n, seq"
 _STATES = "SELECT job_id::text AS job_id, state FROM jobs WHERE job_id = ANY(%s::uuid[])"
+_ORIGIN = "origin_epoch || ':' || origin_partition || ':' || origin_offset AS origin"
+_ORIGINS = "SELECT job_id::text AS job_id, " + _ORIGIN + " FROM jobs WHERE job_id = ANY(%s::uuid[])"  # noqa: S608 - our own text
 _COUNT = "SELECT state, count(*) AS jobs, max(submitted_at) AS newest FROM jobs WHERE "
 _MATCHING = _COUNT + CONDITION + "GROUP BY state"
 _OPEN = (
     "SELECT job_id::text AS job_id, state, submitted_at, "  # noqa: S608 - our own text
-    "origin_epoch || ':' || origin_partition || ':' || origin_offset AS origin FROM jobs WHERE "
+    + _ORIGIN
+    + " FROM jobs WHERE "
     + CONDITION
     + "AND submitted_at <= %(newest)s "
     "AND (%(after)s::timestamptz IS NULL OR (submitted_at, job_id) > (%(after)s, %(after_id)s::uuid)) "
@@ -85,6 +88,11 @@ class StateTable:
         """Give the states of those jobs that have a row."""
         found = await self._query(_STATES, [list(job_ids)])
         return {columns["job_id"]: columns["state"] for columns in found}
+
+    async def origins(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Give the origins of those jobs of which they are known, as text."""
+        found = await self._query(_ORIGINS, [list(job_ids)])
+        return {columns["job_id"]: columns["origin"] for columns in found if columns["origin"] is not None}
 
     async def matching(self, wanted: JobFilter) -> Matching:
         """Count the open jobs that meet a filter."""

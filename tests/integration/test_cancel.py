@@ -182,6 +182,17 @@ def test_a_filter_counts_asks_and_cancels_exactly_what_is_open_and_meets_it(
     assert "no open job" in cli("cancel", "--filter", "type=x.y", "--yes").stdout
 
 
+def test_the_client_cancels_by_the_origin_wherever_the_table_knows_it(quiet: Pipeline) -> None:
+    known = [put_row(quiet, number) for number in (1, 2)]
+    half_known = put_row(quiet, 3, origin_offset=None)
+    with SyncClient(**client_of(quiet)) as client:
+        client.cancel(known[0])
+        client.cancel_many([known[1], half_known, ID])
+    origins = {job_id: cancel.origin for job_id, cancel in cancels(quiet).items()}
+    epoch = quiet.epoch.epoch
+    assert origins == {known[0]: f"{epoch}:0:1", known[1]: f"{epoch}:0:2", half_known: "", ID: ""}
+
+
 def test_a_bulk_cancel_keeps_its_pace_and_tells_of_its_progress(quiet: Pipeline) -> None:
     for number in range(1500):
         put_row(quiet, number, workflow_id="w")
