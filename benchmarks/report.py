@@ -136,6 +136,8 @@ def _wheel(found: Wheel) -> Iterator[RenderableType]:
     table = _table("no-op jobs", "alone", f"beside {found.waiting} waiting", "ratio")
     alone, beside = (median(one.jobs_per_s) for one in (found.alone, found.beside))
     table.add_row("jobs/s, a backlog", f"{alone:.0f}", f"{beside:.0f}", f"{beside / alone:.2f}")
+    alone, beside = (median(one.cpu_us_per_job) for one in (found.alone, found.beside))
+    table.add_row("CPU of a job, us", f"{alone:.0f}", f"{beside:.0f}", f"{beside / alone:.2f}")
     for step, times in found.alone.until.items():
         late = found.beside.until[step]
         for name, one, other in (("p50", times.p50, late.p50), ("p99", times.p99, late.p99)):

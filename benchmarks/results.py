@@ -139,6 +139,8 @@ class OthersBeside(msgspec.Struct, frozen=True):
 
     jobs_per_s: tuple[float, ...]
     """Of a backlog, each round."""
+    cpu_us_per_job: tuple[float, ...]
+    """Of all processes of the pipeline, each round: what the machine's other work changes least."""
     until: dict[str, Quantiles]
     """Latency at a fixed rate."""
     cpu_percent: dict[str, float]

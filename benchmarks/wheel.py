@@ -83,18 +83,20 @@ class _Bench:
 
     async def others(self) -> OthersBeside:
         """Measure no-op jobs, and the memory of all processes afterwards."""
-        per_s = [await self.through(self._load.others) for _ in range(self._load.rounds)]
+        rounds = [await self.through(self._load.others) for _ in range(self._load.rounds)]
         latency = await measure_latency(self._pipeline, PER_S, LATENCY_S)
-        return OthersBeside(tuple(per_s), latency.until, latency.cpu_percent, self._resident_mb())
+        per_s, cpu_us = zip(*rounds, strict=True)
+        return OthersBeside(per_s, cpu_us, latency.until, latency.cpu_percent, self._resident_mb())
 
-    async def through(self, jobs: int) -> float:
-        """Submit no-op jobs at once and wait for their rows; give jobs a second."""
+    async def through(self, jobs: int) -> tuple[float, float]:
+        """Submit no-op jobs at once and wait for their rows; give jobs a second, and CPU of a job in us."""
         async with (
             self._client() as client,
             await JobsTable.connect(self._pipeline.database.conninfo) as table,
         ):
             await client.submit(NOOP)
-            began_s = moved_s = time.monotonic()
+            before, began_s = self._pipeline.cpu_s(), time.monotonic()
+            moved_s = began_s
             refs = await client.submit_many([{"type": NOOP, "payload": {"number": n}} for n in range(jobs)])
             pending = [ref.job_id for ref in refs]
             while pending:
@@ -105,7 +107,9 @@ class _Bench:
                 elif time.monotonic() - moved_s > STALL_S:
                     raise BenchmarkError(f"{len(pending)} of {jobs} jobs have not ended, and nothing moves")
                 await asyncio.sleep(0.02)
-            return round(jobs / (time.monotonic() - began_s), 1)
+            elapsed_s = time.monotonic() - began_s
+            used = cpu.difference(before, self._pipeline.cpu_s())
+            return round(jobs / elapsed_s, 1), round(sum(used.values()) / jobs * 1e6, 1)
 
     async def fill(self) -> float:
         """Put the waiting jobs into the wheel and into the table; give jobs a second."""

@@ -48,6 +48,9 @@ class Metric(Enum):
     KNOWN_KEYS_BYTES = Definition(
         "penstock_known_keys_bytes", Kind.GAUGE, "Memory of the ids and keys the gates remember."
     )
+    SPILLED_KEYS = Definition(
+        "penstock_spilled_keys", Kind.GAUGE, "Ids and keys the gates remember on disk: memory is too small."
+    )
     DELAYED = Definition(
         "penstock_wheel_hops_total", Kind.COUNTER, "Records put into a wheel tier.", ("tier",)
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from core.gates.key_table import KeyTable
+from core.gates.key_table import KeyStore, KeyTable
 from core.ledger.fold import WrongEpochError
 from penstock.identity import Origin, job_id_from_repeat
 
@@ -104,12 +104,14 @@ class IdGate:
     window_ms
         Changing it changes what past repeats mean to whoever folds anew; no job runs twice for
         that (claims are by origin), but a repeat may be counted from another job.
+    keys
+        Where keys of ``KEY_BYTES`` with ``STORED_BYTES`` each are kept; in memory unless given.
     """
 
-    def __init__(self, epoch: str, window_ms: int) -> None:
+    def __init__(self, epoch: str, window_ms: int, keys: KeyStore | None = None) -> None:
         self._epoch = epoch
         self._window_ms = window_ms
-        self._firsts = KeyTable(_KEY_BYTES, _STORED.size)
+        self._firsts = KeyTable(KEY_BYTES, STORED_BYTES) if keys is None else keys
         self._renewals: dict[bytes, list[_Pass]] = {}
         """Keys that passed more than once: all passes, the first included, in the log's order."""
         self._renewed = 0
@@ -127,6 +129,10 @@ class IdGate:
     def size_bytes(self) -> int:
         """Memory of the remembered keys, about."""
         return self._firsts.size_bytes + RENEWAL_BYTES * self._renewed
+
+    def close(self) -> None:
+        """Let go of the keys."""
+        self._firsts.close()
 
     def untold(self, until: int) -> list[Passage]:
         """Give the passages from ``told`` on, below ``until``; with those told before, they are the fold."""

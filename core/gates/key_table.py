@@ -1,11 +1,38 @@
 """A map of fixed-size keys to fixed-size values that holds millions of them in little memory."""
 
+from typing import Protocol
+
 SHARDS = 256
 """Growing copies one shard, so the longest pause is a 256th of copying the table."""
 _FIRST_SLOTS = 8
 _LOAD_MAX = 0.75
 _GROWTH = 1.5
 """With the load above: between half and three quarters of the slots are used."""
+
+
+class KeyStore(Protocol):
+    """Where a gate keeps its keys: every key once, never removed."""
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory they take."""
+        ...
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give the value of ``key``, or None."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key that is not there yet."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
 
 
 class KeyTable:
@@ -35,6 +62,24 @@ class KeyTable:
     def size_bytes(self) -> int:
         """Bytes of all slots, used or not."""
         return sum(map(len, self._shards))
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for number in range(SHARDS):
+            self.take_shard(number)
+
+    def take_shard(self, number: int) -> list[tuple[bytes, bytes]]:
+        """Give the keys and values of one shard, which is empty afterwards."""
+        shard, key_end = self._shards[number], 1 + self._key_bytes
+        self._shards[number], self._counts[number] = bytearray(), 0
+        return [
+            (
+                bytes(shard[start + 1 : start + key_end]),
+                bytes(shard[start + key_end : start + self._slot_bytes]),
+            )
+            for start in range(0, len(shard), self._slot_bytes)
+            if shard[start]
+        ]
 
     def get(self, key: bytes) -> bytes | None:
         """Give the value of ``key``, or None."""

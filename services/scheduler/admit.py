@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from core.gates.id_gate import IdGate
+from core.gates.key_table import KeyStore
 from core.log import NewRecord, Record
 from ports.meter import Meter, Metric
 from schemas.accepted_job import AcceptedJob
@@ -21,23 +22,35 @@ class Admitter:
 
     A fold is kept when its partition is lost for a while; records read again then get the answers
     they got the first time.
+
+    Parameters
+    ----------
+    new_keys
+        Makes where one gate keeps its keys; in memory unless given.
     """
 
     def __init__(
-        self, routes: RouteMap, meter: Meter, now_ms: Callable[[], int], epoch: str, window_ms: int
+        self,
+        routes: RouteMap,
+        meter: Meter,
+        now_ms: Callable[[], int],
+        epoch: str,
+        window_ms: int,
+        new_keys: Callable[[], KeyStore | None] = lambda: None,
     ) -> None:
         self._routes = routes
         self._meter = meter
         self._now_ms = now_ms
         self._epoch = epoch
         self._window_ms = window_ms
+        self._new_keys = new_keys
         self._gates: dict[int, IdGate] = {}
 
     def gate(self, partition: int) -> IdGate:
         """Give the id gate of one partition, empty when nothing was read yet."""
         gate = self._gates.get(partition)
         if gate is None:
-            gate = self._gates[partition] = IdGate(self._epoch, self._window_ms)
+            gate = self._gates[partition] = IdGate(self._epoch, self._window_ms, self._new_keys())
         return gate
 
     @property
@@ -47,7 +60,7 @@ class Admitter:
 
     def forget(self, partition: int) -> None:
         """Let go of a gate that others own; whoever gets it back begins at the log of passages."""
-        del self._gates[partition]
+        self._gates.pop(partition).close()
 
     def admit(self, records: Iterable[Record], act_from: Callable[[int], int]) -> list[NewRecord]:
         """Fold records of ``jobs.gates``, and give what those from ``act_from(partition)`` on lead to.

@@ -11,23 +11,31 @@ from services.scheduler.admit import Admitter
 logger = logging.getLogger(__name__)
 
 TURN_S = 10.0
-WARN_SHARE = 0.8
-"""Of the limit: with time left to add schedulers."""
 WARN_EVERY_TURNS = 30
 KEPT_TURNS = 30
 """Turns a gate is kept for when its partition comes back, and while it is restored before it is owned."""
 
 
 class KnownKeys:
-    """Measures the gates, lets go of those that others own when room gets short, and warns."""
+    """Measures the gates, and lets go of those that others own and of which room could be made.
+
+    Parameters
+    ----------
+    spilled
+        How many keys did not fit into memory.
+    """
 
     def __init__(
-        self, admitter: Admitter, owned: Callable[[], Collection[int]], meter: Meter, max_bytes: int
+        self,
+        admitter: Admitter,
+        owned: Callable[[], Collection[int]],
+        meter: Meter,
+        spilled: Callable[[], int],
     ) -> None:
         self._admitter = admitter
         self._owned = owned
         self._meter = meter
-        self._max_bytes = max_bytes
+        self._spilled = spilled
         self._turns_since_warning = WARN_EVERY_TURNS
         self._still: dict[int, tuple[int, int]] = {}
         """By partition of others: how far its gate has come, and for how many turns it has stood there."""
@@ -42,21 +50,22 @@ class KnownKeys:
     def turn(self) -> None:
         """Look once."""
         self._follow()
-        if self._size_bytes() > WARN_SHARE * self._max_bytes:
+        if self._spilled():
             for partition in [number for number, (_, turns) in self._still.items() if turns >= KEPT_TURNS]:
+                # It was kept for when its partition comes back; then it is read again.
                 self._admitter.forget(partition)
-        size_bytes, keys = self._size_bytes(), sum(map(len, self._admitter.gates.values()))
-        self._meter.gauge(Metric.KNOWN_KEYS, keys)
-        self._meter.gauge(Metric.KNOWN_KEYS_BYTES, size_bytes)
+        gates, spilled = self._admitter.gates.values(), self._spilled()
+        self._meter.gauge(Metric.KNOWN_KEYS, sum(map(len, gates)))
+        self._meter.gauge(Metric.KNOWN_KEYS_BYTES, sum(gate.size_bytes for gate in gates))
+        self._meter.gauge(Metric.SPILLED_KEYS, spilled)
         self._turns_since_warning += 1
-        if size_bytes > WARN_SHARE * self._max_bytes and self._turns_since_warning >= WARN_EVERY_TURNS:
+        if spilled and self._turns_since_warning >= WARN_EVERY_TURNS:
             self._turns_since_warning = 0
             logger.warning(
-                "%d known ids and keys take %d MiB, %.0f %% of PENSTOCK_KNOWN_KEYS_MAX_BYTES; nothing is "
-                "forgotten: add schedulers, give them more memory, or begin a new epoch",
-                keys,
-                size_bytes >> 20,
-                100 * size_bytes / self._max_bytes,
+                "%d of %d known ids and keys do not fit into PENSTOCK_KNOWN_KEYS_MAX_BYTES and are looked up "
+                "on disk: give schedulers more memory, add some, or begin a new epoch",
+                spilled,
+                sum(map(len, gates)),
             )
 
     def _follow(self) -> None:
@@ -68,6 +77,3 @@ class KnownKeys:
                 at, turns = self._still.get(partition, (-1, 0))
                 still[partition] = (gate.next_offset, turns + 1 if at == gate.next_offset else 0)
         self._still = still
-
-    def _size_bytes(self) -> int:
-        return sum(gate.size_bytes for gate in self._admitter.gates.values())

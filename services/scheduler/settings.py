@@ -15,7 +15,9 @@ class SchedulerSettings(ServiceSettings):
     gates_told_every: int = Field(default=10_000, ge=1)
     """Records of one gate after which who passed is written down."""
     known_keys_max_bytes: int = Field(default=1 << 30, ge=1)
-    """Memory of remembered ids and keys from four fifths of which on the log warns. Nothing is forgotten
-    above it: a key that was forgotten would run its job twice."""
+    """Most memory of remembered ids and keys; above it the older ones go to a file and each look at them
+    costs a look there. None is forgotten: its job would run twice."""
+    spill_dir: str = ""
+    """Directory of that file; that of temporary files by default, which must not be in memory itself."""
     gates_told_every_s: float = Field(default=60.0, gt=0)
     """Time after which it is although there were fewer, seconds."""

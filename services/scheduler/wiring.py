@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from adapters.runtime.service import Service
+from adapters.runtime.spilling_keys import KeyMemory
 from ports.passages import PassageLog
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import due_ms_of
@@ -25,7 +26,8 @@ async def run(service: Service) -> None:
     routes, now_ms = service.routes, service.clock.now_ms
     tier_of = {topic: tier for tier, topic in enumerate(routes.delays)}
     window_ms = int(settings.key_window_s * 1000)
-    admitter = Admitter(routes, service.meter, now_ms, service.epoch.epoch, window_ms)
+    memory = KeyMemory(settings.known_keys_max_bytes, settings.spill_dir or None)
+    admitter = Admitter(routes, service.meter, now_ms, service.epoch.epoch, window_ms, memory.store)
     positions = Positions(routes, admitter)
     async with AsyncExitStack() as stack:
         reader = await service.reader()
@@ -38,7 +40,7 @@ async def run(service: Service) -> None:
         rule = TellRule(settings.gates_told_every, settings.gates_told_every_s)
         teller = Teller(passages, service.appender, member, admitter.gate, routes.gates, rule, time.monotonic)
         known = KnownKeys(
-            admitter, lambda: member.assignment.partitions, service.meter, settings.known_keys_max_bytes
+            admitter, lambda: member.assignment.partitions, service.meter, lambda: memory.spilled
         )
         scheduler = Scheduler(
             routes=routes,

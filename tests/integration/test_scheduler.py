@@ -154,7 +154,7 @@ async def test_due_jobs_are_never_early_and_late_by_a_tick_and_the_noise_of_the_
         await pipeline.submit([pipeline.job(0)])
         await pipeline.read_until(pipeline.ready, "the first job is ready")
         now_ms = pipeline.clock.now_ms()
-        jobs = [pipeline.job(number, run_at_ms=now_ms + 300 + 19 * number) for number in range(1, 301)]
+        jobs = [pipeline.job(number, run_at_ms=now_ms + 3000 + 19 * number) for number in range(1, 301)]
         noise = asyncio.create_task(longest_append_ms(pipeline, stop))
         await pipeline.submit(jobs)
         await pipeline.read_until(lambda: len(pipeline.ready()) == 301, "all are ready")

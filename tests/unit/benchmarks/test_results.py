@@ -44,9 +44,15 @@ RESULTS = Results(
         1_000_000,
         2100.0,
         OthersBeside(
-            (2000.0, 1000.0, 2000.0), {"started": Quantiles(20.0, 40.0, 90.0)}, {}, {"scheduler-0": 50.0}
+            (2000.0, 1000.0, 2000.0),
+            (800.0, 810.0, 790.0),
+            {"started": Quantiles(20.0, 40.0, 90.0)},
+            {},
+            {"scheduler-0": 50.0},
         ),
-        OthersBeside((1500.0,), {"started": Quantiles(30.0, 44.0, 90.0)}, {}, {"scheduler-0": 58.0}),
+        OthersBeside(
+            (1500.0,), (888.0,), {"started": Quantiles(30.0, 44.0, 90.0)}, {}, {"scheduler-0": 58.0}
+        ),
         Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 251.0), 7.25, {"scheduler-0": 61.0}),
     ),
 )
@@ -77,6 +83,7 @@ def shown(results: Results) -> str:
         "0.75",
         "1.10",
         "1.16",
+        "1.11",
         "7.25 hops a job",
         "249",
         "61.0",

@@ -44,19 +44,20 @@ def admitter(meter: Gauges) -> Admitter:
     return made
 
 
-def watch(admitter: Admitter, meter: Gauges, owned: set[int], max_bytes: int) -> KnownKeys:
-    return KnownKeys(admitter, lambda: owned, meter, max_bytes)
+def watch(admitter: Admitter, meter: Gauges, owned: set[int], spilled: int = 0) -> KnownKeys:
+    return KnownKeys(admitter, lambda: owned, meter, lambda: spilled)
 
 
 def test_keys_and_their_memory_are_measured(admitter: Admitter, meter: Gauges) -> None:
-    watch(admitter, meter, {0}, 1 << 30).turn()
+    watch(admitter, meter, {0}).turn()
     assert meter.values[Metric.KNOWN_KEYS] == 2 * KEYS
     assert 57 <= meter.values[Metric.KNOWN_KEYS_BYTES] / (2 * KEYS) <= 120
+    assert meter.values[Metric.SPILLED_KEYS] == 0
 
 
-def test_gates_of_others_that_stand_still_go_when_room_gets_short(admitter: Admitter, meter: Gauges) -> None:
+def test_gates_of_others_that_stand_still_go_when_memory_is_short(admitter: Admitter, meter: Gauges) -> None:
     own = admitter.gate(0)
-    one = watch(admitter, meter, {0}, 2 * own.size_bytes)
+    one = watch(admitter, meter, {0}, spilled=7)
     for _ in range(KEPT_TURNS):
         one.turn()
         assert len(admitter.gates) == 2
@@ -66,19 +67,25 @@ def test_gates_of_others_that_stand_still_go_when_room_gets_short(admitter: Admi
     for _ in range(KEPT_TURNS):
         one.turn()
     assert dict(admitter.gates) == {0: own}
-    assert meter.values[Metric.KNOWN_KEYS] == KEYS
 
 
-def test_what_is_owned_is_never_forgotten_and_the_log_warns_now_and_then(
+def test_gates_of_others_are_kept_while_there_is_room(admitter: Admitter, meter: Gauges) -> None:
+    one = watch(admitter, meter, {0})
+    for _ in range(3 * KEPT_TURNS):
+        one.turn()
+    assert len(admitter.gates) == 2
+
+
+def test_the_log_warns_now_and_then_of_keys_that_are_looked_up_on_disk(
     admitter: Admitter, meter: Gauges, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = watch(admitter, meter, {0, 1}, 1000)
+    one = watch(admitter, meter, {0, 1}, spilled=7)
     with caplog.at_level(logging.WARNING):
         for _ in range(WARN_EVERY_TURNS + 1):
             one.turn()
-    assert meter.values[Metric.KNOWN_KEYS] == 2 * KEYS
+    assert meter.values[Metric.SPILLED_KEYS] == 7
     assert len(caplog.records) == 2
-    assert "PENSTOCK_KNOWN_KEYS_MAX_BYTES" in caplog.text
+    assert "7 of 10000 known ids and keys" in caplog.text
 
 
 def test_a_key_used_again_after_its_window_counts() -> None:
