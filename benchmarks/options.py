@@ -14,14 +14,15 @@ class Part(StrEnum):
     STAGES = "stages"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    GATES = "gates"
     STEALING = "stealing"
     WHEEL = "wheel"
 
 
 OWN = frozenset({Part.STEALING, Part.WHEEL})
 """Parts that take pipelines of their own and several minutes."""
-USUAL = frozenset(Part) - OWN
-"""What is measured when no part is named."""
+USUAL = frozenset(Part) - OWN - {Part.GATES}
+"""What is measured when no part is named; gated jobs change what the scheduler does for all others."""
 
 
 @dataclass(frozen=True)

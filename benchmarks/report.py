@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.results import (
+    GatedThroughput,
     Idle,
     Latency,
     LogCost,
@@ -35,6 +36,8 @@ def tables(results: Results) -> Iterator[RenderableType]:
         yield _latency(latency)
     if results.throughput:
         yield _throughput(results.throughput)
+    for gated in results.gates:
+        yield _gated(gated)
     if results.stealing is not None:
         yield _stealing(results.stealing)
     if results.wheel is not None:
@@ -106,6 +109,18 @@ def _throughput(rounds: tuple[Throughput, ...]) -> RenderableType:
     for name, spent_us in sorted(found.cpu_us_per_job.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{spent_us:.0f}", f"{spent_us / total_us * 100:.0f}")
     table.add_row("all", f"{total_us:.0f}", "100", style="bold")
+    return _titled(title, table)
+
+
+def _gated(found: GatedThroughput) -> RenderableType:
+    said = found.throughput
+    title = (
+        f"{said.jobs} ordered no-op jobs at once, {found.keys} keys: {said.jobs_per_s:.0f} jobs/s end to end"
+    )
+    table = _table("process", "CPU us a job")
+    for name, spent_us in sorted(said.cpu_us_per_job.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{spent_us:.0f}")
+    table.add_row("all", f"{said.total_us:.0f}", style="bold")
     return _titled(title, table)
 
 

@@ -57,6 +57,14 @@ class Throughput(msgspec.Struct, frozen=True):
         return sum(self.cpu_us_per_job.values())
 
 
+class GatedThroughput(msgspec.Struct, frozen=True):
+    """A backlog of ordered no-op jobs, end to end."""
+
+    keys: int
+    """Ordering keys; jobs of one run one after the other."""
+    throughput: Throughput
+
+
 class Quantiles(msgspec.Struct, frozen=True):
     """Milliseconds."""
 
@@ -185,6 +193,7 @@ class Results(msgspec.Struct, frozen=True):
     idle: Idle | None = None
     latency: tuple[Latency, ...] = ()
     throughput: tuple[Throughput, ...] = ()
+    gates: tuple[GatedThroughput, ...] = ()
     stealing: Stealing | None = None
     wheel: Wheel | None = None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.gates import measure_gates
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
 from benchmarks.machine import ROOT, this_machine
@@ -84,4 +85,7 @@ async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) 
             say(f"{options.jobs} jobs at once, round {number} of {options.rounds}")
             rounds.append(await measure_throughput(pipeline, options.jobs))
         found["throughput"] = tuple(rounds)
+    if Part.GATES in options.parts:
+        say(f"{options.jobs} ordered jobs at once, then some of one key")
+        found["gates"] = await measure_gates(pipeline, options.jobs)
     return msgspec.structs.replace(results, **found)

@@ -4,16 +4,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from core.gates.ended import Ended
+from core.gates.gate import Gate
 from core.ledger.notes import Note, Queued
 from core.ledger.verdicts import Claimed, Verdict
 from core.log import NewRecord, Record
 from core.priority import PriorityRule
 from core.run_times import Completed, RunTimes
+from core.states import State
 from penstock.client.submission import encode_job
 from penstock.worker.frames import JobOutcome
+from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import encode, ledger_record
 from schemas.executors import dispatch_key
+from schemas.gate_keys import GateKeys
+from schemas.gates import ended_record, entered_record
 from schemas.topics import RouteMap
 from services.executor.decide import close
 from services.ingest.decide import Accepted, IngestContext, decide
@@ -59,6 +67,10 @@ class Sample:
     outcomes: list[JobOutcome]
     ledger: list[Record]
     """Four records a job: accepted, queued, claimed, succeeded."""
+    ordered: list[Record]
+    """The same, were each job of an ordering key of its own."""
+    gate_log: list[Record]
+    """In ``jobs.orders``: that they entered, and then that they ended."""
 
 
 def make_sample(jobs: int) -> Sample:
@@ -87,6 +99,8 @@ def make_sample(jobs: int) -> Sample:
         claims=claims,
         outcomes=outcomes,
         ledger=_ledger(accepted, notes, claims, queued, outcomes),
+        ordered=_ledger([_ordered(one) for one in accepted], notes, claims, queued, outcomes),
+        gate_log=_gate_log(accepted),
     )
 
 
@@ -124,6 +138,21 @@ def _ledger(
         ended = close(one.job, outcome, None, executor=EXECUTOR, started_ms=started_ms, now_ms=started_ms)
         events.append(ended.verdict)
     return [_read(ledger_record(ROUTES, event), offset) for offset, event in enumerate(events)]
+
+
+def _ordered(one: Accepted) -> Accepted:
+    job = msgspec.structs.replace(one.job, ordering_key=f"customer-{one.job.origin}")
+    return Accepted(job, accepted_note(job), one.home, (Gate.ORDER,))
+
+
+def _gate_log(accepted: Iterable[Accepted]) -> list[Record]:
+    jobs = [_ordered(one).job for one in accepted]
+    records = [entered_record(ROUTES, Gate.ORDER, job) for job in jobs]
+    for offset, job in enumerate(jobs):
+        ended = Ended(job.origin, job.job_id, 1, State.SUCCEEDED, 0, offset)
+        (place,) = GateKeys(job.tenant, ordering_key=job.ordering_key).places(ROUTES)
+        records.append(ended_record(place, ended))
+    return [_read(record, offset) for offset, record in enumerate(records)]
 
 
 def _read(new: NewRecord, offset: int) -> Record:

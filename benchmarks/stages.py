@@ -1,6 +1,6 @@
 """Each stage's own work on one job, without broker, database or event loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.postgres.copy_format import RowPacker
@@ -9,12 +9,14 @@ from benchmarks import sample
 from benchmarks.results import StageCost
 from benchmarks.sample import ROUTES, Sample, make_sample
 from benchmarks.timing import measure
+from core.log import Record
 from core.rows import Row, complete, merge
 from core.rows_patch import patches
 from core.rows_table import empty_table, gather
 from penstock.client.submission import encode_job
 from penstock.worker import frames
 from schemas.codec import decode_accepted, decode_queued, job_record, ledger_record
+from schemas.gate_logs import GateLogs
 from schemas.job_parser import parse_job
 from schemas.ledger import LedgerFolds
 from schemas.routing import ready_record
@@ -144,6 +146,19 @@ def _folding(made: Sample) -> Iterator[Stage]:
         "fold: verdicts and notes (materializer)",
         lambda: LedgerFolds(sample.EPOCH, with_notes=True).take(made.ledger),
     )
+    yield Stage(
+        "scheduler: follow the ledger, no gates", lambda: _taken(GateLogs(ROUTES, sample.EPOCH), made.ledger)
+    )
+    yield Stage(
+        "scheduler: follow the ledger, ordered", lambda: _taken(GateLogs(ROUTES, sample.EPOCH), made.ordered)
+    )
+    yield Stage(
+        "order gate: fold entered and ended", lambda: _taken(GateLogs(ROUTES, sample.EPOCH), made.gate_log)
+    )
+
+
+def _taken(logs: GateLogs, records: Sequence[Record]) -> list[object]:
+    return [logs.take(record) for record in records]
 
 
 def _showing(made: Sample) -> Iterator[Stage]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from statistics import median
 
 from benchmarks import cpu
@@ -17,7 +18,12 @@ STALL_S = 60.0
 
 
 async def measure_throughput(pipeline: Pipeline, jobs: int) -> Throughput:
-    """Submit so many at once and wait for the last row.
+    """Submit so many at once and wait for the last row; errors as ``measure_backlog``."""
+    return await measure_backlog(pipeline, [_job(number) for number in range(jobs)])
+
+
+async def measure_backlog(pipeline: Pipeline, submitted: Sequence[Job]) -> Throughput:
+    """Submit these no-op jobs at once and wait for the last row.
 
     Raises
     ------
@@ -29,10 +35,11 @@ async def measure_throughput(pipeline: Pipeline, jobs: int) -> Throughput:
         await JobsTable.connect(pipeline.database.conninfo) as table,
     ):
         # Connecting is not measured.
+        jobs = len(submitted)
         await client.submit(NOOP)
         already = await _until_ended(table, await table.count_ended(NOOP) + 1)
         before, cpu_s, began_s = pipeline.cpu_s(), time.process_time(), time.perf_counter()
-        await client.submit_many([_job(number) for number in range(jobs)])
+        await client.submit_many(submitted)
         submitted_s = time.perf_counter() - began_s
         await _until_ended(table, already + jobs)
         elapsed_s = time.perf_counter() - began_s

@@ -6,7 +6,8 @@ endian), a head that says what it is, and a body.
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 CHUNK_MAX_BYTES = 524_288
 """Half of what a topic takes, so a chunk never needs to be cut again."""
@@ -19,6 +20,20 @@ Frame = tuple[bytes, bytes]
 
 class BrokenFramesError(Exception):
     """The bytes are damaged, or end in the middle."""
+
+
+def sectioned(sections: Mapping[str, Iterable[Frame]]) -> Iterator[Frame]:
+    """Put the frames of several states behind one another; no name holds a line break."""
+    for name, frames in sections.items():
+        mark = name.encode() + b"\n"
+        for head, body in frames:
+            yield mark + head, body
+
+
+def sections_in(frames: Iterable[Frame]) -> Iterator[tuple[str, Iterator[Frame]]]:
+    """Undo ``sectioned``: give each state's name and its frames, which must be read before the next."""
+    for mark, some in groupby(frames, key=lambda frame: frame[0].partition(b"\n")[0]):
+        yield mark.decode(), ((head[len(mark) + 1 :], body) for head, body in some)
 
 
 def chunks_of(frames: Iterable[Frame]) -> Iterator[bytes]:

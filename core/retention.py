@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """What follows is younger than it is kept for."""
     KNOWN_KEYS = "known_keys"
     """Who passed the id gate there is written down nowhere else yet."""
+    GATES = "gates"
+    """The scheduler's gates begin there after a restart, or a job that waits stands there."""
     SNAPSHOT = "snapshot"
     """No snapshot to begin at follows."""
 

@@ -41,16 +41,28 @@ _HAND_OVER = {
     Failpoint.DECIDED: "everything about a batch is decided; nothing is appended",
     Failpoint.APPENDED: "all outputs of a batch are acknowledged; it is not counted as done",
 }
+_INGEST = _HAND_OVER | {
+    Failpoint.TOLD: "that jobs that wait for others are accepted is in the ledger; nothing else is appended",
+}
 _PRIORITIZER = _HAND_OVER | {
     Failpoint.DIVERSION_APPENDED: "what can never be queued is in `jobs.dlq`; nothing else is appended",
 }
 _SCHEDULER = {
+    Failpoint.OPENING: "jobs that wait for others are accepted; neither that nor anything else is appended",
+    Failpoint.OPENED: "that such jobs are accepted is in the ledger; they have entered no gate",
     Failpoint.ADMITTED: "the gates have answered; neither jobs nor refusals are appended",
     Failpoint.DUE: "jobs have left the wheel's memory; their next hop or release is not appended",
     Failpoint.ADMITTED_APPENDED: "what the gates let on is appended; it is not counted as handed over",
     Failpoint.RELEASED_APPENDED: "hops and releases are appended; they are not counted as handed over",
     Failpoint.PASSAGES_DUE: "who passed a gate is gathered; it is not written down",
     Failpoint.PASSAGES_APPENDED: "who passed is in the log; the gate may be trimmed up to there",
+}
+_SNAPSHOTS = {
+    Failpoint.IMAGE_TAKEN: "the image of a fold is encoded; no chunk of it is appended",
+    Failpoint.CHUNK_APPENDED: "one chunk is appended; others, or the manifest, are not",
+    Failpoint.MANIFEST_APPENDED: "chunks and manifest are appended; the snapshot is not read back",
+    Failpoint.SNAPSHOT_READ_BACK: "the snapshot is read back whole; older ones are not removed",
+    Failpoint.TOMBSTONES_APPENDED: "older snapshots are removed; the next is not begun",
 }
 _EXECUTOR = {
     Failpoint.HEARTBEAT_DUE: "the list of what is held is taken; the heartbeat is not appended",
@@ -88,11 +100,6 @@ _DLQ_HANDLER = {
     Failpoint.LOSS_PROVEN: "a loss is proven; nothing about the dispatch is appended",
     Failpoint.LOST_ATTEMPT_APPENDED: "the lost attempt is in `jobs.dlq`; LOST is not appended",
     Failpoint.LOST_APPENDED: "LOST is in the log; it is not read back",
-    Failpoint.IMAGE_TAKEN: "the image of a fold is encoded; no chunk of it is appended",
-    Failpoint.CHUNK_APPENDED: "one chunk is appended; others, or the manifest, are not",
-    Failpoint.MANIFEST_APPENDED: "chunks and manifest are appended; the snapshot is not read back",
-    Failpoint.SNAPSHOT_READ_BACK: "the snapshot is read back whole; older ones are not removed",
-    Failpoint.TOMBSTONES_APPENDED: "older snapshots are removed; the next is not begun",
     Failpoint.MARKS_KNOWN: "how far topics may be trimmed is known; nothing is trimmed",
     Failpoint.TRIMMED: "topics are trimmed; the next turn has not begun",
 }
@@ -105,11 +112,11 @@ _MATERIALIZER = {
     Failpoint.TABLE_COMMITTED: "rows and positions are committed in Postgres; offsets in Kafka are not",
 }
 _OF_SERVICE = {
-    "ingest": _LOOP | _HAND_OVER,
-    "scheduler": _LOOP | _SCHEDULER,
+    "ingest": _LOOP | _INGEST,
+    "scheduler": _LOOP | _SCHEDULER | _SNAPSHOTS,
     "prioritizer": _LOOP | _PRIORITIZER,
     "executor": _COMMIT | _EXECUTOR,
-    "dlq_handler": _LOOP | _DLQ_HANDLER,
+    "dlq_handler": _LOOP | _DLQ_HANDLER | _SNAPSHOTS,
     "materializer": _LOOP | _MATERIALIZER,
 }
 

@@ -26,12 +26,15 @@ class Failpoint(StrEnum):
     STOPPING = "stopping"
     LAST_COMMITTED = "last_committed"
     # Ingest and prioritizer.
+    TOLD = "told"
     DECIDED = "decided"
     DIVERSION_APPENDED = "diversion_appended"
     APPENDED = "appended"
     # Scheduler.
     ADMITTED = "admitted"
     DUE = "due"
+    OPENING = "opening"
+    OPENED = "opened"
     ADMITTED_APPENDED = "admitted_appended"
     RELEASED_APPENDED = "released_appended"
     PASSAGES_DUE = "passages_due"

@@ -61,6 +61,12 @@ class Metric(Enum):
         (),
         (0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
     )
+    GATED = Definition(
+        "penstock_gated_jobs_total",
+        Kind.COUNTER,
+        "Jobs a gate made wait, let pass, skipped or refused.",
+        ("gate", "outcome"),
+    )
     QUEUED = Definition(
         "penstock_jobs_queued_total", Kind.COUNTER, "Dispatches put into a bucket.", ("pool", "bucket")
     )

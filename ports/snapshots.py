@@ -5,32 +5,20 @@ Built on the other ports alone, so it is the same for the real log and for the o
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from core.ledger.fold import LedgerFold
 from core.ledger.image import LedgerImage
-from core.ledger.snapshot import BrokenSnapshotError, chunk_digest, chunks_of, fold_from
-from core.log import Record, TopicPartition
-from ports.failpoints import Failpoint, reached
+from core.ledger.snapshot import chunks_of, fold_from
+from core.log import TopicPartition
 from ports.log import Appender, PartitionReader
+from ports.snapshot_shelf import Choose, SnapshotShelf
 from schemas.ledger import LedgerFolds
-from schemas.snapshots import (
-    STEPS,
-    KeptSnapshot,
-    SnapshotCatalog,
-    SnapshotId,
-    SnapshotManifest,
-    chunk_record,
-    id_of,
-    manifest_of,
-    manifest_record,
-)
+from schemas.snapshots import STEPS, SnapshotManifest, is_ledger_snapshot, manifest_of
 from schemas.topics import RouteMap
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5
 LEDGER_KEEP_MS = 7 * 86_400_000
 """How long ledger records are kept unless the settings say otherwise."""
 
@@ -47,19 +35,7 @@ class LedgerTrimmedError(Exception):
         )
 
 
-class TornSnapshotError(Exception):
-    """A snapshot just written could not be read back whole; the older ones stay as they are."""
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """What was read of one partition of the topic: its catalog, and how far that reaches."""
-
-    catalog: SnapshotCatalog
-    next_offset: int
-
-
-class SnapshotReader:
+class SnapshotReader(SnapshotShelf[LedgerFold]):
     """Reads the snapshots of all partitions.
 
     Parameters
@@ -69,11 +45,8 @@ class SnapshotReader:
     """
 
     def __init__(self, routes: RouteMap, epoch: str, reader: PartitionReader) -> None:
+        super().__init__(routes.snapshots, epoch, reader, fold_from, is_ledger_snapshot)
         self._routes = routes
-        self._epoch = epoch
-        self._reader = reader
-        self._lock = asyncio.Lock()
-        self._shelves: dict[int, _Shelf] = {}
 
     async def restore(self, folds: LedgerFolds, at_most: Mapping[int, int]) -> list[int]:
         """Give folds without a beginning the newest snapshot there is; give the partitions that got one.
@@ -108,109 +81,30 @@ class SnapshotReader:
 
         Torn snapshots and those this code cannot use are passed over.
         """
-        return await self._load(partition, lambda catalog: catalog.whole(at_least, at_most)[::-1])
+        return await self._folded(partition, lambda catalog: catalog.whole(at_least, at_most)[::-1])
 
     async def load_first(self, partition: int, at_least: int) -> LedgerFold | None:
         """Give the fold of the oldest whole snapshot that does not end before ``at_least``.
 
         With the ledger's start, it is where a fold of all there still is begins. None when there is none.
         """
-        return await self._load(partition, lambda catalog: catalog.whole(at_least))
+        return await self._folded(partition, lambda catalog: catalog.whole(at_least))
 
-    async def whole(self, partition: int) -> list[KeptSnapshot]:
-        """Give all whole snapshots of a partition, oldest first."""
-        async with self._lock:
-            return (await self._catch_up(partition)).whole()
-
-    async def newest(self, partition: int) -> int:
-        """Give the ledger offset up to which the newest whole snapshot reaches; 0 when there is none."""
-        whole = await self.whole(partition)
-        return whole[-1].manifest.next_offset if whole else 0
+    async def _folded(self, partition: int, choose: Choose) -> LedgerFold | None:
+        fold = await self.choose(partition, choose)
+        if fold is not None:
+            offset, finished = fold.next_offset, fold.finished_jobs
+            logger.info(
+                "restored ledger partition %d up to offset %d: %d jobs finished, %d open",
+                *(partition, offset, finished, len(fold.open)),
+            )
+        return fold
 
     async def log_start(self, partition: int) -> int:
         """Give the offset of the oldest record of a ledger partition."""
         ledger = TopicPartition(self._routes.ledger, partition)
         async with self._lock:
             return (await self._reader.start_offsets([ledger]))[ledger]
-
-    async def _load(
-        self, partition: int, choose: Callable[[SnapshotCatalog], list[KeptSnapshot]]
-    ) -> LedgerFold | None:
-        """Give the fold of the first of these that can be read."""
-        broken: set[SnapshotId] = set()
-        while True:
-            async with self._lock:
-                wanted = choose(await self._catch_up(partition))
-                kept = next((one for one in wanted if id_of(one.manifest) not in broken), None)
-                chunks = None if kept is None else await self._chunks_of(partition, kept)
-            if kept is None:
-                return None
-            if chunks is None:
-                continue
-            try:
-                fold = await asyncio.to_thread(fold_from, chunks)
-            except BrokenSnapshotError:
-                logger.exception("a snapshot of ledger partition %d is passed over", partition)
-                broken.add(id_of(kept.manifest))
-                continue
-            offset, finished = fold.next_offset, fold.finished_jobs
-            logger.info(
-                "restored ledger partition %d up to offset %d: %d jobs finished, %d open",
-                *(partition, offset, finished, len(fold.open)),
-            )
-            return fold
-
-    def _topic(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._routes.snapshots, partition)
-
-    async def _catch_up(self, partition: int) -> SnapshotCatalog:
-        topic, shelf = self._topic(partition), self._shelves.get(partition)
-        if shelf is None:
-            start = (await self._reader.start_offsets([topic]))[topic]
-            shelf = _Shelf(SnapshotCatalog(self._epoch), start)
-        catalog = shelf.catalog
-
-        def take(record: Record) -> None:
-            catalog.take(record)
-
-        end = await self._read(topic, shelf.next_offset, take)
-        self._shelves[partition] = _Shelf(catalog, end)
-        return catalog
-
-    async def _chunks_of(self, partition: int, kept: KeptSnapshot) -> list[bytes] | None:
-        """Read the chunks of one snapshot; None when it was removed meanwhile: choose again."""
-        name, catalog = id_of(kept.manifest), self._shelves[partition].catalog
-        chunks: dict[int, bytes] = {}
-
-        def take(record: Record) -> None:
-            place = catalog.take(record)
-            if place.snapshot != name or place.chunk is None:
-                return
-            if record.value is not None and chunk_digest(record.value) == catalog.digest(name, place.chunk):
-                chunks[place.chunk] = record.value
-
-        end = await self._read(self._topic(partition), kept.first_record, take)
-        self._shelves[partition] = _Shelf(catalog, end)
-        if not catalog.is_whole(name) or len(chunks) < kept.manifest.chunks:
-            return None
-        return [chunks[number] for number in range(kept.manifest.chunks)]
-
-    async def _read(self, topic: TopicPartition, start: int, take: Callable[[Record], None]) -> int:
-        """Read to the end the partition has when that is reached; give it.
-
-        Records may be compacted away while they are read; what replaced them stands before that end.
-        """
-        position = start
-        try:
-            await self._reader.assign({topic: start})
-            while position < (end := (await self._reader.end_offsets([topic]))[topic]):
-                while position < end:
-                    for record in await self._reader.poll(POLL_S):
-                        take(record)
-                    position = self._reader.position(topic)
-        finally:
-            await self._reader.assign({})
-        return position
 
 
 class SnapshotStore(SnapshotReader):
@@ -254,23 +148,7 @@ class SnapshotStore(SnapshotReader):
             return None
         chunks = await asyncio.to_thread(_listed, chunks_of(image))
         manifest = await asyncio.to_thread(manifest_of, partition, image, chunks, self._instance)
-        reached(Failpoint.IMAGE_TAKEN)
-        for number, chunk in enumerate(chunks):
-            await self._appender.append([chunk_record(self._routes, manifest, number, chunk)])
-            reached(Failpoint.CHUNK_APPENDED)
-        await self._appender.append([manifest_record(self._routes, manifest)])
-        reached(Failpoint.MANIFEST_APPENDED)
-        async with self._lock:
-            catalog = await self._catch_up(partition)
-        if not catalog.is_whole(id_of(manifest)):
-            raise TornSnapshotError(
-                f"the snapshot of ledger partition {partition} up to {manifest.next_offset} is not whole"
-            )
-        start = await self.log_start(partition)
-        superseded = catalog.superseded(self._routes, partition, log_start=start, step_ms=self._step_ms)
-        reached(Failpoint.SNAPSHOT_READ_BACK)
-        await self._appender.append(superseded)
-        reached(Failpoint.TOMBSTONES_APPENDED, when=superseded)
+        await self.put(self._appender, manifest, chunks, self.log_start, step_ms=self._step_ms)
         return manifest
 
 

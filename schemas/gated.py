@@ -112,6 +112,10 @@ class GatedJobs:
         """Offset of the first ledger record not taken yet."""
         return self._next_offset
 
+    def job_ids(self) -> list[str]:
+        """Name the gated jobs that have not ended."""
+        return [key.decode() for key in self._jobs]
+
     def begin_at(self, offset: int) -> None:
         """Begin where the ledger begins: there was no gated job before."""
         self._next_offset = max(self._next_offset, offset)

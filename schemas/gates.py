@@ -7,8 +7,14 @@ from core.log import NewRecord
 from penstock.identity import gate_home
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import encode, job_record
-from schemas.gate_keys import GateKeys, GatePlace
+from schemas.gate_keys import GATES_HEADER, GateKeys, GatePlace
 from schemas.topics import RouteMap
+
+
+def opens_gated(record: NewRecord) -> bool:
+    """Whether a record tells the ledger that a gated job begins."""
+    # ``ledger_record`` puts it last; this is asked of every record handed over.
+    return bool(record.headers) and record.headers[-1][0] == GATES_HEADER
 
 
 def entered_record(routes: RouteMap, gate: Gate, job: AcceptedJob) -> NewRecord:

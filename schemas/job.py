@@ -4,7 +4,7 @@ Everything here is stable. JSON Schema and AsyncAPI are generated from it (``mak
 """
 
 from datetime import datetime
-from typing import Annotated, Any, LiteralString, Self
+from typing import Annotated, Any, Literal, LiteralString, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -122,10 +122,17 @@ class SubmittedJob(BaseModel):
     ordering_key: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
         Field(
-            description="Jobs with the same key run one at a time, in order. Not supported yet: such a "
-            "job is refused."
+            description="Jobs with the same (tenant, key) run one at a time, in the order in which they "
+            "reach the gate of that key, through retries and holds."
         ),
     ] = None
+    on_busy: Annotated[
+        Literal["wait", "skip"],
+        Field(
+            description="What happens when another job of its `ordering_key` has not ended: `wait` for it, "
+            "or `skip` this job. Needs `ordering_key`."
+        ),
+    ] = "wait"
     sensitive: Annotated[
         tuple[Pointer, ...],
         Field(
@@ -152,6 +159,8 @@ class SubmittedJob(BaseModel):
             self._check_own_id(self.job_id)
         if self.run_at is not None:
             self._check_not_before(self.run_at)
+        if self.on_busy != "wait" and self.ordering_key is None:
+            raise _contradiction("on_busy", "`on_busy` is given without `ordering_key`")
         return self
 
     def _check_own_id(self, job_id: str) -> None:

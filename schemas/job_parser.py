@@ -39,12 +39,14 @@ _REMEDIES = {
     "workflow_id": "send 1 to 200 characters",
     "depends_on": "send a list of at most 1000 job ids (UUIDs in their hyphenated form)",
     "ordering_key": "send 1 to 200 characters; hash longer keys",
+    "on_busy": "send `wait` or `skip`, or leave it out",
     "sensitive": "send a list of at most 100 RFC 6901 pointers into the payload, such as /card/number",
     "labels": "send at most 20 pairs of strings, keys of 1 to 63 and values of at most 255 characters",
 }
 _CONTRADICTION_REMEDIES = {
     "job_id": "send one of them: `idempotency_key` to make repeats safe, `job_id` to choose the id",
     "depends_on": "remove the job's own id from `depends_on`",
+    "on_busy": "add `ordering_key`, or leave `on_busy` out",
     "expires_at": "move `expires_at` after `run_at`, or leave one of them out",
     "deadline": "move `deadline` to `run_at` or later, or leave one of them out",
 }

@@ -1,9 +1,10 @@
-"""Records of the compacted topic ``ledger.snapshots``, and which of them make whole snapshots.
+"""Records of the compacted topics of snapshots, and which of them make whole snapshots.
 
-A snapshot of ledger partition ``p`` up to offset ``N`` is some chunks and, written last, a manifest.
+A snapshot of partition ``p`` up to offset ``N`` is some chunks and, written last, a manifest.
 Their keys also carry the start of the contents' digest, so two writers of one ``N`` never mix chunks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from core.ledger.image import LedgerImage
 from core.ledger.snapshot import LAYOUT, chunk_digest, digest_of, is_readable
 from core.log import NewRecord, Record
 from schemas.codec import UnreadableRecordError, encode
-from schemas.topics import RouteMap
 
 KEEP = 2
 """Newest whole snapshots kept of each partition: one may be written while another is read."""
@@ -30,7 +30,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True, tag="SNAPSHOT", tag_field="k
     epoch: str
     partition: int
     next_offset: int
-    """The ledger is folded up to here, exclusive."""
+    """The ledger is folded up to here, exclusive. Of gates: the sum of ``positions``."""
     chunks: int
     size_bytes: int
     digest: str
@@ -40,6 +40,10 @@ class SnapshotManifest(msgspec.Struct, frozen=True, tag="SNAPSHOT", tag_field="k
     """Of the rules that hold from ``next_offset`` on."""
     written_by: str
     """Instance name; for people."""
+    positions: dict[str, int] = {}
+    """Of gates: by name of the fold, up to which offset of its log."""
+    keep_from: dict[str, int] = {}
+    """Of gates: by name of the fold, the oldest record of its log that may have to be read again."""
 
 
 class SnapshotId(NamedTuple):
@@ -71,6 +75,11 @@ class Place(NamedTuple):
 _decoder: msgspec.json.Decoder[SnapshotManifest] = msgspec.json.Decoder(SnapshotManifest)
 
 
+def is_ledger_snapshot(manifest: SnapshotManifest) -> bool:
+    """Whether this code can go on from the snapshot of a ledger fold."""
+    return is_readable(manifest.layout, manifest.fold_version)
+
+
 def manifest_of(partition: int, image: LedgerImage, chunks: list[bytes], written_by: str) -> SnapshotManifest:
     """Describe the chunks of an image."""
     return SnapshotManifest(
@@ -91,17 +100,17 @@ def id_of(manifest: SnapshotManifest) -> SnapshotId:
     return SnapshotId(manifest.next_offset, manifest.digest[:_DIGEST_CHARS])
 
 
-def chunk_record(routes: RouteMap, manifest: SnapshotManifest, number: int, chunk: bytes) -> NewRecord:
+def chunk_record(topic: str, manifest: SnapshotManifest, number: int, chunk: bytes) -> NewRecord:
     """Make the record of one chunk."""
     key = _key(Place(manifest.partition, id_of(manifest), number))
-    return NewRecord(routes.snapshots, manifest.partition, key, chunk, (("kind", b"CHUNK"),))
+    return NewRecord(topic, manifest.partition, key, chunk, (("kind", b"CHUNK"),))
 
 
-def manifest_record(routes: RouteMap, manifest: SnapshotManifest) -> NewRecord:
+def manifest_record(topic: str, manifest: SnapshotManifest) -> NewRecord:
     """Make the record that turns chunks into a snapshot; append it after they are acknowledged."""
     key = _key(Place(manifest.partition, id_of(manifest), None))
     return NewRecord(
-        routes.snapshots, manifest.partition, key, encode(manifest), (("schema", b"1"), ("kind", b"SNAPSHOT"))
+        topic, manifest.partition, key, encode(manifest), (("schema", b"1"), ("kind", b"SNAPSHOT"))
     )
 
 
@@ -154,10 +163,16 @@ class SnapshotCatalog:
     """The snapshots of one partition, as far as its records were taken, oldest first.
 
     Holds digests, no contents.
+
+    Parameters
+    ----------
+    can_use
+        Whether this code can go on from such a snapshot.
     """
 
-    def __init__(self, epoch: str) -> None:
+    def __init__(self, epoch: str, can_use: Callable[[SnapshotManifest], bool] = is_ledger_snapshot) -> None:
         self._epoch = epoch
+        self._can_use = can_use
         self._found: dict[SnapshotId, _Found] = {}
 
     def take(self, record: Record) -> Place:
@@ -203,9 +218,7 @@ class SnapshotCatalog:
         found = self._found.get(name)
         return None if found is None else found.chunks.get(chunk)
 
-    def superseded(
-        self, routes: RouteMap, partition: int, *, log_start: int, step_ms: int
-    ) -> list[NewRecord]:
+    def superseded(self, topic: str, partition: int, *, log_start: int, step_ms: int) -> list[NewRecord]:
         """Give the tombstones of everything nobody needs any more.
 
         Kept are the ``KEEP`` newest whole snapshots; once the ledger is trimmed the first at or after
@@ -222,7 +235,7 @@ class SnapshotCatalog:
         steps = {kept.written_ms // step_ms: kept for kept in after_start} if step_ms else {}
         needed = {id_of(kept.manifest) for kept in (*first, *steps.values())}
         return [
-            NewRecord(routes.snapshots, partition, _key(Place(partition, name, chunk)), None)
+            NewRecord(topic, partition, _key(Place(partition, name, chunk)), None)
             for name, found in sorted(self._found.items())
             if name < newest[0] and name not in needed and self._is_ours(found)
             for chunk in (*([None] if found.manifest else []), *sorted(found.chunks))
@@ -249,4 +262,4 @@ class SnapshotCatalog:
         manifest = found.manifest
         if manifest is None:
             return not found.foreign
-        return manifest.epoch == self._epoch and is_readable(manifest.layout, manifest.fold_version)
+        return manifest.epoch == self._epoch and self._can_use(manifest)

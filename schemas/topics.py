@@ -175,8 +175,9 @@ class RouteMap:
         readers = {
             self.jobs: ("ingest",),
             self.gates: ("scheduler",),
+            self.orders: ("scheduler",),
             self.ready: ("prioritizer",),
-            self.ledger: ("dlq_handler", "materializer"),
+            self.ledger: ("scheduler", "dlq_handler", "materializer"),
             self.dlq: ("dlq_handler",),
         }
         readers |= dict.fromkeys(self.delays, ("scheduler",))

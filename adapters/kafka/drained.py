@@ -13,10 +13,12 @@ from adapters.kafka.reader import KafkaReader
 from core.epoch import Marks, NotDrained
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
+from ports.gate_snapshots import GateSnapshots
 from ports.snapshots import SnapshotReader
 from schemas.codec import decode_executor_if_known
 from schemas.control import EpochRecord
 from schemas.executors import Heartbeat
+from schemas.gate_logs import GateLogs
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 
@@ -33,7 +35,7 @@ QUIET_S = 2.0
 async def not_drained(
     connection: KafkaConnection, routes: RouteMap, epoch: EpochRecord, there: Marks
 ) -> list[NotDrained]:
-    """Name what is still under way: services, executors, unread records, open jobs; nothing: it is drained.
+    """Name what is still under way: services, executors, unread records, jobs; nothing: it is drained.
 
     Changes nothing. A record that is produced afterwards is not seen.
 
@@ -52,6 +54,8 @@ async def not_drained(
         found += await _unread(connection, reader, routes, there)
         if routes.ledger in there and routes.snapshots in there:
             found += await _open_jobs(reader, routes, epoch)
+        if {routes.ledger, routes.gate_snapshots, routes.orders} <= set(there):
+            found += await _gated_jobs(reader, routes, epoch)
     return found
 
 
@@ -166,6 +170,21 @@ async def _open_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) 
         return []
     examples = tuple(f"{job.job_id} {job.phase.value}" for job in jobs[:EXAMPLES])
     return [NotDrained("open jobs", "in the ledger", len(jobs), examples)]
+
+
+async def _gated_jobs(reader: KafkaReader, routes: RouteMap, epoch: EpochRecord) -> list[NotDrained]:
+    """Find the jobs with gates that have not ended, among them all that wait for other jobs."""
+    logs = GateLogs(routes, epoch.epoch)
+    places = [TopicPartition(routes.ledger, number) for number in range(epoch.partitions)]
+    await GateSnapshots(routes, epoch.epoch, logs, reader, "").restore(dict.fromkeys(places, 0))
+    ends = await reader.end_offsets(places)
+    await reader.assign({tp: logs.next_offset(tp) for tp in places})
+    while any(logs.next_offset(tp) < end for tp, end in ends.items()):
+        for record in await reader.poll(QUIET_S):
+            logs.take(record)
+    await reader.assign({})
+    ids = [job_id for tp in places for job_id in logs.folds(tp.partition).gated.job_ids()]
+    return [NotDrained("gated jobs", "not ended", len(ids), tuple(ids[:EXAMPLES]))] if ids else []
 
 
 async def _stretch(reader: KafkaReader, places: list[TopicPartition], newest: int) -> list[Record]:

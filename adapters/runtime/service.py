@@ -27,6 +27,7 @@ from adapters.runtime.stop import run_until_stopped
 from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
+from core.gates.id_gate import GateGapError
 from core.ledger.fold import WrongEpochError
 from penstock.errors import PenstockError
 from ports.failpoints import Failpoint, reached
@@ -45,6 +46,7 @@ CONNECT_ATTEMPT_S = 1.0
 _WITH_REMEDY = (
     EpochError,
     FailpointSpecificationError,
+    GateGapError,
     LedgerGapError,
     LedgerTrimmedError,
     OffsetOutOfRangeError,

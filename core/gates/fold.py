@@ -25,8 +25,10 @@ What a fold must keep to, and may rely on:
 - An effect names the *entered* record by its offset. A fold keeps no job: a record that is not at hand is
   read again. So nothing below ``GateImage.keep_from`` may be needed by any later effect.
 
-To plug in a gate: a class that satisfies ``GateFold``, its name in ``services.scheduler.wiring``, and
-``ENABLED`` in ``schemas.routing``.
+To plug in a gate: a class that satisfies ``GateFold``, its line in ``schemas.gate_logs.gate_parts``, and its
+name in ``schemas.routing.ENABLED``. Another effect: a class here, and what is done about it in
+``services.scheduler.decide.carried_out``. Another kind of record: written by ``schemas.gates``; a record of a
+kind that the fold does not know stops the service.
 """
 
 from collections.abc import Iterable, Iterator
@@ -112,6 +114,8 @@ class GateImage(Protocol):
 
 class GateFold(Protocol):
     """Fold of one partition of one gate's log."""
+
+    def __init__(self, epoch: str) -> None: ...
 
     @property
     def gate(self) -> Gate:

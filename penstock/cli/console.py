@@ -17,6 +17,7 @@ from rich.table import Table
 
 from adapters.embedded.env_file import EnvFileError
 from adapters.kafka.admin import EpochError
+from core.gates.id_gate import GateGapError
 from penstock.client import InvalidJob
 from penstock.errors import PenstockError
 from ports.log import OffsetOutOfRangeError
@@ -32,6 +33,7 @@ _EXPECTED = (
     PenstockError,
     EnvFileError,
     EpochError,
+    GateGapError,
     KafkaError,
     OffsetOutOfRangeError,
     UnreadableRecordError,

@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("purge", "database", "Remove old finished jobs from the table."),
     Command("rebuild", "rebuild", "Make the tables once more from the ledger."),
     Command("rejected", "rejected", "Show records that were not valid jobs."),
+    Command("order", "order", "Show ordering keys that are busy, or let a blocked one go on."),
     Command("services", "services", "List running instances, and whose wall clock is wrong."),
     Command("executors", "executors", "List or drain executors."),
     Command("epoch", "epoch", "Show the epoch of the topics, or begin a new one."),

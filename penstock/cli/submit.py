@@ -38,6 +38,8 @@ async def submit(
     time_limit: options.TimeLimit = None,
     max_attempts: options.MaxAttempts = None,
     pool: options.Pool = None,
+    ordering_key: options.OrderingKey = None,
+    on_busy: options.OnBusy = None,
     sensitive: options.Sensitive = None,
     label: options.Label = None,
     traceparent: options.Traceparent = None,
@@ -63,6 +65,8 @@ async def submit(
         "timeout_s": None if time_limit is None else time_limit.total_seconds(),
         "max_attempts": max_attempts,
         "pool": pool,
+        "ordering_key": ordering_key,
+        "on_busy": on_busy,
         "sensitive": sensitive or None,
         "labels": read_labels(label or ()) or None,
     }

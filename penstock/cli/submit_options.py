@@ -34,6 +34,8 @@ TimeLimit = Annotated[
 ]
 MaxAttempts = Annotated[int | None, typer.Option(help="Failures after which it is dead.")]
 Pool = Annotated[str | None, typer.Option(help="Execution pool.")]
+OrderingKey = Annotated[str | None, typer.Option(help="Jobs of one key run one at a time, in order.")]
+OnBusy = Annotated[str | None, typer.Option(help="When its key is busy: wait, or skip the job.")]
 Sensitive = Annotated[
     list[str] | None, typer.Option(help="JSON pointer into the payload to mask; repeat for several.")
 ]

@@ -51,6 +51,9 @@ class JobOptions(TypedDict, total=False):
     workflow_id: str | None
     depends_on: Sequence[str] | None
     ordering_key: str | None
+    """Jobs with the same (tenant, key) run one at a time, in order."""
+    on_busy: str | None
+    """``wait`` (the default) or ``skip``: what happens while another job of the key has not ended."""
 
 
 class Job(JobOptions, total=False):

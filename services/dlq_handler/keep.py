@@ -8,6 +8,7 @@ from collections.abc import Callable
 from core.keeper import DeclareLost, Keeper, OpenClaims, SendProbe
 from core.log import NewRecord, Record, TopicPartition
 from ports.failpoints import Failpoint, reached
+from ports.fetch import RecordFetcher
 from ports.log import Appender, GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_executor_if_known, decode_queued, encode
@@ -16,7 +17,6 @@ from schemas.ledger import LedgerFolds
 from schemas.routing import failed_record
 from schemas.topics import RouteMap
 from services.dlq_handler.decide import lost_attempt, lost_verdict
-from services.dlq_handler.fetch import RecordFetcher
 
 logger = logging.getLogger(__name__)
 

@@ -4,34 +4,20 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from core.keeper import OpenClaims
 from core.ledger.open_job import Phase
 from core.log import TopicPartition
+from core.snapshot_rule import SnapshotRule
 from ports.log import GroupMember
-from ports.snapshots import SnapshotStore, TornSnapshotError
+from ports.snapshot_shelf import TornSnapshotError
+from ports.snapshots import SnapshotStore
 from schemas.ledger import LedgerFolds
 
 logger = logging.getLogger(__name__)
 
 TURN_S = 0.5
 """Time between two looks; above the interval of commits, which a snapshot waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRule:
-    """When a partition gets its next snapshot: after so many records or so long, not sooner than that."""
-
-    every_records: int
-    every_s: float
-    not_before_s: float
-
-    def is_due(self, records: int, elapsed_s: float) -> bool:
-        """Say so, given the ledger records and the time since the last one."""
-        if records <= 0 or elapsed_s < self.not_before_s:
-            return False
-        return records >= self.every_records or elapsed_s >= self.every_s
 
 
 class Snapshotter:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from core.log import TopicPartition
 from core.retention import Hold, Reason, SnapshotAt, TrimRule, ledger_mark, mark_of, open_holds, reader_holds
 from ports.failpoints import Failpoint, reached
+from ports.gate_snapshots import GateSnapshots
 from ports.log import Assignment, GroupMember
 from ports.meter import Meter, Metric
 from ports.passages import PassageLog
@@ -59,6 +60,7 @@ class Trimmer:
         folds: LedgerFolds,
         snapshots: SnapshotReader,
         passages: PassageLog,
+        gates: GateSnapshots,
         meter: Meter,
         now_ms: Callable[[], int],
         rule: TrimRule,
@@ -71,6 +73,7 @@ class Trimmer:
         self._folds = folds
         self._snapshots = snapshots
         self._passages = passages
+        self._gates = gates
         self._meter = meter
         self._now_ms = now_ms
         self._rule = rule
@@ -142,10 +145,12 @@ class Trimmer:
             holds.setdefault(place, []).append(hold)
         for place, hold in (await self._young(places)).items():
             holds[place].append(hold)
-        for place in places:
-            if place.topic == self._routes.gates:
-                told = await self._passages.told(place.partition)
-                holds[place].append(Hold(told, Reason.KNOWN_KEYS, self._routes.known))
+        for number in assignment.partitions:
+            told = await self._passages.told(number)
+            known = Hold(told, Reason.KNOWN_KEYS, self._routes.known)
+            holds[TopicPartition(self._routes.gates, number)].append(known)
+            for place, offset in (await self._gates.keep_from(number)).items():
+                holds[place].append(Hold(offset, Reason.GATES, self._routes.gate_snapshots))
         return {place: Mark(bounds[place], mark_of(bounds[place].end, holds[place])) for place in places}
 
     async def _settled(

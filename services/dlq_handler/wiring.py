@@ -10,16 +10,20 @@ from adapters.runtime.service import Service
 from core.keeper import Keeper, OpenClaims
 from core.log import TopicPartition
 from core.retention import TrimRule
+from core.snapshot_rule import SnapshotRule
+from ports.fetch import RecordFetcher
+from ports.gate_snapshots import GateSnapshots
 from ports.log import PartitionReader
 from ports.passages import PassageLog
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
+from schemas.gate_logs import GateLogs
 from schemas.ledger import LedgerFolds
-from services.dlq_handler.fetch import Attempts, RecordFetcher
+from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.settings import DlqHandlerSettings
-from services.dlq_handler.snapshot import SnapshotRule, Snapshotter, begin_at_snapshots
+from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
 from services.dlq_handler.trim import Trimmer
 
 
@@ -33,7 +37,9 @@ async def run(service: Service) -> None:
         return folds.next_offset(partition.partition) if partition.topic == routes.ledger else committed
 
     async with AsyncExitStack() as stack:
-        heartbeats, records, snapshots, known = [await _reader(service, stack) for _ in range(4)]
+        heartbeats, records, snapshots, known, gated = [await _reader(service, stack) for _ in range(5)]
+        logs = GateLogs(routes, service.epoch.epoch)
+        gates = GateSnapshots(routes, service.epoch.epoch, logs, gated, service.instance)
         passages = PassageLog(routes, service.epoch.epoch, known)
         retention = await service.retention()
         stack.push_async_callback(retention.close)
@@ -64,7 +70,7 @@ async def run(service: Service) -> None:
         snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
         rule = _trim_rule(settings)
         trimmer = Trimmer(
-            routes, retention, member, folds, store, passages, service.meter, now_ms, rule, shelf
+            routes, retention, member, folds, store, passages, gates, service.meter, now_ms, rule, shelf
         )
         await watch.start()
 

@@ -7,9 +7,10 @@ crash, on another member) repeats it exactly: same id, same place, same bytes.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
+from core.gates.gate import Gate
+from core.gates.order_gate import OnBusy
 from core.ledger import notes
 from core.log import UNREADABLE_HEADER, Record
 from penstock.identity import Origin, home, job_id_from_key, job_id_from_origin
@@ -19,32 +20,13 @@ from schemas.job import SubmittedJob
 from schemas.job_parser import ParsedJob, parse_job
 from schemas.rejected import RejectedRecord, rejected_record
 from schemas.rejection import Reason, Rejection, shorten
+from schemas.routing import ENABLED, gates_of
 from schemas.times import ceil_ms, floor_ms
 from schemas.topics import RECORD_MAX_BYTES
 from services.ingest.traceparent import trace_of
 
 _BODY_HASH_BYTES = 8
-
-
-class Gate(StrEnum):
-    """What a job may have to wait for, in the order in which it passes."""
-
-    ID = "id"
-    DUE = "due"
-
-
-class Route(StrEnum):
-    """Where an accepted job goes next."""
-
-    READY = "ready"
-    GATES = "gates"
-
-
-class Dependencies(Enum):
-    """Whether jobs may name a workflow, parents or an ordering key."""
-
-    REFUSED = auto()
-    ACCEPTED = auto()
+_WAITS_AT = {"workflow_id": Gate.WORKFLOW, "depends_on": Gate.WORKFLOW, "ordering_key": Gate.ORDER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +41,15 @@ class IngestContext:
         Configured execution pools, at least one.
     record_max_bytes
         Largest record taken in: key, value and headers.
-    dependencies
-        Refused until the scheduler's gates for them exist; never run out of order.
+    gates
+        Gates that are there; a job that needs another is refused, never run out of order.
     """
 
     epoch: str
     partitions: int
     pools: frozenset[str]
     record_max_bytes: int = RECORD_MAX_BYTES
-    dependencies: Dependencies = Dependencies.REFUSED
+    gates: frozenset[Gate] = ENABLED
 
     def __post_init__(self) -> None:
         if self.partitions < 1 or not self.pools or not self.epoch:
@@ -85,11 +67,6 @@ class Accepted(NamedTuple):
     """Partition of everything said about the job."""
     gates: tuple[Gate, ...]
     """Gates it has to pass, in order; empty: it may run now."""
-
-    @property
-    def route(self) -> Route:
-        """Where the job goes next."""
-        return Route.GATES if self.gates else Route.READY
 
 
 class Rejected(NamedTuple):
@@ -163,15 +140,14 @@ def _refusal(job: SubmittedJob, context: IngestContext) -> Rejection | None:
             "pool",
             shorten(job.pool),
         )
-    if context.dependencies is Dependencies.REFUSED:
-        for field in ("workflow_id", "depends_on", "ordering_key"):
-            if getattr(job, field):
-                return Rejection(
-                    Reason.NOT_SUPPORTED,
-                    f"`{field}` is not supported yet, and the job must not run out of order",
-                    f"leave `{field}` out, and submit the job when it may run",
-                    field,
-                )
+    for field, gate in _WAITS_AT.items():
+        if getattr(job, field) and gate not in context.gates:
+            return Rejection(
+                Reason.NOT_SUPPORTED,
+                f"`{field}` is not supported yet, and the job must not run out of order",
+                f"leave `{field}` out, and submit the job when it may run",
+                field,
+            )
     return None
 
 
@@ -199,10 +175,14 @@ def _accept(record: Record, parsed: ParsedJob, context: IngestContext) -> Accept
         expires_at_ms=None if submitted.expires_at is None else floor_ms(submitted.expires_at),
         idempotency_key=submitted.idempotency_key,
         supplied_id=submitted.job_id is not None,
+        workflow_id=submitted.workflow_id,
+        ordering_key=submitted.ordering_key,
+        on_busy=OnBusy(submitted.on_busy),
         sensitive=submitted.sensitive,
         labels=submitted.labels,
     )
-    gates = _gates(job)
+    # "Now" is the record's own broker time, so a repeat chooses the same.
+    gates = gates_of(job, job.submitted_ms)
     note = None if Gate.ID in gates else accepted_note(job)
     return Accepted(job, note, home(job_id, context.partitions), gates)
 
@@ -213,17 +193,6 @@ def _job_id(submitted: SubmittedJob, origin: Origin, timestamp_ms: int) -> str:
     if submitted.idempotency_key is not None:
         return job_id_from_key(submitted.tenant, submitted.idempotency_key)
     return job_id_from_origin(origin, timestamp_ms)
-
-
-def _gates(job: AcceptedJob) -> tuple[Gate, ...]:
-    """Choose the gates; "now" is the record's own broker time, so a repeat chooses the same."""
-    gates: list[Gate] = []
-    if job.supplied_id or job.idempotency_key is not None:
-        gates.append(Gate.ID)
-    waits = job.run_at_ms is not None and job.run_at_ms > job.submitted_ms
-    if waits or job.expires_at_ms is not None:
-        gates.append(Gate.DUE)
-    return tuple(gates)
 
 
 def _reject(record: Record, rejection: Rejection) -> Rejected:

@@ -9,9 +9,10 @@ from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
 from schemas.codec import encode, job_record, ledger_record
-from schemas.routing import ready_record
+from schemas.gates import opens_gated
+from schemas.routing import begins_at_home, onward
 from schemas.topics import RouteMap
-from services.ingest.decide import Accepted, BatchDecision, IngestContext, Rejected, Route, decide_batch
+from services.ingest.decide import Accepted, BatchDecision, IngestContext, Rejected, decide_batch
 
 logger = logging.getLogger(__name__)
 
@@ -37,26 +38,33 @@ class HandOver:
         """Return when every record of the batch is a job on its way or a rejection."""
         batch = decide_batch(records, self._context)
         reached(Failpoint.DECIDED)
-        await self._appender.append(self._outputs(batch))
+        opening, outputs = self._outputs(batch)
+        await self._appender.append(opening)
+        reached(Failpoint.TOLD, when=opening)
+        await self._appender.append(outputs)
         reached(Failpoint.APPENDED)
         self._measure(records, batch)
 
-    def _outputs(self, batch: BatchDecision) -> list[NewRecord]:
+    def _outputs(self, batch: BatchDecision) -> tuple[list[NewRecord], list[NewRecord]]:
+        """Give what is appended first, that gated jobs are accepted, and everything else.
+
+        It precedes all the ledger says of them, so whoever follows gated jobs misses none of their ends.
+        """
+        opening: list[NewRecord] = []
         outputs: list[NewRecord] = []
         for accepted in batch.accepted:
+            if accepted.note is not None:
+                told = ledger_record(self._routes, accepted.note)
+                (opening if opens_gated(told) else outputs).append(told)
             outputs.extend(self._job(accepted))
         outputs.extend(self._rejection(rejected) for rejected in batch.rejected)
-        return outputs
+        return opening, outputs
 
     def _job(self, accepted: Accepted) -> list[NewRecord]:
-        match accepted.route:
-            case Route.READY:
-                onward = ready_record(self._routes, accepted.job)
-            case Route.GATES:
-                onward = job_record(self._routes.gates, accepted.home, accepted.job, accepted.job, b"GATED")
-        if accepted.note is None:
-            return [onward]
-        return [ledger_record(self._routes, accepted.note), onward]
+        job = accepted.job
+        if begins_at_home(job, accepted.gates):
+            return [job_record(self._routes.gates, accepted.home, job, job, b"GATED")]
+        return onward(self._routes, job, None, job.submitted_ms)
 
     def _rejection(self, rejected: Rejected) -> NewRecord:
         record = rejected.record

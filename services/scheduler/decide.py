@@ -6,15 +6,21 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
+from core.gates.ended import ENTERED_KIND, Ended
+from core.gates.fold import Effect, Refuses, Skips, Waits
+from core.gates.fold import Passed as GatePassed
+from core.gates.gate import Gate
 from core.gates.id_gate import Answer, Body, Passed, Repeat, Submission
 from core.ledger import notes
-from core.ledger.verdicts import Expired, Refused
+from core.ledger.verdicts import Expired, Refused, Skipped
 from core.log import NewRecord, Record
+from core.states import State
 from core.wheel import tier_for
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, DelayedJob
 from schemas.codec import UnreadableRecordError, decode_delayed, ledger_record
-from schemas.routing import delayed_record, fits, ready_record, too_large
+from schemas.gate_keys import GateKeys
+from schemas.routing import delayed_record, fits, onward, too_large
 from schemas.topics import RouteMap
 from services.scheduler.reject import conflict_record
 
@@ -25,7 +31,15 @@ class Then(StrEnum):
     """What happens to a record of the wheel when it is due."""
 
     READY = "ready"
+    ORDER = "order"
     EXPIRE = "expire"
+
+
+class OnDead(StrEnum):
+    """What a dead job does to its ordering key."""
+
+    RELEASE = "release"
+    BLOCK = "block"
 
 
 class Fate(Enum):
@@ -59,6 +73,14 @@ class _Delayed(msgspec.Struct, frozen=True):
     job: msgspec.Raw
 
 
+class _Ordered(msgspec.Struct):
+    """What says where a job with an ordering key enters."""
+
+    tenant: str
+    ordering_key: str
+
+
+_decode_ordered: Callable[[msgspec.Raw], _Ordered] = msgspec.json.Decoder(_Ordered).decode
 _decode: Callable[[bytes], _Delayed] = msgspec.json.Decoder(_Delayed).decode
 
 
@@ -104,8 +126,11 @@ def _repeat(routes: RouteMap, job: AcceptedJob, repeat: Repeat) -> Admission:
 
 
 def _pass_due_gate(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
+    return _or_refused(routes, job, _let_on(routes, job, now_ms))
+
+
+def _or_refused(routes: RouteMap, job: AcceptedJob, records: list[NewRecord]) -> list[NewRecord]:
     """Give what lets the job on, or closes it when no topic takes it: the partition goes on."""
-    records = _let_on(routes, job, now_ms)
     stuck = next((record for record in records if not fits(record)), None)
     if stuck is None:
         return records
@@ -121,13 +146,30 @@ def _let_on(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
         if expiry is None:
             return [_expired_record(routes, job)]
         records.append(expiry)
-    delayed = None
-    if job.run_at_ms is not None:
-        delayed = delayed_record(routes, DelayedJob(job.run_at_ms, Then.READY, job), now_ms)
-    if delayed is None:
-        return [*records, ready_record(routes, job)]
-    note = notes.Waiting(job.origin, job.job_id, on="due", n=job.n, due_ms=job.run_at_ms)
-    return [*records, ledger_record(routes, note), delayed]
+    return [*records, *onward(routes, job, Gate.ID, now_ms)]
+
+
+def carried_out(
+    routes: RouteMap, gate: Gate, effect: Effect, job: AcceptedJob, now_ms: int
+) -> list[NewRecord]:
+    """Give the records that do what a gate said of the job that entered it."""
+    match effect:
+        case GatePassed():
+            return _or_refused(routes, job, onward(routes, job, gate, now_ms))
+        case Waits():
+            return [ledger_record(routes, notes.Waiting(job.origin, job.job_id, on=effect.on, n=job.n))]
+        case Skips():
+            return [ledger_record(routes, Skipped(job.origin, job.job_id, effect.reason))]
+        case Refuses():
+            return [ledger_record(routes, Refused(job.origin, job.job_id, effect.reason))]
+        case _:
+            assert_never(effect)
+
+
+def told_end(ended: Ended, on_dead: OnDead) -> Ended:
+    """Say of the end of a gated job what the gates do about it; from then on their logs say so."""
+    blocks = ended.state is State.DEAD and on_dead is OnDead.BLOCK
+    return msgspec.structs.replace(ended, blocks=True) if blocks else ended
 
 
 def due_ms_of(record: Record) -> int:
@@ -160,6 +202,8 @@ def depart(routes: RouteMap, record: Record, now_ms: int) -> Departure:
     match delayed.then:
         case Then.READY:
             return Departure(_ready(routes, record, delayed), -remaining_ms)
+        case Then.ORDER:
+            return Departure(_ordered(routes, record, delayed), -remaining_ms)
         case Then.EXPIRE:
             return Departure(_expired_record(routes, decode_delayed(record).job), -remaining_ms)
         case _:
@@ -179,6 +223,14 @@ def _read(record: Record) -> _Delayed:
 def _ready(routes: RouteMap, record: Record, delayed: _Delayed) -> NewRecord:
     headers = tuple((name, b"READY" if name == "kind" else value) for name, value in record.headers)
     return NewRecord(routes.ready, record.partition, record.key, bytes(delayed.job), headers)
+
+
+def _ordered(routes: RouteMap, record: Record, delayed: _Delayed) -> NewRecord:
+    """Let the job enter the order gate."""
+    job = _decode_ordered(delayed.job)
+    place = GateKeys(job.tenant, ordering_key=job.ordering_key).places(routes)[0]
+    headers = tuple((name, ENTERED_KIND if name == "kind" else value) for name, value in record.headers)
+    return NewRecord(place.topic, place.partition, record.key, bytes(delayed.job), headers)
 
 
 def _expired_record(routes: RouteMap, job: AcceptedJob) -> NewRecord:

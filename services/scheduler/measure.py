@@ -22,6 +22,13 @@ class Measures:
             self._meter.observe(Metric.BATCH, len(records), stage="gates")
             self._lag(records[-1].topic, records[-1].timestamp_ms)
 
+    def followed(self, records: Sequence[Record]) -> None:
+        """Note a batch read from the ledger and the logs of gates."""
+        if records:
+            self._meter.observe(Metric.BATCH, len(records), stage="gate_logs")
+            for topic, timestamp_ms in {record.topic: record.timestamp_ms for record in records}.items():
+                self._lag(topic, timestamp_ms)
+
     def departed(self, records: Sequence[Record], lateness_ms: Iterable[int]) -> None:
         """Note what left its tier, and how late others were let go.
 

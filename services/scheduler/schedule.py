@@ -11,10 +11,13 @@ from core.offsets import next_positions
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, Batch, GroupMember
 from ports.stage import COMMIT_INTERVAL_S, POLL_S
+from schemas.gate_logs import GateLogs
+from schemas.gates import opens_gated
 from schemas.topics import RouteMap
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import depart
 from services.scheduler.hold import Heads
+from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 
@@ -29,9 +32,11 @@ _ROUND_UP_S = 0.001
 class Positions:
     """How far each partition was handed over, and where reading goes on after a rebalance."""
 
-    def __init__(self, routes: RouteMap, admitter: Admitter) -> None:
+    def __init__(self, routes: RouteMap, admitter: Admitter, logs: GateLogs) -> None:
         self._gates = routes.gates
         self._admitter = admitter
+        self._logs = logs
+        self._followed = frozenset(logs.topics)
         self.handed: dict[TopicPartition, int] = {}
         """Offsets below which all outputs were acknowledged to this process."""
 
@@ -39,8 +44,11 @@ class Positions:
         """Choose where to read from: nothing handed over is handed over again without need.
 
         A gate is read from where its fold ends, or earlier, from where records were folded and
-        their outputs not acknowledged.
+        their outputs not acknowledged. Logs of gates and the ledger are read from where their folds end: what
+        was folded in a turn that ended was handed over, or only restored.
         """
+        if place.topic in self._followed:
+            return self._logs.next_offset(place)
         start = max(committed, self.handed.get(place, 0))
         if place.topic == self._gates:
             return min(start, self._admitter.gate(place.partition).next_offset)
@@ -48,7 +56,7 @@ class Positions:
 
 
 class Scheduler:
-    """Runs gates and wheel over one group member of ``jobs.gates`` and all ``jobs.delay.*``."""
+    """Runs gates and wheel over one group member of ``jobs.gates``, the wheel, and what ``GateLogs`` fold."""
 
     def __init__(
         self,
@@ -58,6 +66,8 @@ class Scheduler:
         appender: Appender,
         now_ms: Callable[[], int],
         admitter: Admitter,
+        gatekeeper: Gatekeeper,
+        logs: GateLogs,
         positions: Positions,
         heads: Heads,
         stretch: LastStretch,
@@ -68,6 +78,9 @@ class Scheduler:
         self._appender = appender
         self._now_ms = now_ms
         self._admitter = admitter
+        self._gatekeeper = gatekeeper
+        self._logs = logs
+        self._followed = frozenset(logs.topics)
         self._positions = positions
         self._heads = heads
         self._stretch = stretch
@@ -82,6 +95,10 @@ class Scheduler:
         assignment = self._member.assignment
         return assignment.number > 0 and all(
             self._admitter.gate(partition).next_offset >= self._committed_gate(partition)
+            and not self._logs.is_behind(
+                partition,
+                {place: self._member.committed(place) for place in self._logs.places(partition).values()},
+            )
             for partition in assignment.partitions
         )
 
@@ -103,29 +120,59 @@ class Scheduler:
         batch = await self._member.poll(self._wait_s())
         reached(Failpoint.POLLED, when=batch.records)
         self._follow(batch)
-        entered = [record for record in batch.records if record.topic == self._routes.gates]
-        self._heads.take(record for record in batch.records if record.topic != self._routes.gates)
+        entered, followed, rest = self._sorted(batch.records)
+        self._heads.take(rest)
         outputs = self._admitter.admit(entered, self._act_from)
+        gated = self._gatekeeper.follow(followed, self._act_from_in)
+        outputs += await self._gatekeeper.outputs(gated, followed)
         now_ms = self._now_ms()
         left = self._heads.pop_due(now_ms, RELEASE_MAX)
         due = self._stretch.take(left, now_ms)
         due += self._stretch.pop_due(now_ms, RELEASE_MAX)
         released, lateness_ms = self._release(due, now_ms)
-        reached(Failpoint.ADMITTED, when=outputs)
-        reached(Failpoint.DUE, when=released)
-        await self._appender.append([*outputs, *released])
-        reached(Failpoint.ADMITTED_APPENDED, when=outputs)
-        reached(Failpoint.RELEASED_APPENDED, when=released)
+        await self._append(outputs, released)
         self._measures.admitted(entered)
+        self._measures.followed(followed)
         self._measures.departed(left, lateness_ms)
         self._measures.appended(chain(outputs, released))
-        handed = next_positions(entered) | self._stretch.settle(due)
+        handed = next_positions(chain(entered, followed)) | self._stretch.settle(due)
         for place, offset in handed.items():
             # A gate being restored is read from before what was handed over.
             self._positions.handed[place] = max(offset, self._positions.handed.get(place, 0))
         self._pending |= handed
         self._regulate(now_ms)
         await self._commit(idle=not due and not left and not batch.records)
+
+    def _sorted(self, records: list[Record]) -> tuple[list[Record], list[Record], list[Record]]:
+        """Give what enters ``jobs.gates``, what is of the followed logs, and what is of the wheel."""
+        entered: list[Record] = []
+        followed: list[Record] = []
+        rest: list[Record] = []
+        for record in records:
+            if record.topic in self._followed:
+                followed.append(record)
+            elif record.topic == self._routes.gates:
+                entered.append(record)
+            else:
+                rest.append(record)
+        return entered, followed, rest
+
+    async def _append(self, outputs: list[NewRecord], released: list[NewRecord]) -> None:
+        """Append what the gates lead to and what the wheel releases.
+
+        That a gated job was accepted comes first: it precedes everything else the ledger says of it, so
+        whoever follows gated jobs misses none of their ends.
+        """
+        opening = [record for record in outputs if opens_gated(record)]
+        reached(Failpoint.OPENING, when=opening)
+        await self._appender.append(opening)
+        reached(Failpoint.OPENED, when=opening)
+        rest = [record for record in outputs if not opens_gated(record)] if opening else outputs
+        reached(Failpoint.ADMITTED, when=outputs)
+        reached(Failpoint.DUE, when=released)
+        await self._appender.append([*rest, *released])
+        reached(Failpoint.ADMITTED_APPENDED, when=outputs)
+        reached(Failpoint.RELEASED_APPENDED, when=released)
 
     def _release(self, due: list[Record], now_ms: int) -> tuple[list[NewRecord], list[int]]:
         departures = [depart(self._routes, record, now_ms) for record in due]
@@ -154,8 +201,10 @@ class Scheduler:
         }
 
     def _act_from(self, partition: int) -> int:
-        handed = self._positions.handed.get(TopicPartition(self._routes.gates, partition), 0)
-        return max(handed, self._committed_gate(partition))
+        return self._act_from_in(TopicPartition(self._routes.gates, partition))
+
+    def _act_from_in(self, place: TopicPartition) -> int:
+        return max(self._positions.handed.get(place, 0), self._member.committed(place))
 
     def _committed_gate(self, partition: int) -> int:
         return self._member.committed(TopicPartition(self._routes.gates, partition))

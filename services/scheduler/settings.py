@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from adapters.runtime.settings import ServiceSettings
+from services.scheduler.decide import OnDead
 
 
 class SchedulerSettings(ServiceSettings):
@@ -11,6 +12,18 @@ class SchedulerSettings(ServiceSettings):
     key_window_s: float = Field(default=86_400, gt=0)
     """How long after a job its idempotency key stands for that job, by broker time in ``jobs``; used
     again later, it is a new job. The same for all schedulers of a pipeline, and best never changed."""
+
+    order_on_dead: OnDead = OnDead.RELEASE
+    """What a dead job does to its ordering key: ``release`` lets the next one run, ``block`` waits for a
+    redrive that ends well, or for ``penstock order release``. Holds for deaths from then on."""
+    gates_cache_max_bytes: int = Field(default=33_554_432, ge=0)
+    """Waiting jobs kept in memory; what does not fit is read again from the log when it may go on."""
+    gates_snapshot_every: int = Field(default=200_000, ge=1)
+    """Records of the logs of one partition number after which the state of its gates is written down."""
+    gates_snapshot_every_s: float = Field(default=600.0, gt=0)
+    """Time after which it is although there were fewer, seconds."""
+    gates_snapshot_not_before_s: float = Field(default=60.0, ge=0)
+    """Time between two of one partition number at least, seconds."""
 
     gates_told_every: int = Field(default=10_000, ge=1)
     """Records of one gate after which who passed is written down."""

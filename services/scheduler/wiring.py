@@ -2,22 +2,31 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import cast
 
 from adapters.runtime.service import Service
 from adapters.runtime.spilling_keys import KeyMemory
+from core.log import TopicPartition
+from core.snapshot_rule import SnapshotRule
+from ports.fetch import RecordFetcher
+from ports.gate_snapshots import GateSnapshots
+from ports.log import PartitionReader
 from ports.passages import PassageLog
+from schemas.gate_logs import GateLogs
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import due_ms_of
 from services.scheduler.hold import Heads
+from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.known import KnownKeys
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 from services.scheduler.schedule import Positions, Scheduler
 from services.scheduler.settings import SchedulerSettings
+from services.scheduler.snapshot import GateSnapshotter
 from services.scheduler.tell import Teller, TellRule, begin_at_passages
+from services.scheduler.waiting import WaitingJobs
 
 
 async def run(service: Service) -> None:
@@ -28,26 +37,38 @@ async def run(service: Service) -> None:
     window_ms = int(settings.key_window_s * 1000)
     memory = KeyMemory(settings.known_keys_max_bytes, settings.spill_dir or None)
     admitter = Admitter(routes, service.meter, now_ms, service.epoch.epoch, window_ms, memory.store)
-    positions = Positions(routes, admitter)
+    logs = GateLogs(routes, service.epoch.epoch)
+    positions = Positions(routes, admitter, logs)
     async with AsyncExitStack() as stack:
-        reader = await service.reader()
-        stack.push_async_callback(reader.close)
-        passages = PassageLog(routes, service.epoch.epoch, reader)
-        restore = partial(begin_at_passages, passages, admitter.gate, routes.gates)
-        topics = [routes.gates, *routes.delays]
+        known, shelf, jobs = [await _reader(service, stack) for _ in range(3)]
+        passages = PassageLog(routes, service.epoch.epoch, known)
+        snapshots = GateSnapshots(routes, service.epoch.epoch, logs, shelf, service.instance)
+
+        async def restore(committed: Mapping[TopicPartition, int]) -> None:
+            await begin_at_passages(passages, admitter.gate, routes.gates, committed)
+            await snapshots.restore(committed)
+
+        topics = [routes.gates, *routes.delays, *logs.topics]
         member = await service.join(topics, start_at=positions.start_at, restore=restore)
         stack.push_async_callback(member.close)
         rule = TellRule(settings.gates_told_every, settings.gates_told_every_s)
         teller = Teller(passages, service.appender, member, admitter.gate, routes.gates, rule, time.monotonic)
-        known = KnownKeys(
+        keys = KnownKeys(
             admitter, lambda: member.assignment.partitions, service.meter, lambda: memory.spilled
         )
+        snapshotter = GateSnapshotter(
+            snapshots, logs, member, service.appender, _snapshot_rule(settings), time.monotonic
+        )
+        waiting = WaitingJobs(RecordFetcher(jobs), settings.gates_cache_max_bytes)
+        on_dead = settings.order_on_dead
         scheduler = Scheduler(
             routes=routes,
             member=member,
             appender=service.appender,
             now_ms=now_ms,
             admitter=admitter,
+            gatekeeper=Gatekeeper(routes, service.meter, now_ms, logs, waiting, on_dead),
+            logs=logs,
             positions=positions,
             heads=Heads(tier_of),
             stretch=LastStretch(due_ms_of),
@@ -63,5 +84,18 @@ async def run(service: Service) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(teller.run(service.stopping))
-            tasks.create_task(known.run(service.stopping))
+            tasks.create_task(keys.run(service.stopping))
+            tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
+
+
+async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
+    reader = await service.reader()
+    stack.push_async_callback(reader.close)
+    return reader
+
+
+def _snapshot_rule(settings: SchedulerSettings) -> SnapshotRule:
+    return SnapshotRule(
+        settings.gates_snapshot_every, settings.gates_snapshot_every_s, settings.gates_snapshot_not_before_s
+    )

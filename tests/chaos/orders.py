@@ -20,6 +20,7 @@ TRACE_HEADER = "traceparent"
 """Carries the number of the send: the one header the client passes on, and no part of the body, so that a
 repeat may have another."""
 _TRACE_MARK = "c4a05c4a05"
+ORDERING_KEYS = 5
 KEPT_KEYS = 50
 """Keys of late that a repeat may name."""
 
@@ -85,7 +86,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_plain(self) -> bool:
         """Whether it runs once, at once, and by its own work succeeds."""
         plain = self.kind in (Kind.STEADY, Kind.THREAD) and self.cancel_after_s is None
-        return plain and not {"run_at", "expires_at"} & self.options.keys()
+        return plain and not {"run_at", "expires_at", "ordering_key"} & self.options.keys()
 
     @property
     def is_named(self) -> bool:
@@ -127,6 +128,8 @@ class Mix:
     expiring: float = 0.01
     cancelled: float = 0.03
     secret: float = 0.1
+    ordered: float = 0.0
+    """Jobs with one of a few ordering keys."""
     hostile: float = 0.0
     """Of the records that are no job: so many are meant to hurt."""
     slow_s: tuple[float, float] = (1.0, 4.0)
@@ -212,6 +215,9 @@ class Orders:
             options["idempotency_key"] = f"key-{self._send}-{rng.getrandbits(32):08x}"
         elif name < mix.keyed + mix.supplied:
             options["job_id"] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        # Mixes without such jobs draw as they always did.
+        if mix.ordered and rng.random() < mix.ordered:
+            options["ordering_key"] = f"line-{rng.randrange(ORDERING_KEYS)}"
         now = datetime.now(UTC)
         if rng.random() < mix.due:
             options["run_at"] = _rfc3339(now + timedelta(seconds=rng.uniform(0.2, 3.0)))

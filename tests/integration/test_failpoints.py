@@ -102,6 +102,8 @@ def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         "PENSTOCK_JANITOR_S": "1",
         "PENSTOCK_JANITOR_STEP_RECORDS": "1",
         "PENSTOCK_GATES_TOLD_EVERY_S": "0.5",
+        "PENSTOCK_GATES_SNAPSHOT_EVERY": "1",
+        "PENSTOCK_GATES_SNAPSHOT_NOT_BEFORE_S": "0.5",
         # The first claim is read back when it is too old to start, so it is handed back.
         "PENSTOCK_FAILPOINTS": f"*:say;executor.claim_appended:block:s={LEASE_S / 3 + 0.3}",
     }
@@ -114,6 +116,8 @@ async def _run_jobs(watched: Watched) -> None:
     """Jobs that end in every way there is."""
     async with watched.client() as client:
         steady = [await client.submit("steady", number, idempotency_key=f"k{number}") for number in range(3)]
+        steady.append(await client.submit("steady", 8, ordering_key="o"))
+        steady.append(await client.submit("steady", 8, ordering_key="o", idempotency_key="in order"))
         later = await client.submit("steady", 9, run_at=datetime.now(UTC) + timedelta(seconds=1))
         again, never = await client.submit("fails.once", None), await client.submit("fails.always", None)
         for job in (*steady, later, again, never):
@@ -146,6 +150,7 @@ def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
     watched.wait_for(
         "executor.workers_killed",
         "dlq_handler.tombstones_appended",
+        "scheduler.tombstones_appended",
         "dlq_handler.trimmed",
         "executor.handed_back",
     )

@@ -13,9 +13,10 @@ from core.ledger.image import LedgerImage
 from core.ledger.open_job import Phase
 from core.ledger.snapshot import chunks_of
 from core.log import Coordinate, Record, TopicPartition
+from ports.fetch import RecordFetcher
 from ports.log import PartitionReader
 from schemas.accepted_job import FailedAttempt
-from services.dlq_handler.fetch import Attempts, RecordFetcher
+from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.keep import KeepWatch
 from tests.model.executor import LEASE_S, ROUTES, ModelFolds, ModelMember, Snapshot
 from tests.model.laws import Beginning, Commit, Rules

@@ -9,6 +9,7 @@ import orjson
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from core.gates.gate import Gate
 from core.log import Headers, Record
 from core.masking import mask, scrub, secrets
 from schemas.acceptance import accepted_note
@@ -18,7 +19,7 @@ from schemas.rejected import RejectedRecord
 from schemas.rejection import Reason, Rejection
 from schemas.strict_json import StrictObject, parse_object
 from schemas.topics import MESSAGE_MAX_BYTES
-from services.ingest.decide import Accepted, Gate, IngestContext, Rejected, decide, decide_batch
+from services.ingest.decide import Accepted, IngestContext, Rejected, decide, decide_batch
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CONTEXT = IngestContext("e1", 4, frozenset({"default"}))
@@ -47,6 +48,7 @@ good_fields: dict[str, st.SearchStrategy[Any]] = {
     "timeout_s": st.integers(1, 86_400) | st.floats(1, 86_400),
     "max_attempts": st.integers(1, 50),
     "run_at": st.sampled_from(["2030-01-01T00:00:00Z", "1999-12-31T23:59:59.5-03:30"]),
+    "ordering_key": st.text("abc:/", min_size=1, max_size=200),
     "labels": st.dictionaries(st.text("ab", min_size=1, max_size=63), safe_text, max_size=5),
     "sensitive": st.lists(st.sampled_from(["", "/a", "/0", "/a/b", "/~0~1"]), max_size=4),
 }

@@ -25,6 +25,7 @@ from tests.support.order_logs import (
     record,
     without_notes,
 )
+from tests.support.verdicts import EPOCH
 
 LOGS = st.lists(events(), max_size=40)
 
@@ -36,13 +37,13 @@ def effects_of(gate: OrderGate, log: Sequence[Event], start: int = 0) -> list[li
 @settings(max_examples=500)
 @given(LOGS)
 def test_the_gate_lets_pass_and_skips_as_the_slow_law_says(log: list[Event]) -> None:
-    found = [without_notes(effects) for effects in effects_of(OrderGate("e"), log)]
+    found = [without_notes(effects) for effects in effects_of(OrderGate(EPOCH), log)]
     assert found == naive_effects(log)
 
 
 @given(LOGS)
 def test_nobody_passes_or_is_skipped_twice_and_of_one_key_one_runs_at_a_time(log: list[Event]) -> None:
-    gate, fates, running = OrderGate("e"), Counter[tuple[int, int]](), dict[str, tuple[int, int]]()
+    gate, fates, running = OrderGate(EPOCH), Counter[tuple[int, int]](), dict[str, tuple[int, int]]()
     for offset, event in enumerate(log):
         effects = gate.take(record(offset, event))
         if isinstance(event, End):
@@ -66,7 +67,7 @@ def test_nobody_passes_or_is_skipped_twice_and_of_one_key_one_runs_at_a_time(log
 
 @given(LOGS)
 def test_in_the_end_everybody_who_entered_has_passed_in_the_order_of_entering(log: list[Event]) -> None:
-    gate, written = OrderGate("e"), list(log)
+    gate, written = OrderGate(EPOCH), list(log)
     passed: dict[str, list[int]] = {key: [] for key in KEYS}
 
     def take(event: Event, offset: int) -> None:
@@ -98,14 +99,14 @@ ALWAYS_N = 9
 def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
     log: list[Event], data: st.DataObject
 ) -> None:
-    whole = OrderGate("e")
+    whole = OrderGate(EPOCH)
     expected = effects_of(whole, log)
     cut = data.draw(st.integers(0, len(log)))
-    first = OrderGate("e")
+    first = OrderGate(EPOCH)
     effects_of(first, log[:cut])
     image = first.image()
     effects_of(first, log[cut:], cut)
-    restored = OrderGate.restored("e", frames_in(list(chunks_of(image.frames()))))
+    restored = OrderGate.restored(EPOCH, frames_in(list(chunks_of(image.frames()))))
     assert restored.next_offset == cut
     assert effects_of(restored, log[cut:], cut) == expected[cut:]
     assert restored.image() == first.image() == whole.image()
@@ -115,7 +116,7 @@ def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
 
 @given(LOGS, st.data())
 def test_records_taken_before_change_nothing(log: list[Event], data: st.DataObject) -> None:
-    gate = OrderGate("e")
+    gate = OrderGate(EPOCH)
     effects_of(gate, log)
     before = gate.image()
     start = data.draw(st.integers(0, len(log)))
@@ -128,7 +129,7 @@ def test_hand_overs_repeated_at_any_later_place_change_nothing_that_is_done(
     numbers: list[int], data: st.DataObject
 ) -> None:
     """Of a job that ran to its end, every record may come again."""
-    gate = OrderGate("e")
+    gate = OrderGate(EPOCH)
     story: list[Event] = [Entered(number, "a") for number in dict.fromkeys(numbers)]
     story += [End(number, 2, State.SUCCEEDED) for number in dict.fromkeys(numbers)]
     again = data.draw(st.lists(st.sampled_from(story), max_size=20))
@@ -139,7 +140,7 @@ def test_hand_overs_repeated_at_any_later_place_change_nothing_that_is_done(
 
 
 def test_a_job_that_waits_says_so_and_an_end_that_came_first_makes_its_entering_nothing() -> None:
-    gate = OrderGate("e")
+    gate = OrderGate(EPOCH)
     story: list[Event] = [Entered(0, "a"), Entered(2, "a"), End(4, 1, State.CANCELLED), Entered(4, "a")]
     assert effects_of(gate, story) == [[Passed(0)], [Waits(1, "order")], [], []]
     assert gate.take(record(4, End(0, 3, State.DEAD))) == [Passed(1)]

@@ -12,6 +12,7 @@ from core.gates.fold import Effect, Passed, Skips
 from core.gates.order_gate import RELEASED_KIND, KeyReleased, OnBusy
 from core.log import Record
 from core.states import State
+from tests.support.verdicts import EPOCH
 
 TENANT = "t"
 ALWAYS = 1_000_000
@@ -47,7 +48,7 @@ Event = Entered | End | Unblock
 
 def origin(number: int) -> str:
     """The origin of a job of these tests."""
-    return f"e:{number % 2}:{number}"
+    return f"{EPOCH}:{number % 2}:{number}"
 
 
 def record(offset: int, event: Event) -> Record:

@@ -45,15 +45,21 @@ def _end(ends: EndsThen, place: Place) -> float:
 
 
 def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[Place]]]:
-    """Give what a record that is done with owes: one place of each list must be in the log."""
+    """Give what a record that is done with owes: one place of each list must be in the log.
+
+    Where the way of an ordered job leads through the order gate, it may wait there for any time.
+    """
+    waits = case.order is not None and "ordering_key" in case.order.options
     ended = _in_ledger((one for one in case.events if isinstance(one.event, Expired | Refused)), evidence)
     match evidence.stages[hop.topic]:
         case Stage.GATES:
             own = [one for one in case.events if isinstance(one.event, Accepted | Repeated)]
             own = [one for one in own if one.event.origin == hop.origin]
             yield "note", _in_ledger(own, evidence)
-            if any(isinstance(one.event, Accepted) for one in own):
+            if any(isinstance(one.event, Accepted) for one in own) and not waits:
                 yield "onward record", [*_onward(hop, case, evidence), *ended]
+        case Stage.WHEEL if waits and hop.n == 1:
+            return
         case Stage.WHEEL:
             yield "onward record", [*_onward(hop, case, evidence), *ended]
         case Stage.READY:

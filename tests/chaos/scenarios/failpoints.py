@@ -34,6 +34,7 @@ LOAD = Load(
         ),
         due=0.1,
         cancelled=0.2,
+        ordered=0.15,
     ),
 )
 """All ways in which a job can go, the rare ones often; few enough to be caught up with afterwards."""
@@ -79,7 +80,14 @@ def kill_an_executor(field: Field, _run: ArmedRun) -> None:
 
 _STOPS = Situation({"PENSTOCK_DRAIN_GRACE_S": "0.5"}, bring=ask_to_stop)
 _LOSES = Situation(bring=kill_an_executor, again_s=2 * SPEC.lease_s + 8)
-_SNAPSHOTS = Situation({"PENSTOCK_SNAPSHOT_EVERY": "1", "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.2"})
+_SNAPSHOTS = Situation(
+    {
+        "PENSTOCK_SNAPSHOT_EVERY": "1",
+        "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.2",
+        "PENSTOCK_GATES_SNAPSHOT_EVERY": "1",
+        "PENSTOCK_GATES_SNAPSHOT_NOT_BEFORE_S": "0.2",
+    }
+)
 _TRIMS = Situation({"PENSTOCK_JANITOR_S": "0.5", "PENSTOCK_JANITOR_STEP_RECORDS": "1"})
 _TELLS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"})
 # A claim that is read back a third of a lease later is too old to start.

@@ -10,6 +10,7 @@ from benchmarks.latency import quantiles
 from benchmarks.report import tables
 from benchmarks.results import (
     Burst,
+    GatedThroughput,
     Idle,
     Latency,
     LogCost,
@@ -55,6 +56,7 @@ RESULTS = Results(
         ),
         Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 251.0), 7.25, {"scheduler-0": 61.0}),
     ),
+    gates=(GatedThroughput(25, throughput(1234.0, scheduler=77.0)),),
 )
 
 
@@ -87,6 +89,8 @@ def shown(results: Results) -> str:
         "7.25 hops a job",
         "249",
         "61.0",
+        "25 keys: 1234 jobs/s",
+        "77",
     ],
 )
 def test_every_part_is_shown(text: str) -> None:

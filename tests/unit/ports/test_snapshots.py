@@ -14,7 +14,8 @@ from core.ledger.fold import FOLD_VERSION, LedgerFold, WrongEpochError
 from core.ledger.image import LedgerImage
 from core.ledger.snapshot import LAYOUT, chunks_of
 from core.log import Appended, NewRecord, Record
-from ports.snapshots import SnapshotStore, TornSnapshotError
+from ports.snapshot_shelf import TornSnapshotError
+from ports.snapshots import SnapshotStore
 from schemas.codec import UnreadableRecordError, encode
 from schemas.ledger import LedgerFolds
 from schemas.snapshots import (
@@ -61,8 +62,8 @@ class World:
         """Write a whole snapshot past the store, with a manifest that says something else."""
         chunks = list(chunks_of(image))
         manifest = manifest_of(0, image, chunks, "by hand")
-        self.write(*(chunk_record(ROUTES, manifest, i, chunk) for i, chunk in enumerate(chunks)))
-        self.write(manifest_record(ROUTES, msgspec.structs.replace(manifest, **changes)))
+        self.write(*(chunk_record(ROUTES.snapshots, manifest, i, chunk) for i, chunk in enumerate(chunks)))
+        self.write(manifest_record(ROUTES.snapshots, msgspec.structs.replace(manifest, **changes)))
         return manifest
 
 
@@ -116,7 +117,7 @@ async def test_a_missing_chunk_makes_the_reader_take_the_one_before() -> None:
     world = World()
     world.write_snapshot(image_at(10))
     manifest = world.write_snapshot(image_at(20))
-    lost = chunk_record(ROUTES, manifest, 0, b"")
+    lost = chunk_record(ROUTES.snapshots, manifest, 0, b"")
     world.write(NewRecord(lost.topic, 0, lost.key, None))
     assert await loaded_offset(world.store) == 10
 
@@ -125,7 +126,7 @@ async def test_a_chunk_that_does_not_fit_its_hash_makes_the_reader_take_the_one_
     world = World()
     world.write_snapshot(image_at(10))
     manifest = world.write_snapshot(image_at(20))
-    world.write(chunk_record(ROUTES, manifest, 0, b"something else"))
+    world.write(chunk_record(ROUTES.snapshots, manifest, 0, b"something else"))
     assert await loaded_offset(world.store) == 10
 
 
@@ -138,7 +139,7 @@ async def test_snapshots_of_other_epochs_and_versions_are_passed_over_and_left_a
     world = World()
     foreign = world.write_snapshot(image_at(5), **changes)
     newer = world.write_snapshot(image_at(90), **changes)
-    keys = {manifest_record(ROUTES, manifest).key for manifest in (foreign, newer)}
+    keys = {manifest_record(ROUTES.snapshots, manifest).key for manifest in (foreign, newer)}
     assert await loaded_offset(world.store) is None
     for offset in (10, 20, 30):
         assert await world.store.save(0, image_at(offset)) is not None
@@ -149,7 +150,7 @@ async def test_snapshots_of_other_epochs_and_versions_are_passed_over_and_left_a
 async def test_a_manifest_in_an_unknown_form_is_passed_over_and_left_alone() -> None:
     world = World()
     manifest = world.write_snapshot(image_at(5))
-    key = manifest_record(ROUTES, manifest).key
+    key = manifest_record(ROUTES.snapshots, manifest).key
     world.write(NewRecord(ROUTES.snapshots, 0, key, encode({"kind": "SNAPSHOT", "version": 9})))
     for offset in (10, 20, 30):
         await world.store.save(0, image_at(offset))
@@ -161,7 +162,7 @@ async def test_torn_leftovers_go_with_the_snapshots_they_are_older_than() -> Non
     world = World()
     chunks = list(chunks_of(image_at(5)))
     torn = manifest_of(0, image_at(5), chunks, "died")
-    world.write(chunk_record(ROUTES, torn, 0, chunks[0]))
+    world.write(chunk_record(ROUTES.snapshots, torn, 0, chunks[0]))
     leftover = world.live_keys
     await world.store.save(0, image_at(10))
     assert leftover <= world.live_keys, "with one whole snapshot nothing is removed"
@@ -218,7 +219,7 @@ async def test_a_record_of_something_else_in_the_topic_is_named() -> None:
 def test_keys_of_one_partition_sort_by_offset() -> None:
     chunks = list(chunks_of(image_at(1)))
     keys = [
-        chunk_record(ROUTES, manifest_of(0, image_at(offset), chunks, "x"), 0, chunks[0]).key
+        chunk_record(ROUTES.snapshots, manifest_of(0, image_at(offset), chunks, "x"), 0, chunks[0]).key
         for offset in (9, 10, 100)
     ]
     assert keys == sorted(keys, key=lambda key: key or b"")
@@ -245,5 +246,7 @@ async def test_one_that_cannot_be_read_is_passed_over_for_the_one_before() -> No
     world.write_snapshot(image_at(10))
     chunks = list(chunks_of(image_at(20)))
     broken = manifest_of(0, image_at(20), [chunks[0][:-5]], "half")
-    world.write(chunk_record(ROUTES, broken, 0, chunks[0][:-5]), manifest_record(ROUTES, broken))
+    world.write(
+        chunk_record(ROUTES.snapshots, broken, 0, chunks[0][:-5]), manifest_record(ROUTES.snapshots, broken)
+    )
     assert await loaded_offset(world.store) == 10

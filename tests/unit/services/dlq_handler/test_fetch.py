@@ -5,10 +5,11 @@ import msgspec
 import pytest
 
 from core.log import Coordinate, Record, TopicPartition
+from ports.fetch import NEAR_RECORDS, MissingRecordError, RecordFetcher
 from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
 from schemas.codec import encode
 from schemas.topics import RouteMap
-from services.dlq_handler.fetch import NEAR_RECORDS, Attempts, MissingRecordError, RecordFetcher
+from services.dlq_handler.fetch import Attempts
 
 ROUTES = RouteMap(partitions=2)
 JOB = AcceptedJob(

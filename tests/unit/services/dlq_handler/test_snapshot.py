@@ -13,12 +13,13 @@ from adapters.memory.group import MemoryGroupMember
 from adapters.memory.reader import MemoryReader
 from core.keeper import OpenClaims
 from core.log import TopicPartition
+from core.snapshot_rule import SnapshotRule
 from ports.snapshots import SnapshotStore
 from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from services.dlq_handler import snapshot
-from services.dlq_handler.snapshot import SnapshotRule, Snapshotter
+from services.dlq_handler.snapshot import Snapshotter
 from tests.support.verdicts import EPOCH, About
 
 ROUTES = RouteMap(partitions=1)

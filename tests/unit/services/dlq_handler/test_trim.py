@@ -13,22 +13,27 @@ from adapters.memory.retention import MemoryRetention
 from core.ledger.verdicts import Claimed
 from core.log import NewRecord, TopicPartition
 from core.retention import TrimRule
+from core.states import State
+from ports.gate_snapshots import GateSnapshots
 from ports.passages import PassageLog
 from ports.retention import RetentionUnavailableError
 from ports.snapshots import SnapshotStore
 from schemas.codec import ledger_record
+from schemas.gate_logs import GateLogs
 from schemas.ledger import LedgerFolds
 from schemas.passages import Stretch, stretch_record
 from schemas.topics import RouteMap
 from services.dlq_handler import trim
 from services.dlq_handler.trim import Trimmer
 from tests.model.process import NoMeter
+from tests.support.order_logs import End, Entered, Event, record
 from tests.support.verdicts import EPOCH, About
 
 ROUTES = RouteMap(partitions=1)
 LEDGER = TopicPartition(ROUTES.ledger, 0)
 EXEC = TopicPartition(ROUTES.execution("default", 0), 0)
 GATES = TopicPartition(ROUTES.gates, 0)
+ORDERS = TopicPartition(ROUTES.orders, 0)
 MINUTE_MS = 60_000
 
 
@@ -61,11 +66,27 @@ class World:
             self.folds,
             self.store,
             PassageLog(ROUTES, EPOCH, MemoryReader(self.broker)),
+            self.gates(GateLogs(ROUTES, EPOCH)),
             NoMeter(),
             lambda: 10 * MINUTE_MS + 1000,
             TrimRule(keep_ms, max_bytes, MINUTE_MS, 1),
             asyncio.Lock(),
         )
+
+    def gates(self, logs: GateLogs) -> GateSnapshots:
+        return GateSnapshots(ROUTES, EPOCH, logs, MemoryReader(self.broker), "one")
+
+    async def gates_are_at(self, ledger: int, orders: int = 0) -> None:
+        """Let a scheduler commit so far, and write a snapshot of its gates there."""
+        logs = GateLogs(ROUTES, EPOCH)
+        gates = self.gates(logs)
+        await gates.restore({LEDGER: 0})
+        for place, offset in ((LEDGER, ledger), (ORDERS, orders)):
+            for read in self.broker.records(place.topic):
+                if logs.next_offset(place) <= read.offset < offset:
+                    logs.take(read)
+            self.committed("scheduler", place, offset)
+        assert await gates.save(MemoryAppender(self.broker), logs.image(0))
 
     async def ledger(self, claims: int, ends: int) -> None:
         """Write claims of dispatches 0, 1, ..., and the ends of the first of them; fold and commit."""
@@ -126,6 +147,7 @@ async def test_the_ledger_goes_to_a_snapshot_that_everybody_is_past() -> None:
     world = World()
     await world.ledger(claims=5, ends=5)
     await world.store.save(0, world.folds.fold(0).image())
+    await world.gates_are_at(10)
     world.committed("materializer", LEDGER, 9)
     await world.trimmer.turn()
     assert world.broker.start(LEDGER) == 0, "the materializer is not past the snapshot"
@@ -134,11 +156,51 @@ async def test_the_ledger_goes_to_a_snapshot_that_everybody_is_past() -> None:
     assert world.broker.start(LEDGER) == 10
 
 
+async def test_the_ledger_keeps_what_the_oldest_kept_snapshot_of_the_gates_goes_on_from() -> None:
+    world = World()
+    await world.ledger(claims=5, ends=5)
+    await world.store.save(0, world.folds.fold(0).image())
+    world.committed("materializer", LEDGER, 10)
+    world.committed("scheduler", LEDGER, 10)
+    await world.trimmer.turn()
+    assert world.broker.start(LEDGER) == 0, "no snapshot of the gates was ever written"
+    await world.gates_are_at(7)
+    await world.gates_are_at(10)
+    await world.trimmer.turn()
+    assert world.broker.start(LEDGER) == 0, "whoever restores itself may just be reading the older one"
+    world.broker.write(ledger_record(ROUTES, About().claimed()))
+    world.folds.take((await world.member.poll(0)).records)
+    await world.commit()
+    await world.gates_are_at(11)
+    await world.trimmer.turn()
+    assert world.broker.start(LEDGER) == 10
+
+
+async def test_a_gate_keeps_the_jobs_that_wait() -> None:
+    world = World()
+    await world.ledger(claims=1, ends=1)
+    story: list[Event] = [Entered(0, "a"), Entered(2, "a"), End(0, 1, State.DEAD), Entered(4, "a")]
+    for offset, event in enumerate(story):
+        written = record(offset, event)
+        world.broker.write(NewRecord(ORDERS.topic, 0, None, written.value, written.headers))
+    world.committed("scheduler", ORDERS, 4)
+    await world.trimmer.turn()
+    assert world.broker.start(ORDERS) == 0
+    await world.gates_are_at(1, orders=2)
+    await world.trimmer.turn()
+    assert world.broker.start(ORDERS) == 1, "job 2 waits at offset 1"
+    await world.gates_are_at(2, orders=3)
+    await world.gates_are_at(2, orders=4)
+    await world.trimmer.turn()
+    assert world.broker.start(ORDERS) == 3, "job 4 waits at offset 3, and the older snapshot ends there"
+
+
 async def test_a_young_ledger_stays_unless_it_is_above_its_cap() -> None:
     for max_bytes, start in ((1 << 40, 0), (10, 10)):
         world = World(keep_ms=60 * MINUTE_MS, max_bytes=max_bytes)
         await world.ledger(claims=5, ends=5)
         await world.store.save(0, world.folds.fold(0).image())
+        await world.gates_are_at(10)
         world.committed("materializer", LEDGER, 10)
         await world.trimmer.turn()
         assert world.broker.start(LEDGER) == start

@@ -5,17 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.gates.gate import Gate
+from core.gates.order_gate import OnBusy
 from core.log import UNREADABLE_HEADER, Coordinate, Headers, Record
 from penstock.identity import Origin, home, job_id_from_key, job_id_from_origin
 from schemas.job_parser import ParsedJob, parse_job
 from schemas.rejection import Reason, Rejection
+from schemas.routing import begins_at_home
 from services.ingest.decide import (
     Accepted,
-    Dependencies,
-    Gate,
     IngestContext,
     Rejected,
-    Route,
     decide,
     decide_batch,
 )
@@ -52,7 +52,8 @@ def test_a_plain_job_is_ready_at_its_home_under_an_id_made_from_its_origin() -> 
     assert decision.job.origin == "e1:2:41"
     assert decision.job.job_id == job_id_from_origin(Origin("e1", 2, 41), NOW_MS)
     assert decision.home == home(decision.job.job_id, 4)
-    assert (decision.gates, decision.route) == ((), Route.READY)
+    assert decision.gates == ()
+    assert not begins_at_home(decision.job, decision.gates)
     assert (decision.job.n, decision.job.attempt, decision.job.submitted_ms) == (1, 1, NOW_MS)
     assert len(decision.job.body_hash) == 16
 
@@ -95,6 +96,8 @@ def test_a_supplied_id_is_kept_and_its_repeats_are_looked_for() -> None:
         ({"deadline": AFTER}, ()),
         ({"idempotency_key": "k"}, (Gate.ID,)),
         ({"idempotency_key": "k", "run_at": AFTER}, (Gate.ID, Gate.DUE)),
+        ({"ordering_key": "o"}, (Gate.ORDER,)),
+        ({"ordering_key": "o", "run_at": AFTER, "job_id": UUID}, (Gate.ID, Gate.DUE, Gate.ORDER)),
     ],
 )
 def test_gates_follow_from_the_job_and_the_brokers_time(
@@ -102,7 +105,7 @@ def test_gates_follow_from_the_job_and_the_brokers_time(
 ) -> None:
     decision = accepted(record(**fields))
     assert decision.gates == gates
-    assert decision.route is (Route.GATES if gates else Route.READY)
+    assert begins_at_home(decision.job, gates) is (set(gates) - {Gate.ORDER} != set())
 
 
 def test_a_job_due_at_the_very_moment_of_its_record_does_not_wait() -> None:
@@ -179,16 +182,29 @@ def test_an_unknown_pool_is_rejected_naming_the_known_ones() -> None:
     assert "default, gpu" in kept.remedy
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("workflow_id", "w"), ("depends_on", [UUID]), ("ordering_key", "o")]
-)
+@pytest.mark.parametrize(("field", "value"), [("workflow_id", "w"), ("depends_on", [UUID])])
 def test_a_job_that_would_have_to_wait_for_others_is_refused_until_that_is_supported(
     field: str, value: object
 ) -> None:
     decision = rejected(record(**{field: value}))
     assert (decision.reason, decision.record.field) == (Reason.NOT_SUPPORTED, field)
     assert "not supported yet" in decision.record.message
-    assert accepted(record(**{field: value}), replace(CONTEXT, dependencies=Dependencies.ACCEPTED))
+    assert accepted(record(**{field: value}), replace(CONTEXT, gates=frozenset(Gate)))
+
+
+def test_a_job_with_an_ordering_key_carries_it_to_its_gate_and_into_its_row() -> None:
+    decision = accepted(record(ordering_key="o", on_busy="skip", tenant="acme"))
+    assert (decision.job.ordering_key, decision.job.on_busy) == ("o", OnBusy.SKIP)
+    assert decision.note is not None
+    assert decision.note.ordering_key == "o"
+    assert accepted(record(ordering_key="o")).job.on_busy is OnBusy.WAIT
+
+
+def test_what_happens_when_a_key_is_busy_is_no_question_without_a_key() -> None:
+    kept = rejected(record(on_busy="skip")).record
+    assert (kept.reason, kept.field) == (Reason.CONTRADICTION, "on_busy")
+    assert "ordering_key" in kept.remedy
+    assert accepted(record(on_busy="wait"))
 
 
 def test_empty_dependencies_are_none() -> None:

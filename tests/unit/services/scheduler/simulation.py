@@ -8,25 +8,33 @@ from heapq import heappop, heappush
 import msgspec
 
 from core.log import Appended, NewRecord, Record, TopicPartition
+from core.offsets import next_positions
 from penstock.identity import home, job_id_from_key
+from ports.fetch import RecordFetcher
+from ports.gate_snapshots import GateSnapshots
 from ports.log import Assignment, Batch
 from ports.meter import Metric
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import job_record
+from schemas.gate_logs import GateLogs, Image
 from schemas.topics import RouteMap
 from services.scheduler.admit import Admitter
-from services.scheduler.decide import due_ms_of
+from services.scheduler.decide import OnDead, due_ms_of
 from services.scheduler.hold import Heads
+from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
 from services.scheduler.schedule import Positions, Scheduler
+from services.scheduler.waiting import WaitingJobs
 
 EPOCH = "e"
 START_MS = 1_700_000_000_000
 ROUTES = RouteMap(partitions=2)
 TIER_OF = {topic: tier for tier, topic in enumerate(ROUTES.delays)}
 FOLLOWED = [
-    TopicPartition(topic, partition) for topic in (ROUTES.gates, *ROUTES.delays) for partition in range(2)
+    TopicPartition(topic, partition)
+    for topic in (ROUTES.gates, *ROUTES.delays, ROUTES.orders, ROUTES.ledger)
+    for partition in range(2)
 ]
 
 
@@ -68,6 +76,7 @@ class World:
     now_ms: int = START_MS
     log: defaultdict[TopicPartition, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[TopicPartition, int] = field(default_factory=dict)
+    starts: dict[TopicPartition, int] = field(default_factory=dict)
     append_ms: int = 0
     crash_after: int | None = None
     """Records until the appender dies, having written the ones before."""
@@ -97,6 +106,17 @@ class World:
         )
         return Appended(len(records) - 1, self.now_ms)
 
+    def trim(self, place: TopicPartition, before: int) -> None:
+        """Let nobody read what stands below an offset."""
+        self.starts[place] = max(before, self.starts.get(place, 0))
+
+    def read(self, place: TopicPartition, start: int, count: int) -> list[Record]:
+        """Give records, all of which must still be there."""
+        assert start >= self.starts.get(place, 0), (
+            f"{place} is trimmed to {self.starts[place]}, read from {start}"
+        )
+        return self.log[place][start : start + count]
+
     def records(self, topic: str) -> list[Record]:
         """All records of a topic, in order within each partition."""
         return [record for place, records in self.log.items() if place.topic == topic for record in records]
@@ -111,7 +131,9 @@ class World:
             self.now_ms = max(self.now_ms, until_ms)
 
     async def append(self, records: Sequence[NewRecord]) -> list[Appended]:
-        """An ``Appender``: takes ``append_ms``, and dies where it was told to."""
+        """An ``Appender``: takes ``append_ms``, and dies where it was told to; nothing takes no time."""
+        if not records:
+            return []
         self.now_ms += self.append_ms
         appended: list[Appended] = []
         for record in records:
@@ -161,7 +183,7 @@ class Member:
         for place in FOLLOWED:
             if place not in self.paused:
                 start = self._positions[place]
-                new = self._world.log[place][start : start + max_records - len(fetched)]
+                new = self._world.read(place, start, max_records - len(fetched))
                 self._positions[place] += len(new)
                 fetched += new
         return fetched
@@ -184,6 +206,45 @@ class Member:
 
     async def close(self) -> None:
         """Nothing to leave."""
+
+
+class WorldReader:
+    """A ``PartitionReader`` of what there is."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._positions = {place: self._positions.get(place, at) for place, at in positions.items()}
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        raise NotImplementedError
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        raise NotImplementedError
+
+    async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
+        records: list[Record] = []
+        for place, position in self._positions.items():
+            records += self._world.read(place, position, 10)
+        self._positions |= next_positions(records)
+        return records
+
+    def position(self, partition: TopicPartition) -> int:
+        return self._positions[partition]
+
+    def known_end(self, partition: TopicPartition) -> int:
+        return len(self._world.log[partition])
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return {place: len(self._world.log[place]) for place in partitions}
+
+    async def start_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return {place: self._world.starts.get(place, 0) for place in partitions}
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 class CountingMeter:
@@ -209,7 +270,13 @@ class CountingMeter:
 class Process:
     """One run of the scheduler, from its start to its crash."""
 
-    def __init__(self, world: World, window_ms: int = 86_400_000) -> None:
+    def __init__(
+        self,
+        world: World,
+        window_ms: int = 86_400_000,
+        on_dead: OnDead = OnDead.RELEASE,
+        cache_bytes: int = 1_000_000,
+    ) -> None:
         self.world = world
         self.meter = CountingMeter()
 
@@ -217,7 +284,11 @@ class Process:
             return world.now_ms
 
         self.admitter = Admitter(ROUTES, self.meter, now_ms, EPOCH, window_ms)
-        positions = Positions(ROUTES, self.admitter)
+        self.logs = GateLogs(ROUTES, EPOCH)
+        self.snapshots = GateSnapshots(ROUTES, EPOCH, self.logs, WorldReader(world), "one")
+        self.waiting = WaitingJobs(RecordFetcher(WorldReader(world)), cache_bytes)
+        keeper = Gatekeeper(ROUTES, self.meter, now_ms, self.logs, self.waiting, on_dead)
+        positions = Positions(ROUTES, self.admitter, self.logs)
         self.member = Member(world, positions.start_at)
         self.heads = Heads(TIER_OF)
         self.scheduler = Scheduler(
@@ -226,11 +297,30 @@ class Process:
             appender=world,
             now_ms=now_ms,
             admitter=self.admitter,
+            gatekeeper=keeper,
+            logs=self.logs,
             positions=positions,
             heads=self.heads,
             stretch=LastStretch(due_ms_of),
             measures=Measures(self.meter, now_ms, TIER_OF),
         )
+
+    async def restore(self) -> None:
+        """Begin as a process does that has just been given its partitions."""
+        await self.snapshots.restore({place: self.member.committed(place) for place in FOLLOWED})
+
+    async def save(self) -> list[Image]:
+        """Write snapshots of all gates, if everything before them is committed; give those written."""
+        images = [self.logs.image(partition) for partition in range(ROUTES.partitions)]
+        done = [
+            image
+            for image in images
+            if all(
+                self.member.committed(place) >= image.positions()[name]
+                for name, place in self.logs.places(image.partition).items()
+            )
+        ]
+        return [image for image in done if await self.snapshots.save(self.world, image)]
 
     async def run_for(self, span_ms: int) -> None:
         """Go round until this much virtual time has passed."""
