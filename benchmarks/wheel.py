@@ -66,7 +66,7 @@ async def measure_wheel(data: Path, load: WheelLoad) -> Wheel:
         alone = await bench.others()
         filled_per_s = await bench.fill()
         beside = await bench.others()
-        return Wheel(load.waiting, filled_per_s, alone, beside, await bench.burst())
+        return Wheel(load.waiting, filled_per_s, alone, beside, await bench.burst(filled_per_s))
 
 
 class _Bench:
@@ -136,15 +136,18 @@ class _Bench:
             # Each question reads the whole table.
             await asyncio.sleep(2.0)
 
-    async def burst(self) -> Burst:
-        """Submit jobs ahead, all due within the span, and give how late each was let go."""
+    async def burst(self, filled_per_s: float) -> Burst:
+        """Submit jobs ahead, all due within the span, and give how late each was let go.
+
+        So far ahead that all are in the wheel by then, at the pace at which others came there.
+        """
         load = self._load
         reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
         await reader.start()
         try:
             ready = [TopicPartition(self._routes.ready, p) for p in range(self._routes.partitions)]
             await reader.assign(await reader.end_offsets(ready))
-            first_s = time.time() + HEAD_START_S + load.due / 2000
+            first_s = time.time() + HEAD_START_S + load.due / (0.8 * filled_per_s)
             hops = self._hops()
             await self._submit(first_s + load.span_s * number / load.due for number in range(load.due))
             ahead_s = first_s - time.time()

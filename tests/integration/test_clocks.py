@@ -39,6 +39,12 @@ def services(mine: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[], di
     return listed
 
 
+def doctor(mine: Pipeline) -> dict[str, Any]:
+    """What the doctor finds; of this machine it may find anything."""
+    result = CliRunner().invoke(build("doctor"), ["doctor", "--json"], env=mine.environment("cli"))
+    return {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+
+
 def test_a_wrong_wall_clock_is_named_while_it_is_wrong_and_right_again_afterwards(
     mine: Pipeline, services: Callable[[], dict[str, Any]]
 ) -> None:
@@ -52,6 +58,9 @@ def test_a_wrong_wall_clock_is_named_while_it_is_wrong_and_right_again_afterward
         assert abs(services()["ingest"]["skew_s"] - 7200) < 30
         assert services()["prioritizer"]["clock"] == "right"
         wait_until(lambda: "s off the broker's" in wrong.output, "the log names it", WAIT_S)
+        found = doctor(mine)["clocks"]
+        assert found["outcome"] == "warning"
+        assert f"{mine.routes.prefix}ingest is 7200" in found["detail"]
         clock.set(-90.0)
         wait_until(lambda: services()["ingest"]["skew_s"] < -60, "it moved while it ran", WAIT_S)
         clock.set(0.0)
