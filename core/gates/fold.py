@@ -26,7 +26,7 @@ What a fold must keep to, and may rely on:
   read again. So nothing below ``GateImage.keep_from`` may be needed by any later effect.
 
 To plug in a gate: a class that satisfies ``GateFold``, its line in ``schemas.gate_logs.gate_parts``, and its
-name in ``schemas.routing.ENABLED``. Another effect: a class here, and what is done about it in
+place in ``schemas.routing``. Another effect: a class here, and what is done about it in
 ``services.scheduler.decide.carried_out``. Another kind of record: written by ``schemas.gates``; a record of a
 kind that the fold does not know stops the service.
 """
@@ -37,13 +37,21 @@ from typing import NamedTuple, Protocol, Self
 from core.frames import Frame
 from core.gates.gate import Gate
 from core.gates.id_gate import GateGapError
+from core.gates.workflow_graph import Parents
 from core.log import Record
 
 
 class Passed(NamedTuple):
-    """The job that entered at ``offset`` passes the gate."""
+    """The job that entered at ``offset`` passes the gate as dispatch ``n``.
+
+    When that is a later one than it entered as, the gate opens the job again (REDRIVEN).
+    """
 
     offset: int
+    n: int = 0
+    """0: as it entered."""
+    parents: Parents | None = None
+    """What it is told of its parents; None: nothing new."""
 
 
 class Waits(NamedTuple):
