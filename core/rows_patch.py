@@ -106,6 +106,10 @@ def _accepted(folded: Folded, event: Accepted) -> Row:
     _add(row, "idempotency_key", event.idempotency_key)
     _add(row, "workflow_id", event.workflow_id)
     _add(row, "ordering_key", event.ordering_key)
+    if event.workflow_id is not None:
+        row["depends_on"] = storable_json(_encode(event.depends_on))
+        row["on_parent_failure"] = str(event.on_parent_failure)
+        _add(row, "job_group", event.group)
     return row
 
 

@@ -50,6 +50,8 @@ _PRIORITIZER = _HAND_OVER | {
 _SCHEDULER = {
     Failpoint.OPENING: "jobs that wait for others are accepted; neither that nor anything else is appended",
     Failpoint.OPENED: "that such jobs are accepted is in the ledger; they have entered no gate",
+    Failpoint.TICK_DUE: "something in a workflow gate waits for the time; the gate is not told",
+    Failpoint.TICKED: "a workflow gate is told the time; it has not read it",
     Failpoint.ADMITTED: "the gates have answered; neither jobs nor refusals are appended",
     Failpoint.DUE: "jobs have left the wheel's memory; their next hop or release is not appended",
     Failpoint.ADMITTED_APPENDED: "what the gates let on is appended; it is not counted as handed over",
@@ -82,6 +84,7 @@ _EXECUTOR = {
     Failpoint.SKETCHES_APPENDED: "run times are appended; the next second begins",
     Failpoint.TASK_ENDED: "a task has ended with all its effects; nothing says so in the log",
     Failpoint.FAILURE_APPENDED: "the failed attempt is in `jobs.dlq`; its closure is not appended",
+    Failpoint.SPAWNED_APPENDED: "the jobs a task added are in `jobs`; its closure is not appended",
     Failpoint.CLOSURE_APPENDED: "the closure is in the log; heartbeats still list the dispatch",
     Failpoint.DRAINING: "told to stop: nothing is claimed any more; the workers still run",
     Failpoint.DRAINED: "the workers have stopped; claims not started are not handed back",

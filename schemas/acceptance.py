@@ -30,4 +30,7 @@ def accepted_note(job: AcceptedJob) -> Accepted:
         workflow_id=job.workflow_id,
         ordering_key=job.ordering_key,
         labels=job.labels,
+        depends_on=job.depends_on,
+        group=job.group,
+        on_parent_failure=job.on_parent_failure,
     )

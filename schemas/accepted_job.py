@@ -2,6 +2,7 @@
 
 import msgspec
 
+from core.gates.dependencies import DependsOn, OnParentFailure
 from core.gates.order_gate import OnBusy
 
 
@@ -34,6 +35,14 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     supplied_id: bool = False
     """The producer chose ``job_id``, so repeats of it must be found."""
     workflow_id: str | None = None
+    depends_on: DependsOn = ()
+    """Until the job has passed the workflow gate."""
+    group: str | None = None
+    on_parent_failure: OnParentFailure = OnParentFailure.SKIP
+    parent_results: dict[str, int] = {}
+    """Once it has: where the successes of its parents stand, by job id, each in the ledger of its home."""
+    parents_omitted: str = ""
+    """Why ``parent_results`` does not say so."""
     ordering_key: str | None = None
     on_busy: OnBusy = OnBusy.WAIT
     sensitive: tuple[str, ...] = ()

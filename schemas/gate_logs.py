@@ -11,6 +11,7 @@ from core.gates.fold import Effect, GateFold, GateImage, UnknownGateRecordError
 from core.gates.gate import Gate
 from core.gates.id_gate import GateGapError
 from core.gates.order_gate import OrderGate
+from core.gates.workflow_gate import WorkflowGate
 from core.ledger.snapshot import BrokenSnapshotError, chunk_digest, digest_of
 from core.log import Record, TopicPartition
 from schemas.codec import UnreadableRecordError
@@ -46,7 +47,10 @@ class GatePart(NamedTuple):
 
 def gate_parts(routes: RouteMap) -> dict[Gate, GatePart]:
     """Give the gates that have a log of their own, in the order in which a job passes them."""
-    return {Gate.ORDER: GatePart(routes.orders, OrderGate)}
+    return {
+        Gate.WORKFLOW: GatePart(routes.workflows, WorkflowGate),
+        Gate.ORDER: GatePart(routes.orders, OrderGate),
+    }
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,18 @@ class GatedJobs:
 
     def _end(self, record: Record, job: GatedJob, n: int, state: State) -> GatedEnd:
         job_id = (record.key or b"").decode()
-        ended = Ended(job.origin.decode(), job_id, n, state, self._partition, record.offset)
-        return GatedEnd(decode_keys(job.keys), ended)
+        keys = decode_keys(job.keys)
+        ended = Ended(
+            job.origin.decode(),
+            job_id,
+            n,
+            state,
+            self._partition,
+            record.offset,
+            tenant=keys.tenant,
+            workflow_id=keys.workflow_id,
+        )
+        return GatedEnd(keys, ended)
 
     def _announce(self, record: Record) -> None:
         self._fold.skip_to(record.offset)

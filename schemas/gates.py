@@ -3,6 +3,7 @@
 from core.gates.ended import ENDED_KIND, ENTERED_KIND, Ended
 from core.gates.gate import Gate
 from core.gates.order_gate import RELEASED_KIND, KeyReleased
+from core.gates.workflow_records import TICK_KIND, Tick
 from core.log import NewRecord
 from penstock.identity import gate_home
 from schemas.accepted_job import AcceptedJob
@@ -28,6 +29,12 @@ def ended_record(place: GatePlace, ended: Ended) -> NewRecord:
     """Make the record that tells a gate of an end."""
     headers = (("schema", b"1"), ("kind", ENDED_KIND), ("origin", ended.origin.encode()))
     return NewRecord(place.topic, place.partition, ended.job_id.encode(), encode(ended), headers)
+
+
+def tick_record(routes: RouteMap, partition: int, tick: Tick) -> NewRecord:
+    """Make the record that tells one partition of the workflow gate that time has passed."""
+    headers = (("schema", b"1"), ("kind", TICK_KIND))
+    return NewRecord(routes.workflows, partition, None, encode(tick), headers)
 
 
 def key_released_record(routes: RouteMap, released: KeyReleased) -> NewRecord:

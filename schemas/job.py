@@ -6,12 +6,23 @@ Everything here is stable. JSON Schema and AsyncAPI are generated from it (``mak
 from datetime import datetime
 from typing import Annotated, Any, Literal, LiteralString, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from schemas.times import RFC3339_PATTERN, parse_rfc3339
 
 DEPENDS_ON_MAX = 1000
+GROUP_MAX = 1_000_000
+"""Jobs of a group: the scheduler keeps about 500 bytes of each until the workflow is over."""
 SENSITIVE_MAX = 100
 """Pointers are walked for every event that shows the payload."""
 LABELS_MAX = 20
@@ -35,6 +46,34 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^~/]|~[01])*)*$", max_
 """An RFC 6901 JSON pointer; the empty one means the whole payload."""
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
+
+
+GroupName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class DependsOnGroup(BaseModel):
+    """All jobs of a group."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, title="Group")
+
+    group: Annotated[GroupName, Field(description="Name of the group within the workflow.")]
+    count: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=GROUP_MAX,
+            description="How many jobs the group has in the end. The first count said for a group seals it; "
+            "nobody who depends on it starts before.",
+        ),
+    ] = None
+
+
+def _kind_of_parents(value: object) -> str:
+    return "[group]" if isinstance(value, dict | DependsOnGroup) else "[list]"
+
+
+ParentList = Annotated[tuple[Uuid, ...], Field(strict=False, max_length=DEPENDS_ON_MAX), Tag("[list]")]
+ParentGroup = Annotated[DependsOnGroup, Tag("[group]")]
 
 
 class SubmittedJob(BaseModel):
@@ -109,16 +148,27 @@ class SubmittedJob(BaseModel):
     ] = "default"
     workflow_id: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
-        Field(description="Workflow the job belongs to. Not supported yet: such a job is refused."),
+        Field(description="Workflow of the tenant that the job belongs to."),
     ] = None
     depends_on: Annotated[
-        tuple[Uuid, ...],
+        ParentList | ParentGroup,
+        Discriminator(_kind_of_parents),
         Field(
-            strict=False,
-            max_length=DEPENDS_ON_MAX,
-            description="Ids of jobs that must succeed first. Not supported yet: such a job is refused.",
+            description="Jobs of the workflow that must succeed first: their ids, or a group of them. They "
+            "may be submitted later. Needs `workflow_id`."
         ),
     ] = ()
+    group: Annotated[
+        GroupName | None,
+        Field(description="Group of the workflow that the job belongs to. Needs `workflow_id`."),
+    ] = None
+    on_parent_failure: Annotated[
+        Literal["skip", "run", "wait"],
+        Field(
+            description="What happens when a job it depends on ends without success: `skip` this one too, "
+            "`run` it once all have ended, or `wait` until that job was tried again and succeeded."
+        ),
+    ] = "skip"
     ordering_key: Annotated[
         Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
         Field(
@@ -161,14 +211,23 @@ class SubmittedJob(BaseModel):
             self._check_not_before(self.run_at)
         if self.on_busy != "wait" and self.ordering_key is None:
             raise _contradiction("on_busy", "`on_busy` is given without `ordering_key`")
+        self._check_workflow()
         return self
 
     def _check_own_id(self, job_id: str) -> None:
         # Two names for one job could name two different jobs; there is no honest precedence.
         if self.idempotency_key is not None:
             raise _contradiction("job_id", "`job_id` and `idempotency_key` are given together")
-        if job_id in self.depends_on:
+        if not isinstance(self.depends_on, DependsOnGroup) and job_id in self.depends_on:
             raise _contradiction("depends_on", "the job depends on itself")
+
+    def _check_workflow(self) -> None:
+        if self.workflow_id is None and self.depends_on:
+            raise _contradiction("depends_on", "`depends_on` is given without `workflow_id`")
+        if self.workflow_id is None and self.group is not None:
+            raise _contradiction("group", "`group` is given without `workflow_id`")
+        if isinstance(self.depends_on, DependsOnGroup) and self.depends_on.group == self.group:
+            raise _contradiction("group", "the job depends on the group it belongs to")
 
     def _check_not_before(self, run_at: datetime) -> None:
         if self.expires_at is not None and self.expires_at <= run_at:

@@ -37,7 +37,10 @@ _REMEDIES = {
     "max_attempts": "send an integer from 1 to 50, without quotes or decimal point",
     "pool": "send the name of a configured pool, or leave it out",
     "workflow_id": "send 1 to 200 characters",
-    "depends_on": "send a list of at most 1000 job ids (UUIDs in their hyphenated form)",
+    "depends_on": "send a list of at most 1000 job ids (UUIDs in their hyphenated form), or "
+    '{"group": NAME, "count": N} for all jobs of a group',
+    "group": "send 1 to 200 characters",
+    "on_parent_failure": "send skip, run or wait",
     "ordering_key": "send 1 to 200 characters; hash longer keys",
     "on_busy": "send `wait` or `skip`, or leave it out",
     "sensitive": "send a list of at most 100 RFC 6901 pointers into the payload, such as /card/number",
@@ -45,8 +48,9 @@ _REMEDIES = {
 }
 _CONTRADICTION_REMEDIES = {
     "job_id": "send one of them: `idempotency_key` to make repeats safe, `job_id` to choose the id",
-    "depends_on": "remove the job's own id from `depends_on`",
     "on_busy": "add `ordering_key`, or leave `on_busy` out",
+    "depends_on": "send the `workflow_id` of the jobs it depends on, which are others than itself",
+    "group": "send the `workflow_id`, and depend on another group than its own",
     "expires_at": "move `expires_at` after `run_at`, or leave one of them out",
     "deadline": "move `deadline` to `run_at` or later, or leave one of them out",
 }
@@ -92,7 +96,8 @@ def _explain(error: ValidationError) -> Rejection:
     details = error.errors(include_url=False)
     for detail in details:
         if detail["type"] == "extra_forbidden":
-            return _unknown_field(str(detail["loc"][0]))
+            inside = len(detail["loc"]) > 1
+            return _unknown_in_group(_field_name(detail)) if inside else _unknown_field(str(detail["loc"][0]))
     return _explain_detail(details[0])
 
 
@@ -119,8 +124,8 @@ def _reason(kind: str) -> Reason:
 
 
 def _field_name(detail: ErrorDetails) -> str:
-    # pydantic ends the place of a bad dictionary key with the marker "[key]".
-    return shorten(".".join(str(part) for part in detail["loc"] if part != "[key]"))
+    # pydantic ends the place of a bad dictionary key with the marker "[key]"; ours look alike.
+    return shorten(".".join(str(part) for part in detail["loc"] if not str(part).startswith("[")))
 
 
 def _sentence(message: str) -> str:
@@ -129,6 +134,10 @@ def _sentence(message: str) -> str:
 
 def _excerpt(value: object) -> str:
     return shorten(orjson.dumps(value).decode())
+
+
+def _unknown_in_group(name: str) -> Rejection:
+    return Rejection(Reason.UNKNOWN_FIELD, f"there is no field `{name}`", _REMEDIES["depends_on"], name)
 
 
 def _unknown_field(name: str) -> Rejection:

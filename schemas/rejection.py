@@ -29,7 +29,6 @@ class Reason(StrEnum):
     INVALID_VALUE = "invalid_value"
     CONTRADICTION = "contradiction"
     UNKNOWN_POOL = "unknown_pool"
-    NOT_SUPPORTED = "not_supported"
     KEY_CONFLICT = "key_conflict"
     INTERNAL_ERROR = "internal_error"
 

@@ -12,9 +12,6 @@ from schemas.codec import job_record, ledger_record
 from schemas.gates import entered_record
 from schemas.topics import APPEND_MAX_BYTES, JOB_MAX_BYTES, RouteMap
 
-ENABLED = frozenset({Gate.ID, Gate.DUE, Gate.ORDER})
-"""Gates that are there; a job that needs another is refused by ingest, never run without it."""
-
 
 def gates_of(job: AcceptedJob, now_ms: int) -> tuple[Gate, ...]:
     """Give the gates a job has, in order, seen at ``now_ms`` (broker time)."""

@@ -175,6 +175,7 @@ class RouteMap:
         readers = {
             self.jobs: ("ingest",),
             self.gates: ("scheduler",),
+            self.workflows: ("scheduler",),
             self.orders: ("scheduler",),
             self.ready: ("prioritizer",),
             self.ledger: ("scheduler", "dlq_handler", "materializer"),

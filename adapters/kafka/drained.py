@@ -54,7 +54,7 @@ async def not_drained(
         found += await _unread(connection, reader, routes, there)
         if routes.ledger in there and routes.snapshots in there:
             found += await _open_jobs(reader, routes, epoch)
-        if {routes.ledger, routes.gate_snapshots, routes.orders} <= set(there):
+        if {routes.ledger, routes.gate_snapshots, routes.workflows, routes.orders} <= set(there):
             found += await _gated_jobs(reader, routes, epoch)
     return found
 

@@ -36,7 +36,7 @@ def groups_of_work(routes: RouteMap) -> dict[str, tuple[str, ...]]:
     """Name the groups that read work, with the topics each reads."""
     return {
         routes.group("ingest"): (routes.jobs,),
-        routes.group("scheduler"): (routes.gates, routes.orders, *routes.delays),
+        routes.group("scheduler"): (routes.gates, routes.workflows, routes.orders, *routes.delays),
         routes.group("prioritizer"): (routes.ready,),
         **{routes.group(f"executor.{pool}"): routes.executions(pool) for pool in routes.pools},
     }

@@ -19,6 +19,9 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, tag="ENDED", tag_fi
     partition: int
     """With ``offset``: the verdict in ``jobs.events``."""
     offset: int
+    tenant: str = ""
+    """With ``workflow_id``, for the workflow gate: the workflow the job belongs to."""
+    workflow_id: str | None = None
     blocks: bool = False
     """For the order gate: the job is dead, and its key waits for a person (``PENSTOCK_ORDER_ON_DEAD``)."""
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from core.gates.dependencies import DependsOn, OnParentFailure
 from core.log import Coordinate
 
 
@@ -33,6 +34,9 @@ class Accepted(_Note, frozen=True, omit_defaults=True, tag="ACCEPTED", tag_field
     workflow_id: str | None = None
     ordering_key: str | None = None
     labels: dict[str, str] = {}
+    depends_on: DependsOn = ()
+    group: str | None = None
+    on_parent_failure: OnParentFailure = OnParentFailure.SKIP
 
 
 class Waiting(_Note, frozen=True, omit_defaults=True, tag="WAITING", tag_field="kind"):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from core.gates.dependencies import DependsOn, OnParentFailure, ParentGroup
 from core.gates.gate import Gate
 from core.gates.order_gate import OnBusy
 from core.ledger import notes
@@ -16,17 +17,16 @@ from core.log import UNREADABLE_HEADER, Record
 from penstock.identity import Origin, home, job_id_from_key, job_id_from_origin
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob
-from schemas.job import SubmittedJob
+from schemas.job import DependsOnGroup, SubmittedJob
 from schemas.job_parser import ParsedJob, parse_job
 from schemas.rejected import RejectedRecord, rejected_record
 from schemas.rejection import Reason, Rejection, shorten
-from schemas.routing import ENABLED, gates_of
+from schemas.routing import gates_of
 from schemas.times import ceil_ms, floor_ms
 from schemas.topics import RECORD_MAX_BYTES
 from services.ingest.traceparent import trace_of
 
 _BODY_HASH_BYTES = 8
-_WAITS_AT = {"workflow_id": Gate.WORKFLOW, "depends_on": Gate.WORKFLOW, "ordering_key": Gate.ORDER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,12 @@ class IngestContext:
         Configured execution pools, at least one.
     record_max_bytes
         Largest record taken in: key, value and headers.
-    gates
-        Gates that are there; a job that needs another is refused, never run out of order.
     """
 
     epoch: str
     partitions: int
     pools: frozenset[str]
     record_max_bytes: int = RECORD_MAX_BYTES
-    gates: frozenset[Gate] = ENABLED
 
     def __post_init__(self) -> None:
         if self.partitions < 1 or not self.pools or not self.epoch:
@@ -140,14 +137,6 @@ def _refusal(job: SubmittedJob, context: IngestContext) -> Rejection | None:
             "pool",
             shorten(job.pool),
         )
-    for field, gate in _WAITS_AT.items():
-        if getattr(job, field) and gate not in context.gates:
-            return Rejection(
-                Reason.NOT_SUPPORTED,
-                f"`{field}` is not supported yet, and the job must not run out of order",
-                f"leave `{field}` out, and submit the job when it may run",
-                field,
-            )
     return None
 
 
@@ -178,6 +167,9 @@ def _accept(record: Record, parsed: ParsedJob, context: IngestContext) -> Accept
         workflow_id=submitted.workflow_id,
         ordering_key=submitted.ordering_key,
         on_busy=OnBusy(submitted.on_busy),
+        depends_on=_parents(submitted),
+        group=submitted.group,
+        on_parent_failure=OnParentFailure(submitted.on_parent_failure),
         sensitive=submitted.sensitive,
         labels=submitted.labels,
     )
@@ -185,6 +177,11 @@ def _accept(record: Record, parsed: ParsedJob, context: IngestContext) -> Accept
     gates = gates_of(job, job.submitted_ms)
     note = None if Gate.ID in gates else accepted_note(job)
     return Accepted(job, note, home(job_id, context.partitions), gates)
+
+
+def _parents(submitted: SubmittedJob) -> DependsOn:
+    parents = submitted.depends_on
+    return ParentGroup(parents.group, parents.count) if isinstance(parents, DependsOnGroup) else parents
 
 
 def _job_id(submitted: SubmittedJob, origin: Origin, timestamp_ms: int) -> str:

@@ -12,18 +12,19 @@ from core.gates.fold import Passed as GatePassed
 from core.gates.gate import Gate
 from core.gates.id_gate import Answer, Body, Passed, Repeat, Submission
 from core.ledger import notes
-from core.ledger.verdicts import Expired, Refused, Skipped
+from core.ledger.verdicts import Expired, Redriven, Refused, Skipped
 from core.log import NewRecord, Record
 from core.states import State
 from core.wheel import tier_for
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, DelayedJob
 from schemas.codec import UnreadableRecordError, decode_delayed, ledger_record
-from schemas.gate_keys import GateKeys
+from schemas.gate_keys import GateKeys, gates_header
 from schemas.routing import delayed_record, fits, onward, too_large
 from schemas.topics import RouteMap
 from services.scheduler.reject import conflict_record
 
+_NO_ROOM = "where they stand takes more room than the job's record has; depend on a group, or on fewer jobs"
 _NULL = msgspec.Raw(b"null")
 
 
@@ -155,7 +156,7 @@ def carried_out(
     """Give the records that do what a gate said of the job that entered it."""
     match effect:
         case GatePassed():
-            return _or_refused(routes, job, onward(routes, job, gate, now_ms))
+            return _let_pass(routes, gate, effect, job, now_ms)
         case Waits():
             return [ledger_record(routes, notes.Waiting(job.origin, job.job_id, on=effect.on, n=job.n))]
         case Skips():
@@ -164,6 +165,36 @@ def carried_out(
             return [ledger_record(routes, Refused(job.origin, job.job_id, effect.reason))]
         case _:
             assert_never(effect)
+
+
+def _let_pass(
+    routes: RouteMap, gate: Gate, passed: GatePassed, job: AcceptedJob, now_ms: int
+) -> list[NewRecord]:
+    opened: list[NewRecord] = []
+    if passed.n > job.n:
+        opened = [_reopened_record(routes, gate, passed, job)]
+        job = msgspec.structs.replace(job, n=passed.n, attempt=1)
+    parents = passed.parents
+    if parents is None:
+        return [*opened, *_or_refused(routes, job, onward(routes, job, gate, now_ms))]
+    told = msgspec.structs.replace(
+        job, depends_on=(), parent_results=parents.results, parents_omitted=parents.omitted
+    )
+    records = onward(routes, told, gate, now_ms)
+    if not all(map(fits, records)):
+        told = msgspec.structs.replace(told, parent_results={}, parents_omitted=_NO_ROOM)
+        records = _or_refused(routes, told, onward(routes, told, gate, now_ms))
+    return [*opened, *records]
+
+
+def _reopened_record(routes: RouteMap, gate: Gate, passed: GatePassed, job: AcceptedJob) -> NewRecord:
+    """Open a job again that the gate had ended: its parents have succeeded after all."""
+    keys = GateKeys(job.tenant, job.workflow_id, job.ordering_key)
+    place = next(place for place in keys.places(routes) if place.gate is gate)
+    verdict = Redriven(
+        job.origin, job.job_id, passed.n, place.topic, place.partition, passed.offset, f"{gate} gate"
+    )
+    return ledger_record(routes, verdict, gates_header(keys))
 
 
 def told_end(ended: Ended, on_dead: OnDead) -> Ended:

@@ -16,6 +16,12 @@ class SchedulerSettings(ServiceSettings):
     order_on_dead: OnDead = OnDead.RELEASE
     """What a dead job does to its ordering key: ``release`` lets the next one run, ``block`` waits for a
     redrive that ends well, or for ``penstock order release``. Holds for deaths from then on."""
+    workflow_unknown_wait_s: float = Field(default=3600.0, ge=1)
+    """How long a job waits for jobs it depends on that nobody has submitted, while no other job of its
+    workflow is on its way; then it is refused."""
+    workflow_keep_s: float = Field(default=86_400.0, ge=0)
+    """How long a workflow is remembered after its last job has ended, seconds: so long others may be added
+    that depend on its jobs. About 500 bytes a job."""
     gates_cache_max_bytes: int = Field(default=33_554_432, ge=0)
     """Waiting jobs kept in memory; what does not fit is read again from the log when it may go on."""
     gates_snapshot_every: int = Field(default=200_000, ge=1)

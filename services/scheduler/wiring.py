@@ -8,6 +8,7 @@ from typing import cast
 
 from adapters.runtime.service import Service
 from adapters.runtime.spilling_keys import KeyMemory
+from core.gates.workflow_records import Tick
 from core.log import TopicPartition
 from core.snapshot_rule import SnapshotRule
 from ports.fetch import RecordFetcher
@@ -26,6 +27,7 @@ from services.scheduler.schedule import Positions, Scheduler
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.snapshot import GateSnapshotter
 from services.scheduler.tell import Teller, TellRule, begin_at_passages
+from services.scheduler.tick import Ticker
 from services.scheduler.waiting import WaitingJobs
 
 
@@ -59,6 +61,7 @@ async def run(service: Service) -> None:
         snapshotter = GateSnapshotter(
             snapshots, logs, member, service.appender, _snapshot_rule(settings), time.monotonic
         )
+        ticker = Ticker(routes, logs, member, service.appender, now_ms, _tick(settings))
         waiting = WaitingJobs(RecordFetcher(jobs), settings.gates_cache_max_bytes)
         on_dead = settings.order_on_dead
         scheduler = Scheduler(
@@ -86,6 +89,7 @@ async def run(service: Service) -> None:
             tasks.create_task(teller.run(service.stopping))
             tasks.create_task(keys.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
+            tasks.create_task(ticker.run(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
 
 
@@ -93,6 +97,10 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader
+
+
+def _tick(settings: SchedulerSettings) -> Tick:
+    return Tick(int(settings.workflow_unknown_wait_s * 1000), int(settings.workflow_keep_s * 1000))
 
 
 def _snapshot_rule(settings: SchedulerSettings) -> SnapshotRule:

@@ -86,7 +86,9 @@ def ends_by_the_whole_fold(ledger: Sequence[Said]) -> list[Ended | None]:
                 if fold.may_claim(origin, event.job_id, 1):
                     alive.add(origin)
                 else:
-                    end = Ended(origin, event.job_id, 1, State.CANCELLED, 0, offset)
+                    end = Ended(
+                        origin, event.job_id, 1, State.CANCELLED, 0, offset, tenant="t", workflow_id="w"
+                    )
         else:
             outcome = fold.apply(offset, at_ms, event)
             if isinstance(event, Redriven) and outcome.holds and origin is not None:
@@ -96,7 +98,7 @@ def ends_by_the_whole_fold(ledger: Sequence[Said]) -> list[Ended | None]:
                 assert origin is not None
                 alive.discard(origin)
                 n = outcome.job.n if outcome.job else 1
-                end = Ended(origin, event.job_id, n, outcome.state, 0, offset)
+                end = Ended(origin, event.job_id, n, outcome.state, 0, offset, tenant="t", workflow_id="w")
         told.append(end)
     return told
 

@@ -80,10 +80,18 @@ jobs = sa.Table(
     column("cancel_asked_at", TIME, "When the latest request to cancel was appended."),
     column("cancel_by", TEXT, "Who asked to cancel."),
     column("cancel_reason", TEXT, "Why."),
+    column(
+        "depends_on",
+        JSONB,
+        "Jobs of its workflow that come first: ids, or an object naming a group.",
+    ),
+    column("job_group", TEXT, "Group of its workflow the job belongs to."),
+    column("on_parent_failure", TEXT, "What happens when a parent ends without success: skip, run or wait."),
     one_of("state", "state", (state.value for state in State)),
     # On a column that updates leave alone: an index that names the state, even in its condition, makes
     # every change of state write all indexes (no heap-only tuples): half as much CPU again, measured.
     sa.Index(None, "submitted_at"),
+    sa.Index(None, "workflow_id", postgresql_where=sa.text("workflow_id IS NOT NULL")),
     comment="One row a job: the merge of all that jobs.events says about it.",
     postgresql_with={"fillfactor": str(FILLFACTOR)},
 )

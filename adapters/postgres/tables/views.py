@@ -6,6 +6,8 @@ import sqlalchemy as sa
 
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
+from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
+from adapters.postgres.tables.workflows import V1_WORKFLOWS
 
 ANALYST = "penstock_analyst"
 """Role without login that may read the views; a person grants it to logins."""
@@ -56,6 +58,7 @@ V1_JOBS = View(
         *("run_s", "timeout_s", "run_at", "waiting_on", "last_decision", "progress", "progress_message"),
         *("cancel_asked_at", "cancel_by", "cancel_reason"),
         DEADLINE_MET,
+        *("depends_on", "job_group", "on_parent_failure"),
     ),
     "One row a job. Stable: columns are only ever added, at the end.",
 )
@@ -69,18 +72,20 @@ V1_ATTEMPTS = View(
     ),
     "One row a dispatch of a job. Stable: columns are only ever added, at the end.",
 )
-VIEWS = (V1_JOBS, V1_ATTEMPTS)
+VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS)
 
 
-def statements(view: View) -> list[str]:
+def statements(view: View | QueryView) -> list[str]:
     """Give the statements that create or extend a view, idempotently, with a comment on every column."""
+    if isinstance(view, QueryView):
+        return query_statements(view)
     columns = ", ".join(_selected(column) for column in view.columns)
     create = f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM {view.table.name}"  # noqa: S608 - names of our own
     comments = [
-        f'COMMENT ON COLUMN {view.name}."{name}" IS {_quoted(comment)}'
+        f'COMMENT ON COLUMN {view.name}."{name}" IS {quoted(comment)}'
         for name, comment in (_described(view, column) for column in view.columns)
     ]
-    return [create, f"COMMENT ON VIEW {view.name} IS {_quoted(view.comment)}", *comments]
+    return [create, f"COMMENT ON VIEW {view.name} IS {quoted(view.comment)}", *comments]
 
 
 def _selected(column: str | Derived) -> str:
@@ -113,8 +118,3 @@ def grant_statement() -> str:
         END
         $$
     """
-
-
-def _quoted(text: str | None) -> str:
-    assert text is not None
-    return "'" + text.replace("'", "''") + "'"

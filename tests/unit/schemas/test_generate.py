@@ -28,6 +28,7 @@ ACCEPTED: list[dict[str, Any]] = [
     },
     {"type": "a", "job_id": None, "idempotency_key": None, "run_at": None, "workflow_id": None},
     {"type": "a", "workflow_id": "w", "depends_on": [UUID], "ordering_key": "o"},
+    {"type": "a", "workflow_id": "w", "depends_on": {"group": "g", "count": 0}, "on_parent_failure": "wait"},
     {"type": "a", "sensitive": ["", "/card/0", "/a~1b/m~0n"], "labels": {"team": "x", "empty": ""}},
 ]
 REJECTED: list[object] = [

@@ -121,6 +121,9 @@ def test_times_in_any_zone_are_the_same_instant(text: str) -> None:
         ({"depends_on": UUID}, Reason.WRONG_TYPE, "depends_on"),
         ({"depends_on": [UUID, "x"]}, Reason.INVALID_VALUE, "depends_on.1"),
         ({"depends_on": [UUID] * 1001}, Reason.INVALID_VALUE, "depends_on"),
+        ({"depends_on": {"group": "g", "count": -1}}, Reason.INVALID_VALUE, "depends_on.count"),
+        ({"group": ""}, Reason.INVALID_VALUE, "group"),
+        ({"on_parent_failure": "stop"}, Reason.INVALID_VALUE, "on_parent_failure"),
         ({"workflow_id": "w" * 201}, Reason.INVALID_VALUE, "workflow_id"),
         ({"ordering_key": {}}, Reason.WRONG_TYPE, "ordering_key"),
         ({"sensitive": "/card"}, Reason.WRONG_TYPE, "sensitive"),
@@ -177,7 +180,11 @@ def test_an_endless_unknown_name_is_cut() -> None:
     ("fields", "field"),
     [
         ({"job_id": UUID, "idempotency_key": "k"}, "job_id"),
-        ({"job_id": UUID, "depends_on": [OTHER_UUID, UUID.upper()]}, "depends_on"),
+        ({"job_id": UUID, "workflow_id": "w", "depends_on": [OTHER_UUID, UUID.upper()]}, "depends_on"),
+        ({"depends_on": [UUID]}, "depends_on"),
+        ({"depends_on": {"group": "g"}}, "depends_on"),
+        ({"group": "g"}, "group"),
+        ({"workflow_id": "w", "group": "g", "depends_on": {"group": "g"}}, "group"),
         ({"run_at": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T01:00:00+01:00"}, "expires_at"),
         ({"run_at": "2030-01-01T00:00:00Z", "deadline": "2029-12-31T23:59:59Z"}, "deadline"),
     ],
@@ -196,3 +203,11 @@ def test_every_field_but_the_payload_has_a_remedy() -> None:
     for field in FIELDS:
         if field != "payload":
             assert refused(**{field: {"no": ["thing"]}}).remedy != "see the job contract"
+
+
+def test_what_is_wrong_with_a_group_is_named_within_it() -> None:
+    unknown = refused(workflow_id="w", depends_on={"group": "g", "counts": 1})
+    assert (unknown.reason, unknown.field) == (Reason.UNKNOWN_FIELD, "depends_on.counts")
+    assert '{"group": NAME, "count": N}' in unknown.remedy
+    missing = refused(workflow_id="w", depends_on={"count": 1})
+    assert (missing.reason, missing.field) == (Reason.MISSING_FIELD, "depends_on.group")

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.gates.dependencies import OnParentFailure, ParentGroup
 from core.gates.gate import Gate
 from core.gates.order_gate import OnBusy
 from core.log import UNREADABLE_HEADER, Coordinate, Headers, Record
@@ -182,14 +183,15 @@ def test_an_unknown_pool_is_rejected_naming_the_known_ones() -> None:
     assert "default, gpu" in kept.remedy
 
 
-@pytest.mark.parametrize(("field", "value"), [("workflow_id", "w"), ("depends_on", [UUID])])
-def test_a_job_that_would_have_to_wait_for_others_is_refused_until_that_is_supported(
-    field: str, value: object
-) -> None:
-    decision = rejected(record(**{field: value}))
-    assert (decision.reason, decision.record.field) == (Reason.NOT_SUPPORTED, field)
-    assert "not supported yet" in decision.record.message
-    assert accepted(record(**{field: value}), replace(CONTEXT, gates=frozenset(Gate)))
+def test_a_job_of_a_workflow_carries_what_it_depends_on_to_its_gate_and_into_its_row() -> None:
+    decision = accepted(record(workflow_id="w", depends_on=[UUID], group="g", on_parent_failure="run"))
+    assert decision.gates == (Gate.WORKFLOW,)
+    for said in (decision.job, decision.note):
+        assert said is not None
+        assert (said.workflow_id, said.depends_on, said.group) == ("w", (UUID,), "g")
+        assert said.on_parent_failure is OnParentFailure.RUN
+    group = accepted(record(workflow_id="w", depends_on={"group": "g", "count": 3}))
+    assert group.job.depends_on == ParentGroup("g", 3)
 
 
 def test_a_job_with_an_ordering_key_carries_it_to_its_gate_and_into_its_row() -> None:

@@ -33,7 +33,7 @@ ROUTES = RouteMap(partitions=2)
 TIER_OF = {topic: tier for tier, topic in enumerate(ROUTES.delays)}
 FOLLOWED = [
     TopicPartition(topic, partition)
-    for topic in (ROUTES.gates, *ROUTES.delays, ROUTES.orders, ROUTES.ledger)
+    for topic in (ROUTES.gates, *ROUTES.delays, ROUTES.workflows, ROUTES.orders, ROUTES.ledger)
     for partition in range(2)
 ]
 
