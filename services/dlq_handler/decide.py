@@ -9,14 +9,14 @@ from core.fault import FaultClass, fault_class
 from core.keeper import DeclareLost
 from core.ledger.fold import LedgerFold
 from core.ledger.open_job import OpenJob, Phase
-from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Released
+from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Redriven, Released
 from core.log import Coordinate, NewRecord
 from core.retry import Cause, ClosedDispatch, RetryPolicy, decide_retry, draw_for
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob
 from schemas.codec import encode, job_record, ledger_record
 from schemas.ledger import FoldedEvent
-from schemas.routing import release_record
+from schemas.routing import onward, release_record
 from schemas.topics import RouteMap
 
 DEAD_MAX_BYTES = 900_000
@@ -46,20 +46,30 @@ class Uncarried(NamedTuple):
     """What the dispatch died of; None when nothing failed."""
 
 
+class Reopened(NamedTuple):
+    """A dead job that a redrive opened again: its next dispatch has to be handed on."""
+
+    verdict: Redriven
+    source: Coordinate
+    """Its dead letter."""
+
+
 class Owed(NamedTuple):
     """What a stretch of the ledger asks of the handler."""
 
     undecided: list[Undecided]
     uncarried: list[Uncarried]
+    reopened: list[Reopened]
 
 
-def owed_by(events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold], dlq: str) -> Owed:
+def owed_by(events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold], dlq: str, dead: str) -> Owed:
     """Say what these events ask for, after all of them were folded.
 
     What the fold shows as settled further on is left out: a closure that is decided, a decision
-    whose next dispatch is claimed already, a job that has ended otherwise.
+    whose next dispatch is claimed already, a job that has ended otherwise. So is a redrive from elsewhere
+    than a dead letter: whoever wrote it hands the job on.
     """
-    owed = Owed([], [])
+    owed = Owed([], [], [])
     for event in events:
         if event.outcome is None or not event.outcome.holds or event.outcome.job is None:
             continue
@@ -72,6 +82,10 @@ def owed_by(events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold],
             case Decided() as verdict:
                 if _is_owed(fold_of(event.partition), job, verdict):
                     owed.uncarried.append(_uncarried(event, verdict, job, dlq))
+            case Redriven(topic=topic) as verdict if topic == dead:
+                if _is_unclaimed(fold_of(event.partition), job, verdict.origin, verdict.n):
+                    source = Coordinate(verdict.topic, verdict.partition, verdict.offset)
+                    owed.reopened.append(Reopened(verdict, source))
             case _:
                 pass
     return owed
@@ -84,14 +98,17 @@ def _awaits_decision(fold: LedgerFold, job: OpenJob, verdict: Ended) -> bool:
 def _is_owed(fold: LedgerFold, job: OpenJob, verdict: Decided) -> bool:
     match verdict.action:
         case Action.RETRY:
-            released = job.n == verdict.n + 1 and job.phase is Phase.UNCLAIMED
-            return released and fold.open.get(verdict.origin) is job
+            return _is_unclaimed(fold, job, verdict.origin, verdict.n + 1)
         case Action.DEAD:
             return True
         case Action.HOLD:
             return False
         case _:
             assert_never(verdict.action)
+
+
+def _is_unclaimed(fold: LedgerFold, job: OpenJob, origin: str, n: int) -> bool:
+    return job.n == n and job.phase is Phase.UNCLAIMED and fold.open.get(origin) is job
 
 
 def _uncarried(event: FoldedEvent, verdict: Decided, job: OpenJob, dlq: str) -> Uncarried:
@@ -182,6 +199,12 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
         return _dead_letter(item, attempt, routes)
     following = msgspec.structs.replace(attempt.job, n=verdict.n + 1, attempt=item.job.attempt)
     return release_record(routes, following, verdict.due_ms or now_ms, now_ms)
+
+
+def handed_on(item: Reopened, letter: FailedAttempt, routes: RouteMap, now_ms: int) -> list[NewRecord]:
+    """Make the records that hand a redriven job on, through its gates again; its attempts count anew."""
+    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1)
+    return onward(routes, job, None, now_ms)
 
 
 def _dead_letter(item: Uncarried, attempt: FailedAttempt, routes: RouteMap) -> NewRecord:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from core.log import Coordinate, Record
 from ports.fetch import RecordFetcher
 from schemas.accepted_job import FailedAttempt
-from schemas.codec import decode_failed, decode_queued
+from schemas.codec import decode_dead, decode_failed, decode_queued
 from schemas.topics import RouteMap
 from services.dlq_handler.decide import attempt_of_queued
 
@@ -22,13 +22,13 @@ class Attempts:
 
     def __init__(self, fetcher: RecordFetcher, routes: RouteMap, max_bytes: int) -> None:
         self._fetcher = fetcher
-        self._dlq = routes.dlq
+        self._dlq, self._dead = routes.dlq, routes.dead
         self._max_bytes = max_bytes
         self._held: OrderedDict[Coordinate, tuple[FailedAttempt, int]] = OrderedDict()
         self._bytes = 0
 
     def remember(self, record: Record) -> None:
-        """Keep a record of ``jobs.dlq`` or of an execution topic."""
+        """Keep a record of ``jobs.dlq``, of ``jobs.dead`` or of an execution topic."""
         self._keep(record.coordinate, self._read(record), len(record.value or b""))
 
     async def get(self, wanted: Iterable[Coordinate]) -> dict[Coordinate, FailedAttempt]:
@@ -49,9 +49,11 @@ class Attempts:
         return attempts
 
     def _read(self, record: Record) -> FailedAttempt:
-        return (
-            decode_failed(record) if record.topic == self._dlq else attempt_of_queued(decode_queued(record))
-        )
+        if record.topic == self._dlq:
+            return decode_failed(record)
+        if record.topic == self._dead:
+            return decode_dead(record).last
+        return attempt_of_queued(decode_queued(record))
 
     def _keep(self, place: Coordinate, attempt: FailedAttempt, size_bytes: int) -> None:
         _, old_bytes = self._held.pop(place, (None, 0))

@@ -13,7 +13,7 @@ from ports.meter import Meter, Metric
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
-from services.dlq_handler.decide import Owed, carried_out, decision, owed_by
+from services.dlq_handler.decide import Owed, carried_out, decision, handed_on, owed_by
 from services.dlq_handler.fetch import Attempts
 
 
@@ -65,13 +65,13 @@ class Handler:
             for partition in {event.partition for event in events}
         }
         new = [event for event in events if event.offset >= committed[event.partition]]
-        owed = owed_by(new, self._folds.fold, self._routes.dlq)
+        owed = owed_by(new, self._folds.fold, self._routes.dlq, self._routes.dead)
         outputs, dead = await self._outputs(owed), _dead(owed)
         reached(Failpoint.CLOSURE_READ, when=owed.undecided)
-        reached(Failpoint.DECISION_READ_BACK, when=owed.uncarried)
+        reached(Failpoint.DECISION_READ_BACK, when=owed.uncarried or owed.reopened)
         await self._appender.append(outputs)
         reached(Failpoint.DECISION_APPENDED, when=owed.undecided)
-        reached(Failpoint.RETRY_APPENDED, when=len(owed.uncarried) > dead)
+        reached(Failpoint.RETRY_APPENDED, when=len(owed.uncarried) > dead or owed.reopened)
         reached(Failpoint.DEAD_LETTER_APPENDED, when=dead)
         self._measure(records, new, owed)
 
@@ -102,6 +102,7 @@ class Handler:
 
     async def _outputs(self, owed: Owed) -> list[NewRecord]:
         places = [item.source for item in owed.undecided] + [item.source for item in owed.uncarried]
+        places += [item.source for item in owed.reopened]
         if not places:
             return []
         attempts = await self._attempts.get(places)
@@ -119,6 +120,8 @@ class Handler:
         )
         if missed:
             self._meter.count(Metric.DEADLINES, missed, outcome="missed")
+        for item in owed.reopened:
+            outputs.extend(handed_on(item, attempts[item.source], self._routes, now_ms))
         return outputs
 
     def _measure(self, records: list[Record], new: list[FoldedEvent], owed: Owed) -> None:

@@ -164,5 +164,6 @@ class Faults:
             last = self.world.oracle.reopenable.get(job.origin)
             if last is not None and self.world.random.random() < 0.5:
                 self.world.redrives[job.origin] = last + 1
-                redriven = Redriven(job.origin, job.job_id, last + 1, ROUTES.dead, 0, 0, "desk")
+                # From elsewhere than a dead letter: the desk of the model hands the job on itself.
+                redriven = Redriven(job.origin, job.job_id, last + 1, "desk", 0, 0, "desk")
                 self.world.log.append(ledger_record(ROUTES, redriven))

@@ -13,6 +13,7 @@ from core.ledger.verdicts import (
     Failed,
     Lost,
     Preempted,
+    Redriven,
     Released,
     Succeeded,
     Verdict,
@@ -25,10 +26,12 @@ from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
 from services.dlq_handler.decide import (
     Owed,
+    Reopened,
     Uncarried,
     attempt_of_queued,
     carried_out,
     decision,
+    handed_on,
     lost_attempt,
     owed_by,
     policy_of,
@@ -63,7 +66,7 @@ class Ledger:
         return self.folds.take(records)
 
     def owed(self, *verdicts: Verdict) -> Owed:
-        return owed_by(self.take(*verdicts), self.folds.fold, ROUTES.dlq)
+        return owed_by(self.take(*verdicts), self.folds.fold, ROUTES.dlq, ROUTES.dead)
 
 
 @pytest.fixture
@@ -116,7 +119,32 @@ def test_what_ended_without_success_is_owed_a_decision(
     ids=["never claimed", "succeeded", "cancelled", "succeeded late", "held"],
 )
 def test_what_is_settled_is_owed_nothing(ledger: Ledger, verdicts: list[Verdict]) -> None:
-    assert ledger.owed(*verdicts) == Owed([], [])
+    assert ledger.owed(*verdicts) == Owed([], [], [])
+
+
+REDRIVEN = Redriven(ORIGIN, JOB_ID, 2, ROUTES.dead, 0, 9, "desk")
+
+
+def test_a_redriven_job_is_handed_on_from_its_dead_letter_once(ledger: Ledger) -> None:
+    owed = ledger.owed(CLAIM, FAILED, DEAD, REDRIVEN, REDRIVEN)
+    assert owed.reopened == [Reopened(REDRIVEN, Coordinate(ROUTES.dead, 0, 9))]
+    (ready,) = handed_on(owed.reopened[0], attempt(job=job(n=1, attempt=3)), ROUTES, NOW_MS)
+    assert ready.topic == ROUTES.ready
+    read = decode_accepted(as_read(ready.topic, ready.value))
+    assert (read.n, read.attempt) == (2, 1)
+
+
+def test_a_redriven_job_of_a_workflow_enters_its_gate_again(ledger: Ledger) -> None:
+    (item,) = ledger.owed(CLAIM, FAILED, DEAD, REDRIVEN).reopened
+    (entered,) = handed_on(item, attempt(job=job(workflow_id="w")), ROUTES, NOW_MS)
+    assert entered.topic == ROUTES.workflows
+
+
+def test_a_redrive_that_was_claimed_since_or_came_from_elsewhere_is_owed_nothing(ledger: Ledger) -> None:
+    elsewhere = msgspec.structs.replace(REDRIVEN, topic=ROUTES.workflows)
+    assert ledger.owed(CLAIM, FAILED, DEAD, elsewhere).reopened == []
+    again = Ledger()
+    assert again.owed(CLAIM, FAILED, DEAD, REDRIVEN, msgspec.structs.replace(CLAIM, n=2)).reopened == []
 
 
 def test_a_repeated_closure_is_owed_one_decision(ledger: Ledger) -> None:
