@@ -4,11 +4,13 @@ import time
 from collections import deque
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
+from typing_extensions import Unpack
 
 from penstock.errors import Cancelled, TaskTimeout
+from penstock.relatives import ParentResults, Spawned, SpawnOptions
 
 LOG_LINES_MAX = 200
 """Lines one attempt may log; further lines are counted and the count is said in the last line."""
@@ -118,6 +120,10 @@ class Context:
         Owner of the job.
     labels
         The labels it was submitted with.
+    workflow_id
+        The workflow it belongs to, None when it belongs to none.
+    parents
+        What the jobs it depends on returned, by job id, or by the name they have in the workflow.
     """
 
     __slots__ = (
@@ -125,13 +131,16 @@ class Context:
         "_log",
         "_reason",
         "_sink",
+        "_spawned",
         "attempt",
         "dispatch",
         "job_id",
         "key",
         "labels",
+        "parents",
         "tenant",
         "type",
+        "workflow_id",
     )
 
     def __init__(
@@ -146,6 +155,8 @@ class Context:
         dispatch: int,
         deadline_ms: int | None,
         labels: dict[str, str],
+        workflow_id: str | None = None,
+        parents: ParentResults | None = None,
     ) -> None:
         self._sink = sink
         self._deadline_ms = deadline_ms
@@ -158,6 +169,9 @@ class Context:
         self.attempt = attempt
         self.dispatch = dispatch
         self.labels = labels
+        self.workflow_id = workflow_id
+        self.parents = ParentResults({}) if parents is None else parents
+        self._spawned: Spawned | None = None
 
     @property
     def deadline(self) -> datetime | None:
@@ -188,6 +202,42 @@ class Context:
         """
         held = min(1.0, max(0.0, float(fraction)))
         self._sink.add_progress(self, held, clean_text(message, LOG_LINE_MAX_BYTES))
+
+    def spawn(
+        self,
+        type: str,  # noqa: A002 - the contract's own field name
+        payload: Any = None,
+        *,
+        name: str | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> str:
+        """Add a job to the workflow and give its id, for ``depends_on`` of further ones.
+
+        The jobs an attempt adds are submitted when it succeeds, before its success counts; of an attempt
+        that fails none is. Their ids are made from this job's id and ``name``, so an attempt that is
+        repeated adds the same jobs and no more.
+
+        Parameters
+        ----------
+        payload
+            JSON-like value; None means ``{}``.
+        name
+            Tells the jobs of an attempt apart; default is their number. Give one when the order in which
+            they are added may differ from attempt to attempt.
+
+        Raises
+        ------
+        PermanentError
+            The job cannot be added; the message says why.
+        """
+        if self._spawned is None:
+            self._spawned = Spawned(self.job_id, self.tenant, self.workflow_id)
+        return self._spawned.add(type, {} if payload is None else payload, name, options)
+
+    @property
+    def spawned(self) -> list[bytes]:
+        """The records of the jobs added so far."""
+        return [] if self._spawned is None else self._spawned.records
 
     @property
     def cancelled(self) -> bool:

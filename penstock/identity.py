@@ -14,6 +14,11 @@ from typing_extensions import override
 _KEY_NAMESPACE = uuid.UUID("6f1c9a52-8d0b-5c7e-9b1e-3f6d2a4c8e10")
 """Namespace of ids made from (tenant, idempotency_key); arbitrary, fixed for ever."""
 
+_STEP_NAMESPACE = uuid.UUID("0f6f5a0e-5b37-5d0c-8a52-6a3b7c1d9e44")
+"""Namespace of ids made from (tenant, workflow_id, name); arbitrary, fixed for ever."""
+_SPAWN_NAMESPACE = uuid.UUID("b7d1c2f4-3e5a-5f68-9c0d-2a4e6b8d0f13")
+"""Namespace of ids made from (job_id, name); arbitrary, fixed for ever."""
+
 
 class Origin(NamedTuple):
     """Where a job came from: the coordinate of its record in the topic ``jobs``.
@@ -68,6 +73,16 @@ def job_id_from_key(tenant: str, idempotency_key: str) -> str:
 def job_id_from_repeat(tenant: str, idempotency_key: str, origin: Origin) -> str:
     """Make the id of a key used again after its window: a UUIDv5 of key and origin."""
     return str(uuid.uuid5(_KEY_NAMESPACE, f"{tenant}\x00{idempotency_key}\x00{origin}"))
+
+
+def job_id_of_step(tenant: str, workflow_id: str, name: str) -> str:
+    """Make the id of the job that has a name in a workflow: a UUIDv5."""
+    return str(uuid.uuid5(_STEP_NAMESPACE, f"{tenant}\x00{workflow_id}\x00{name}"))
+
+
+def job_id_of_spawned(parent_job_id: str, name: str) -> str:
+    """Make the id of a job that a running one adds: every attempt of it adds the same job. A UUIDv5."""
+    return str(uuid.uuid5(_SPAWN_NAMESPACE, f"{parent_job_id}\x00{name}"))
 
 
 def home(job_id: str, partitions: int) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ import msgspec
 from penstock.context import CancelReason, Context, LogLine
 from penstock.durations import Duration, seconds
 from penstock.errors import ErrorClass, TaskDefinitionError, TaskTimeout
+from penstock.relatives import ParentResults
 from penstock.task import Handler, Registry, Task, default_registry, register_function
 from penstock.worker.calls import dump_result, failure, load_payload
 
@@ -38,6 +39,8 @@ class TaskRun:
         How the pipeline would treat it, None when it succeeded.
     progress
         Every (fraction, message) said, in order.
+    spawned
+        The jobs added with ``ctx.spawn``, as they would be submitted; none of an attempt that failed.
     """
 
     result: Any = None
@@ -47,6 +50,7 @@ class TaskRun:
     retry_after_s: float | None = None
     logs: list[LogLine] = field(default_factory=list)
     progress: list[tuple[float, str]] = field(default_factory=list)
+    spawned: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -75,29 +79,31 @@ def run_task(
     dispatch: int | None = None,
     deadline: datetime | None = None,
     labels: dict[str, str] | None = None,
+    workflow_id: str | None = None,
+    parents: Mapping[str, Any] | None = None,
     cancelled: bool = False,
 ) -> TaskRun:
     """Run one attempt and give what it did; callable from sync and from async tests.
 
-    The handler runs on a thread of its own (an async one on a new event loop there), so a test inside
-    a running loop waits for it like any sync call.
+    The handler runs on a thread of its own, so a test inside a running loop waits like for any sync call.
 
     Parameters
     ----------
     handler
         The function, declared or not, or the type of a declared task.
     payload
-        JSON-like value; None means ``{}``. It makes the trip through JSON, so what would not travel fails.
+        JSON-like value; None means ``{}``.
     timeout
-        Limit of the attempt; default the task's own, else none. At it an async handler is cancelled and a
-        sync one is flagged; a sync one that does not leave within a second is given up and its thread leaks.
+        Limit of the attempt; default the task's own. A sync handler gets a second more to leave.
+    parents
+        What its parents returned, by job id or name.
     cancelled
         Whether the job is cancelled from the start.
 
     Raises
     ------
     TaskDefinitionError
-        No such task, or not a handler.
+        No such task.
     """
     task = _found(handler, registry)
     run = TaskRun()
@@ -111,6 +117,8 @@ def run_task(
         dispatch=attempt if dispatch is None else dispatch,
         deadline_ms=None if deadline is None else round(deadline.timestamp() * 1000),
         labels=labels or {},
+        workflow_id=workflow_id,
+        parents=_results(parents, tenant, workflow_id),
     )
     if cancelled:
         context.request_cancel(CancelReason.CANCEL)
@@ -118,6 +126,11 @@ def run_task(
     raw = msgspec.json.encode({} if payload is None else payload)
     _attempt(task, context, raw, run, limit_s=limit_s, result_max_bytes=result_max_bytes)
     return run
+
+
+def _results(parents: Mapping[str, Any] | None, tenant: str, workflow_id: str | None) -> ParentResults:
+    results = {name: msgspec.json.encode(value) for name, value in (parents or {}).items()}
+    return ParentResults(results, tenant=tenant, workflow_id=workflow_id)
 
 
 def _found(handler: Handler | str, registry: Registry) -> Task:
@@ -139,6 +152,7 @@ def _attempt(
         call = _async_call if task.is_async else _sync_call
         value = call(task, context, payload, limit_s)
         run.result = msgspec.json.decode(dump_result(value, result_max_bytes))
+        run.spawned = [msgspec.json.decode(record) for record in context.spawned]
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise

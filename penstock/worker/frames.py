@@ -26,6 +26,8 @@ class StartJob(msgspec.Struct, frozen=True, array_like=True):
         The job's own bytes, JSON.
     timeout_s
         Limit of this attempt, counted by the executor from the hand-over to a worker.
+    parents
+        Results of its parents by job id, JSON; ``parents_omitted`` says why there are none to be had.
     """
 
     key: str
@@ -38,6 +40,9 @@ class StartJob(msgspec.Struct, frozen=True, array_like=True):
     labels: dict[str, str]
     payload: bytes
     timeout_s: float
+    workflow_id: str | None = None
+    parents: dict[str, bytes] = {}
+    parents_omitted: str = ""
 
 
 class JobOutcome(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -57,6 +62,8 @@ class JobOutcome(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
     cohort
         Jobs that were in the worker when it died, this one included; 0 when it did not die. Only with
         1 is the job proven to have killed it.
+    spawned
+        Records of the jobs it added, when it succeeded.
     """
 
     key: str
@@ -71,6 +78,7 @@ class JobOutcome(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
     log_tail: list[str] = []
     collateral: bool = False
     cohort: int = 0
+    spawned: list[bytes] = []
 
 
 class JobNote(msgspec.Struct, frozen=True, array_like=True):

@@ -6,6 +6,7 @@ from collections import deque
 from typing import assert_never
 
 from penstock.context import CancelReason, Context
+from penstock.relatives import ParentResults
 from penstock.task import Registry, Task
 from penstock.worker.calls import dump_result, failure, load_payload
 from penstock.worker.frames import Cancel, Ended, JobOutcome, Lease, Notes, Probe, Start, StartJob, Stop
@@ -93,6 +94,10 @@ class Runner:
             dispatch=job.dispatch,
             deadline_ms=job.deadline_ms,
             labels=job.labels,
+            workflow_id=job.workflow_id,
+            parents=ParentResults(
+                job.parents, job.parents_omitted, tenant=job.tenant, workflow_id=job.workflow_id
+            ),
         )
         task = self._registry.get(job.type)
         if task is None:
@@ -135,7 +140,8 @@ class Runner:
         run_s = time.monotonic() - began
         result = dump_result(value, self._result_max_bytes)
         run.context.close()
-        return JobOutcome(key=run.job.key, ok=True, run_s=run_s, result=result)
+        spawned = run.context.spawned
+        return JobOutcome(key=run.job.key, ok=True, run_s=run_s, result=result, spawned=spawned)
 
     def _failed(self, run: Run, error: BaseException, began: float) -> JobOutcome:
         run.context.close()

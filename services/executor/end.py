@@ -1,4 +1,4 @@
-"""End dispatches: data first (``jobs.dlq``), then the one verdict that names it."""
+"""End dispatches: data first (``jobs.dlq``, jobs the task added), then the one verdict that names it."""
 
 import asyncio
 import logging
@@ -18,6 +18,7 @@ from services.executor.decide import Closing, blame_lease, close
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
 from services.executor.report import Reporter
+from services.executor.spawn import SpawnRefusedError, refused_outcome, spawned_records
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -71,30 +72,48 @@ class Closer:
     async def _close(self, outcomes: list[JobOutcome]) -> None:
         executor = self._leased.boot_id
         ended: list[tuple[HeldJob, Closing]] = []
+        added: list[NewRecord] = []
         for outcome in outcomes:
             held = self._held.get(outcome.key)
             if held is None:
                 # Dropped by a lapse, or declared lost: a success may still end the job.
                 continue
             held.stage = Stage.CLOSING
+            checked, records = await self._added(held, outcome)
+            added.extend(records)
             closing = close(
                 held.job,
-                blame_lease(outcome, lease_holds=self._leased.holds),
+                blame_lease(checked, lease_holds=self._leased.holds),
                 self._workers.policies.get(held.job.type),
                 executor=executor,
                 started_ms=held.started_ms,
                 now_ms=self._context.now_ms(),
             )
             ended.append((held, closing))
-            self._measure(held, outcome, closing)
-        await self._append(ended)
+            self._measure(held, checked, closing)
+        await self._append(ended, added)
 
-    async def _append(self, ended: list[tuple[HeldJob, Closing]]) -> None:
+    async def _added(self, held: HeldJob, outcome: JobOutcome) -> tuple[JobOutcome, list[NewRecord]]:
+        """Give the jobs an attempt added; the attempt has failed when one of them is none."""
+        if not outcome.spawned:
+            return outcome, []
+        try:
+            # Ten thousand of them take a second to check.
+            records = await asyncio.to_thread(
+                spawned_records, self._context.routes, held.job, outcome.spawned
+            )
+        except SpawnRefusedError as error:
+            return refused_outcome(outcome, error), []
+        return outcome, records
+
+    async def _append(self, ended: list[tuple[HeldJob, Closing]], added: list[NewRecord]) -> None:
         failures = [(held, closing) for held, closing in ended if closing.failed is not None]
         records = [self._dlq_record(closing) for _, closing in failures]
         reached(Failpoint.TASK_ENDED, when=ended)
         places = await self._context.appender.append(records)
         reached(Failpoint.FAILURE_APPENDED, when=records)
+        await self._context.appender.append(added)
+        reached(Failpoint.SPAWNED_APPENDED, when=added)
         offsets = {held.key: place.offset for (held, _), place in zip(failures, places, strict=True)}
         verdicts: list[NewRecord] = []
         for held, closing in ended:

@@ -52,6 +52,8 @@ class ExecutorSettings(ServiceSettings):
     """Most partitions of others followed at once; each costs the memory of its ledger's fold."""
     result_max_bytes: int = Field(default=65_536, ge=2, le=524_288)
     """Largest result, bytes of JSON; a success carries it to the ledger, whose records end at 1 MiB."""
+    parent_results_max_bytes: int = Field(default=1_048_576, ge=0, le=67_108_864)
+    """Most bytes of JSON a job is given of its parents' results together; of more none, and it is told."""
 
     @model_validator(mode="after")
     def _check_heartbeat_size(self) -> Self:

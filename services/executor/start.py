@@ -1,4 +1,4 @@
-"""Start what was claimed, once the claim was read back and the end known then was reached."""
+"""Start what was claimed, once the claim and the results of the parents were read, to the end known then."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -16,6 +16,7 @@ from services.executor.decide import Verdict, may_start
 from services.executor.follow import ReadClaim
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
+from services.executor.parents import Parents
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Starter:
         leased: Leased,
         workers: WorkerPool,
         known_end: Callable[[int], int],
+        parents: Parents,
     ) -> None:
         self._context = context
         self._folds = folds
@@ -47,6 +49,7 @@ class Starter:
         self._leased = leased
         self._workers = workers
         self._known_end = known_end
+        self._parents = parents
         self._confirmed: list[HeldJob] = []
         self.stolen: StealJudge | None = None
         """Who wants to know which claims came too late."""
@@ -70,6 +73,7 @@ class Starter:
             if holds:
                 held.read_back_end = self._known_end(held.partition)
                 self._confirmed.append(held)
+                self._parents.ask(held)
             else:
                 self._held.remove(key)
 
@@ -80,13 +84,16 @@ class Starter:
         starts: list[StartJob] = []
         for held in self._confirmed:
             if self._held.get(held.key) is not held:
-                continue
-            if self._folds.next_offset(held.partition) < held.read_back_end:
+                self._parents.drop(held)
+            elif self._folds.next_offset(held.partition) < held.read_back_end:
                 waiting.append(held)
-            elif self._may_start(held) is Verdict.START:
-                starts.append(self._start(held))
-            else:
+            elif self._may_start(held) is not Verdict.START:
+                self._parents.drop(held)
                 refused.append(held)
+            elif not self._parents.are_read(held):
+                waiting.append(held)
+            else:
+                starts.append(self._start(held))
         self._confirmed = waiting
         if starts:
             reached(Failpoint.CLAIM_READ_BACK)
@@ -139,6 +146,7 @@ class Starter:
             Metric.WAIT, wait_s, pool=self._context.pool, bucket=str(held.queued.bucket)
         )
         policy = self._workers.policies.get(job.type)
+        parents = self._parents.take(held)
         return StartJob(
             key=held.key,
             job_id=job.job_id,
@@ -150,6 +158,9 @@ class Starter:
             labels=job.labels,
             payload=bytes(job.payload),
             timeout_s=timeout_s(job.timeout_s, policy),
+            workflow_id=job.workflow_id,
+            parents=parents.results,
+            parents_omitted=parents.omitted,
         )
 
 

@@ -10,6 +10,7 @@ from typing import cast
 from adapters.runtime.presence import package_version
 from adapters.runtime.service import Service
 from ports.failpoints import Failpoint, reached
+from ports.fetch import RecordFetcher
 from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
 from ports.snapshots import SnapshotStore
@@ -23,6 +24,7 @@ from services.executor.follow import Follower, claims_of, stops_of
 from services.executor.held import Held, Stage
 from services.executor.lanes import ForeignLanes
 from services.executor.leased import Leased, boot_clock_s
+from services.executor.parents import ParentResultsReader, Parents
 from services.executor.report import Reporter
 from services.executor.settings import ExecutorSettings, Steal
 from services.executor.start import Starter
@@ -54,6 +56,8 @@ async def run(service: Service) -> None:
         stack.push_async_callback(control.close)
         snapshots = await service.reader()
         stack.push_async_callback(snapshots.close)
+        results = await service.reader()
+        stack.push_async_callback(results.close)
         lanes: PartitionReader | None = None
         progress: GroupProgress | None = None
         group = f"executor.{settings.pool}"
@@ -64,7 +68,7 @@ async def run(service: Service) -> None:
             stack.push_async_callback(progress.close)
         member = await service.join(service.routes.executions(settings.pool), group=group)
         stack.push_async_callback(member.close)
-        executor = Executor(service, settings, workers, member, reader, control, snapshots)
+        executor = Executor(service, settings, workers, member, reader, control, snapshots, results)
         if lanes is not None and progress is not None:
             executor.steal_with(lanes, progress)
         await executor.run()
@@ -94,6 +98,7 @@ class Executor:
         reader: PartitionReader,
         control: PartitionReader,
         snapshots: PartitionReader,
+        results: PartitionReader,
     ) -> None:
         context = ExecutorContext(
             routes=service.routes,
@@ -132,7 +137,9 @@ class Executor:
         )
         self._follower = follower = Follower(reader, service.routes, folds, store)
         self._claimer = Claimer(context, folds, self._fetcher, held, leased, workers, follower.may_claim_on)
-        self._starter = Starter(context, folds, held, leased, workers, follower.known_end)
+        reads = ParentResultsReader(RecordFetcher(results), service.routes, settings.parent_results_max_bytes)
+        self._parents = Parents(reads, self._start_ready)
+        self._starter = Starter(context, folds, held, leased, workers, follower.known_end, self._parents)
         self._reporter = Reporter(context, held, workers)
         self._closer = Closer(context, held, leased, workers, self._reporter)
         self._drain = DrainWatch(control, service.routes, leased, service.instance)
@@ -182,6 +189,7 @@ class Executor:
             self._claimer.spare.set()
             await self._hand_back_all()
             finished.set()
+        self._parents.close()
 
     async def _hand_back_all(self) -> None:
         """Let running jobs finish for the grace period; release the rest; say goodbye."""
@@ -204,9 +212,7 @@ class Executor:
         """React to what the ledger says: claims of ours, jobs to stop, and progress towards known ends."""
         boot_id = self._leased.boot_id
         self._starter.read_back(claims_of(events, boot_id))
-        refused = self._starter.start_ready()
-        if refused:
-            self._spawn(self._starter.hand_back(refused, "lease or claim too old to start"))
+        self._start_ready()
         for key, reason in stops_of(events, boot_id):
             held = self._held.get(key)
             if held is not None and held.stage is Stage.RUNNING and not held.cancel_sent:
@@ -217,6 +223,11 @@ class Executor:
                 reached(Failpoint.STOP_PASSED_ON)
         if events:
             self._claimer.wake.set()
+
+    def _start_ready(self) -> None:
+        refused = self._starter.start_ready()
+        if refused:
+            self._spawn(self._starter.hand_back(refused, "lease or claim too old to start"))
 
     async def _lapsed(self) -> None:
         """End all work of a lapsed lease: no process of ours runs any of it afterwards."""

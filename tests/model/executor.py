@@ -18,6 +18,7 @@ from services.executor.fetch import Fetcher
 from services.executor.follow import claims_of, stops_of
 from services.executor.held import Held, Stage
 from services.executor.leased import Leased
+from services.executor.parents import ParentResultsReader, Parents
 from services.executor.report import Reporter
 from services.executor.workers.pool import WorkerPool
 from tests.model.laws import Boot, Lapse, Rules, Start
@@ -27,6 +28,7 @@ from tests.model.thief import ModelLanes, begin, model_thief, read_on
 
 EPOCH = "e0"
 ROUTES = RouteMap(partitions=1)
+CHILDLESS = Parents(cast("ParentResultsReader", None), lambda: None)
 LEASE_S = 6.0
 HEARTBEAT_S = 0.5
 PARTITIONS = frozenset({0})
@@ -164,7 +166,7 @@ class ModelExecutor(Process):
             context, self.foreign, self.held, lambda: self.member.assignment.partitions
         )
         self._starter = rules.starter(
-            context, self.folds, self.held, self.leased, workers, lambda _: rules.known_end(self._fetched)
+            *(context, self.folds, self.held, self.leased, workers), self._known_end, CHILDLESS
         )
         self._closer = rules.closer(
             context, self.held, self.leased, workers, Reporter(context, self.held, workers)
@@ -195,6 +197,9 @@ class ModelExecutor(Process):
     async def _lapsed(self) -> None:
         await self.pool.kill_all()
         self.held.drop_all()
+
+    def _known_end(self, _partition: int) -> int:
+        return self._rules.known_end(self._fetched)
 
     def _may_claim_on(self, _partition: int) -> bool:
         return self._follows and self.folds.next_offset(0) >= self._target

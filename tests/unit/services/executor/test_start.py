@@ -1,5 +1,6 @@
 """Claims that were read back while the executor stops."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.follow import ReadClaim, claims_of
 from services.executor.held import Held, HeldJob, Stage
+from services.executor.parents import Parents, ParentsGiven
 from services.executor.start import Starter
 
 ROUTES = RouteMap()
@@ -64,6 +66,23 @@ class Ledger:
         return [Appended(index, 1) for index in range(len(records))]
 
 
+class Results:
+    """Results of parents, given when the test says so."""
+
+    def __init__(self) -> None:
+        self.given = asyncio.Event()
+        self.are_read = asyncio.Event()
+
+    async def read(self, job: AcceptedJob) -> ParentsGiven:
+        await self.given.wait()
+        return ParentsGiven({job_id: b"%d" % offset for job_id, offset in job.parent_results.items()})
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results()
+
+
 @pytest.fixture
 def workers() -> Workers:
     return Workers()
@@ -80,14 +99,15 @@ def held() -> Held:
 
 
 @pytest.fixture
-def starter(workers: Workers, ledger: Ledger, held: Held) -> Starter:
+def starter(workers: Workers, ledger: Ledger, held: Held, results: Results) -> Starter:
     """A starter that has read back one claim that holds."""
     context = ExecutorContext(
         ROUTES, cast("Any", ledger), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, lambda: 1.0
     )
     folds = LedgerFolds("e", with_notes=False)
     leased = SimpleNamespace(boot_id=BOOT_ID, holds=True, lease_s=45.0)
-    starter = Starter(context, folds, held, cast("Any", leased), cast("Any", workers), lambda _: 1)
+    parents = Parents(cast("Any", results), results.are_read.set)
+    starter = Starter(context, folds, held, cast("Any", leased), cast("Any", workers), lambda _: 1, parents)
     held.add(HeldJob(QueuedJob(JOB, 1, 0, 0.0), PARTITION, 1.0))
     claim = ledger_record(ROUTES, Claimed(JOB.origin, JOB.job_id, 1, BOOT_ID, "jobs.exec.default.b0", 0, 0))
     events = folds.take([Record(claim.topic, claim.partition, 0, 1, claim.key, claim.value, claim.headers)])
@@ -125,3 +145,21 @@ def test_an_older_claim_of_a_job_that_was_let_go_and_claimed_again_starts_nothin
     assert OTHER.job_id not in [job.job_id for job in workers.started]
     starter.read_back([ReadClaim(key, 2, holds=False)])
     assert held.get(key) is None
+
+
+async def test_a_child_starts_with_the_results_of_its_parents_once_they_are_read(
+    starter: Starter, workers: Workers, held: Held, results: Results
+) -> None:
+    child = msgspec.structs.replace(OTHER, workflow_id="w", parent_results={JOB.job_id: 7})
+    one = HeldJob(QueuedJob(child, 1, 0, 0.0), PARTITION, 1.0, claim_seq=1)
+    held.add(one)
+    claim = Claimed(child.origin, child.job_id, 1, BOOT_ID, "jobs.exec.default.b0", 0, 0, seq=1)
+    starter._folds.fold(PARTITION).apply(1, 1, claim)
+    starter.read_back([ReadClaim(one.key, 1, holds=True)])
+    starter.start_ready()
+    assert [job.job_id for job in workers.started] == [JOB.job_id]
+    results.given.set()
+    await results.are_read.wait()
+    starter.start_ready()
+    assert workers.started[1].parents == {JOB.job_id: b"7"}
+    assert workers.started[1].workflow_id == "w"
