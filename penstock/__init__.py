@@ -41,11 +41,12 @@ __all__ = [
     "TaskTimeout",
     "TransientError",
     "WaitTimeout",
+    "Workflow",
     "task",
 ]
 
 
-_LAZY = frozenset({"Client", "SyncClient"})
+_LAZY = frozenset({"Client", "SyncClient", "Workflow"})
 
 
 def __getattr__(name: str) -> Any:

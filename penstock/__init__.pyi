@@ -1,5 +1,6 @@
 from penstock.client import Client as Client
 from penstock.client import SyncClient as SyncClient
+from penstock.client import Workflow as Workflow
 from penstock.context import Context as Context
 from penstock.errors import Cancelled as Cancelled
 from penstock.errors import JobFailed as JobFailed
@@ -31,5 +32,6 @@ __all__ = [
     "TaskTimeout",
     "TransientError",
     "WaitTimeout",
+    "Workflow",
     "task",
 ]

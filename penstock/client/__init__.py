@@ -15,6 +15,7 @@ from penstock.client.room import OnFull
 from penstock.client.rows import CancelReport, JobRow, LogLine, SubmittedRef
 from penstock.client.submission import Job, JobOptions
 from penstock.client.sync import SyncClient
+from penstock.client.workflow import Step, Workflow
 
 __all__ = [
     "Backpressure",
@@ -31,7 +32,9 @@ __all__ = [
     "NotConnected",
     "NotSent",
     "OnFull",
+    "Step",
     "SubmittedRef",
     "SyncClient",
     "Unacknowledged",
+    "Workflow",
 ]

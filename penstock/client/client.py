@@ -29,6 +29,7 @@ from penstock.client.submission import (
 )
 from penstock.client.table import StateTable
 from penstock.client.waiting import Waiter
+from penstock.client.workflow import Workflow
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from penstock.errors import JobFailed
 
@@ -139,6 +140,18 @@ class Client:
             if len(encoded) % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         return await send(self._link, self._room, encoded, self._timeout_s)
+
+    async def submit_workflow(self, workflow: Workflow) -> list[SubmittedRef]:
+        """Append all jobs of a workflow, parents first; give their ids in that order.
+
+        Submitting it again, also after an error, adds nothing that is there already.
+
+        Raises
+        ------
+        InvalidJob, NotConnected, NotSent, Unacknowledged
+            As for ``submit_many``.
+        """
+        return await self.submit_many(workflow.jobs())
 
     async def get(self, job: str | uuid.UUID | SubmittedRef) -> JobRow | None:
         """Give the job's row, or None when there is none (yet: the table follows the log)."""

@@ -49,7 +49,12 @@ class JobOptions(TypedDict, total=False):
     traceparent: str | None
     """W3C trace context; travels as a record header."""
     workflow_id: str | None
-    depends_on: Sequence[str] | None
+    depends_on: Sequence[str] | Mapping[str, Any] | None
+    """Job ids of the workflow, or ``{"group": NAME, "count": N}``."""
+    group: str | None
+    """Group of its workflow that it belongs to."""
+    on_parent_failure: str | None
+    """``skip`` (default), ``run`` or ``wait``."""
     ordering_key: str | None
     """Jobs with the same (tenant, key) run one at a time, in order."""
     on_busy: str | None

@@ -15,6 +15,7 @@ from penstock.client.filters import JobFilter
 from penstock.client.room import BUFFER_MAX_BYTES, OnFull
 from penstock.client.rows import CancelReport, JobRow, LogLine, SubmittedRef
 from penstock.client.submission import RECORD_MAX_BYTES, Job, JobOptions
+from penstock.client.workflow import Workflow
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 
 T = TypeVar("T")
@@ -86,6 +87,10 @@ class SyncClient:
     def submit_many(self, jobs: Iterable[Job]) -> list[SubmittedRef]:
         """See ``Client.submit_many``; the iterable is read in the client's thread."""
         return self._run(self._client.submit_many(jobs))
+
+    def submit_workflow(self, workflow: Workflow) -> list[SubmittedRef]:
+        """See ``Client.submit_workflow``."""
+        return self._run(self._client.submit_workflow(workflow))
 
     def get(self, job: str | uuid.UUID | SubmittedRef) -> JobRow | None:
         """See ``Client.get``."""
