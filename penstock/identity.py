@@ -18,6 +18,8 @@ _STEP_NAMESPACE = uuid.UUID("0f6f5a0e-5b37-5d0c-8a52-6a3b7c1d9e44")
 """Namespace of ids made from (tenant, workflow_id, name); arbitrary, fixed for ever."""
 _SPAWN_NAMESPACE = uuid.UUID("b7d1c2f4-3e5a-5f68-9c0d-2a4e6b8d0f13")
 """Namespace of ids made from (job_id, name); arbitrary, fixed for ever."""
+_TICK_NAMESPACE = uuid.UUID("2b7d4c0e-5a19-5f83-8e46-c1d90b7f3a52")
+"""Namespace of ids made from the ticks of schedules; arbitrary, fixed for ever."""
 
 
 class Origin(NamedTuple):
@@ -83,6 +85,19 @@ def job_id_of_step(tenant: str, workflow_id: str, name: str) -> str:
 def job_id_of_spawned(parent_job_id: str, name: str) -> str:
     """Make the id of a job that a running one adds: every attempt of it adds the same job. A UUIDv5."""
     return str(uuid.uuid5(_SPAWN_NAMESPACE, f"{parent_job_id}\x00{name}"))
+
+
+def job_id_from_tick(schedule: str, incarnation: str, at_ms: int, asked: str = "") -> str:
+    """Make the id of the job of one tick of a schedule: a UUIDv5, the same whoever fires it, however often.
+
+    Parameters
+    ----------
+    incarnation
+        Of the schedule: one created again under its old name has jobs of its own.
+    asked
+        Names a run that a person asked for; empty for a tick.
+    """
+    return str(uuid.uuid5(_TICK_NAMESPACE, f"{schedule}\x00{incarnation}\x00{at_ms}\x00{asked}"))
 
 
 def home(job_id: str, partitions: int) -> int:

@@ -58,6 +58,9 @@ _SCHEDULER = {
     Failpoint.RELEASED_APPENDED: "hops and releases are appended; they are not counted as handed over",
     Failpoint.PASSAGES_DUE: "who passed a gate is gathered; it is not written down",
     Failpoint.PASSAGES_APPENDED: "who passed is in the log; the gate may be trimmed up to there",
+    Failpoint.TICKS_DUE: "ticks of schedules are due; their jobs are not appended",
+    Failpoint.TICKS_APPENDED: "the jobs of ticks are in `jobs`; nothing says that these ticks have fired",
+    Failpoint.TICKS_SETTLED: "ticks are said to have fired; the next are not looked for",
 }
 _SNAPSHOTS = {
     Failpoint.IMAGE_TAKEN: "the image of a fold is encoded; no chunk of it is appended",

@@ -41,6 +41,9 @@ class Failpoint(StrEnum):
     RELEASED_APPENDED = "released_appended"
     PASSAGES_DUE = "passages_due"
     PASSAGES_APPENDED = "passages_appended"
+    TICKS_DUE = "ticks_due"
+    TICKS_APPENDED = "ticks_appended"
+    TICKS_SETTLED = "ticks_settled"
     # Executor.
     HEARTBEAT_DUE = "heartbeat_due"
     HEARTBEAT_APPENDED = "heartbeat_appended"

@@ -67,6 +67,15 @@ class Metric(Enum):
         "Jobs a gate made wait, let pass, skipped or refused.",
         ("gate", "outcome"),
     )
+    SCHEDULES = Definition("penstock_schedules", Kind.GAUGE, "Schedules this scheduler follows.")
+    TICKS = Definition("penstock_schedule_ticks_total", Kind.COUNTER, "Ticks of schedules fired as jobs.")
+    TICK_LATENESS = Definition(
+        "penstock_schedule_lateness_seconds",
+        Kind.HISTOGRAM,
+        "Time between a tick and its job, jitter not counted.",
+        (),
+        _SECONDS,
+    )
     QUEUED = Definition(
         "penstock_jobs_queued_total", Kind.COUNTER, "Dispatches put into a bucket.", ("pool", "bucket")
     )

@@ -28,6 +28,10 @@ LEDGER_SEGMENT_BYTES = 134_217_728
 SNAPSHOT_SEGMENT_BYTES = 67_108_864
 """A few large snapshots; what was replaced is on disk until its segment is full and compacted."""
 
+SCHEDULE_PARTITIONS = 16
+"""Of ``schedules``, in every epoch: definitions outlive an epoch, so where one stands must not depend on the
+partition count. More schedulers than this would share no more of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -149,6 +153,11 @@ class RouteMap:
         """States of the scheduler's folds, so that nobody needs to read gates from their start."""
         return f"{self.prefix}gates.snapshots"
 
+    @property
+    def schedules(self) -> str:
+        """Recurring schedules, and how far each has fired."""
+        return f"{self.prefix}schedules"
+
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""
         return f"{self.prefix}jobs.exec.{pool}.b{bucket}"
@@ -245,6 +254,15 @@ class RouteMap:
                 segment_bytes=SNAPSHOT_SEGMENT_BYTES,
             ),
             TopicSpec(self.known, count, FOREVER_MS, "scheduler", "scheduler, dlq_handler", compacted=True),
+            TopicSpec(
+                self.schedules,
+                SCHEDULE_PARTITIONS,
+                FOREVER_MS,
+                "people, scheduler",
+                "scheduler, materializer, people",
+                compacted=True,
+                outlives_epoch=True,
+            ),
             TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
             TopicSpec(
                 self.control,

@@ -24,6 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("run", "run", "Run one service in the foreground."),
     Command("demo", "demo", "Watch jobs flow, then verify that none was lost or run twice."),
     Command("submit", "submit", "Submit jobs."),
+    Command("schedule", "schedule", "Create, show and change recurring jobs."),
     Command("get", "jobs", "Show one job."),
     Command("list", "jobs", "List jobs."),
     Command("watch", "jobs", "Follow the numbers of jobs by state, or one job."),

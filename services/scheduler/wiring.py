@@ -13,11 +13,12 @@ from core.log import TopicPartition
 from core.snapshot_rule import SnapshotRule
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
-from ports.log import PartitionReader
+from ports.log import GroupMember, PartitionReader
 from ports.passages import PassageLog
 from schemas.gate_logs import GateLogs
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import due_ms_of
+from services.scheduler.fire import Firer
 from services.scheduler.hold import Heads
 from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.known import KnownKeys
@@ -78,6 +79,8 @@ async def run(service: Service) -> None:
             measures=Measures(service.meter, now_ms, tier_of),
         )
 
+        firer = _firer(service, await _reader(service, stack), member)
+
         def turn() -> None:
             service.health.beat()
             if scheduler.is_restored:
@@ -90,6 +93,7 @@ async def run(service: Service) -> None:
             tasks.create_task(keys.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(ticker.run(service.stopping))
+            tasks.create_task(firer.run(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
 
 
@@ -106,4 +110,15 @@ def _tick(settings: SchedulerSettings) -> Tick:
 def _snapshot_rule(settings: SchedulerSettings) -> SnapshotRule:
     return SnapshotRule(
         settings.gates_snapshot_every, settings.gates_snapshot_every_s, settings.gates_snapshot_not_before_s
+    )
+
+
+def _firer(service: Service, reader: PartitionReader, member: GroupMember) -> Firer:
+    return Firer(
+        routes=service.routes,
+        reader=reader,
+        appender=service.appender,
+        member=member,
+        meter=service.meter,
+        now_ms=service.clock.now_ms,
     )

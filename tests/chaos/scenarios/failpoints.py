@@ -155,10 +155,16 @@ OFTEN = frozenset(
 """Passed on and on, so a drawn number of passings may go by before the kill."""
 
 
+_NOT_SENT = "a tick is a job nobody sent; tests/integration/test_schedules.py kills there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
-    {Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit, which accounts for every record"}
+    {
+        Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit of every record",
+        Failpoint.TICKS_DUE: _NOT_SENT,
+        Failpoint.TICKS_APPENDED: _NOT_SENT,
+        Failpoint.TICKS_SETTLED: _NOT_SENT,
+    }
 )
-"""Points that no walk can go to, and why; ``tests/model`` crashes there."""
+"""Points that no walk can go to, and why; ``tests/model``, or the test that is named, crashes there."""
 
 
 def places_of(service: str) -> list[Place]:

@@ -1,0 +1,222 @@
+"""Recurring schedules on a real broker: each tick is one job, through crashes and edits."""
+
+import json
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from penstock.cli.main import build
+from schemas.accepted_job import AcceptedJob
+from schemas.codec import decode_accepted
+from tests.support.pipeline import Pipeline, pipeline
+from tests.support.processes import Program, wait_until
+from tests.support.servers import Servers
+
+KILLS = 6
+BETWEEN_KILLS_S = 3.0
+SESSION_S = "6"
+"""So that a scheduler that is dead is replaced well within the test."""
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def mine(
+    servers: Servers, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipeline]:
+    with pipeline(servers, topic_prefix, tmp_path) as prepared:
+        # A .penstock of the checkout must not fill what the environment leaves out.
+        monkeypatch.chdir(tmp_path)
+        yield prepared
+
+
+@pytest.fixture
+def cli(mine: Pipeline) -> Cli:
+    environment = mine.environment("cli")
+
+    def run(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(build("schedule"), ["schedule", *arguments], env=environment)
+        assert result.exit_code == code, (result.output, result.stderr, result.exception)
+        return result
+
+    return run
+
+
+def read_json(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def ready(mine: Pipeline, name: str) -> list[AcceptedJob]:
+    """Give the jobs of one schedule that may run, a repeated hand-over counted once."""
+    jobs = [decode_accepted(record) for record in mine.read(mine.routes.ready)]
+    return list({job.origin: job for job in jobs if job.labels.get("schedule") == name}.values())
+
+
+def ticks(jobs: list[AcceptedJob]) -> list[int]:
+    """Give the seconds of their ticks, in order."""
+    return sorted(int(datetime.fromisoformat(job.labels["tick"]).timestamp()) for job in jobs)
+
+
+def shown(cli: Cli, name: str) -> dict[str, Any]:
+    members: dict[str, Any] = read_json(cli("show", name, "--json"))
+    return members
+
+
+def until_fired(cli: Cli, name: str, count: int) -> None:
+    wait_until(lambda: shown(cli, name)["fired"] >= count, f"{count} ticks of {name}", 60)
+
+
+def test_each_tick_is_one_job_while_schedulers_are_killed(mine: Pipeline, cli: Cli) -> None:
+    cli("create", "beat", "t", "--every", "1s", "--catch-up", "all")
+    cli("create", "wall", "t", "--cron", "* * * * * *", "--zone", "Europe/Berlin", "--catch-up", "all")
+    running: dict[int, Program] = {}
+    with ExitStack() as stack, mine.running("ingest"):
+
+        def start(number: int) -> None:
+            program = mine.start("scheduler", f"scheduler-{number}", PENSTOCK_SESSION_TIMEOUT_S=SESSION_S)
+            running[number] = stack.enter_context(program)
+
+        start(0)
+        start(1)
+        until_fired(cli, "beat", 3)
+        for number in range(KILLS):
+            time.sleep(BETWEEN_KILLS_S)
+            running[number % 2].process.kill()
+            running[number % 2].process.wait()
+            start(number % 2)
+        last = int(time.time())
+        for name in ("beat", "wall"):
+            wait_until(
+                lambda name=name: (ticks(ready(mine, name)) or [0])[-1] > last,  # type: ignore[misc]
+                f"ticks of {name} after the last kill",
+                90,
+            )
+    for name in ("beat", "wall"):
+        jobs = ready(mine, name)
+        assert max(Counter(job.job_id for job in jobs).values()) == 1, "a tick ran twice"
+        seconds = ticks(jobs)
+        assert seconds == list(range(seconds[0], seconds[-1] + 1)), "a tick is missing"
+        assert seconds[-1] - seconds[0] > KILLS * BETWEEN_KILLS_S
+
+
+@pytest.mark.parametrize("point", ["ticks_due", "ticks_appended", "ticks_settled"])
+def test_each_tick_is_one_job_when_a_scheduler_dies_between_its_effects(
+    mine: Pipeline, cli: Cli, point: str
+) -> None:
+    cli("create", "beat", "t", "--every", "1s", "--catch-up", "all")
+    with mine.running("ingest"):
+        dies = {
+            "PENSTOCK_FAILPOINTS": f"scheduler.{point}:kill:after=2",
+            "PENSTOCK_SESSION_TIMEOUT_S": SESSION_S,
+        }
+        with mine.start("scheduler", **dies) as program:
+            wait_until(lambda: program.process.poll() is not None, f"death at {point}", 60)
+            assert program.process.returncode == -signal.SIGKILL, program.output
+        with mine.running("scheduler", PENSTOCK_SESSION_TIMEOUT_S=SESSION_S):
+            died = int(time.time())
+            wait_until(lambda: ticks(ready(mine, "beat"))[-1] > died, "ticks after the death", 60)
+    jobs = ready(mine, "beat")
+    assert len({job.job_id for job in jobs}) == len(jobs)
+    seconds = ticks(jobs)
+    assert seconds == list(range(seconds[0], seconds[-1] + 1))
+    sent = Counter(json.loads(record.value or b"")["job_id"] for record in mine.read(mine.routes.jobs))
+    assert (max(sent.values()) > 1) is (point == "ticks_appended")
+
+
+def test_pause_edit_resume_and_delete_take_effect_at_their_place_in_the_log(mine: Pipeline, cli: Cli) -> None:
+    with mine.running("ingest", "scheduler"):
+        cli("create", "beat", "t", "--every", "1s", "--catch-up", "skip", "--payload", "1")
+        until_fired(cli, "beat", 2)
+        cli("pause", "beat")
+        paused_ms = at_ms(shown(cli, "beat")["changed"])
+        assert shown(cli, "beat")["next"] == []
+        time.sleep(3.5)
+        cli("resume", "beat")
+        resumed_ms = at_ms(shown(cli, "beat")["changed"])
+        until_fired(cli, "beat", shown(cli, "beat")["fired"] + 2)
+        cli("create", "beat", "t", "--every", "1s", "--catch-up", "skip", "--payload", "2", "--replace")
+        edited_ms = at_ms(shown(cli, "beat")["changed"])
+        until_fired(cli, "beat", shown(cli, "beat")["fired"] + 2)
+        cli("delete", "beat")
+        time.sleep(2.5)
+        jobs = ready(mine, "beat")
+        cli("create", "beat", "t", "--every", "1s", "--payload", "3")
+        until_fired(cli, "beat", 2)
+        wait_until(lambda: len(ready(mine, "beat")) >= len(jobs) + 2, "jobs of the one created again", 30)
+    assert not [tick for tick in ticks(jobs) if paused_ms < tick * 1000 <= resumed_ms]
+    assert {bytes(job.payload) for job in jobs if ticks([job])[0] * 1000 <= edited_ms} == {b"1"}
+    assert {bytes(job.payload) for job in jobs if ticks([job])[0] * 1000 > edited_ms} == {b"2"}
+    active = list(range(ticks(jobs)[0], ticks(jobs)[-1] + 1))
+    assert ticks(jobs) == [tick for tick in active if not paused_ms < tick * 1000 <= resumed_ms]
+    again = [job for job in ready(mine, "beat") if bytes(job.payload) == b"3"]
+    assert not {job.job_id for job in again} & {job.job_id for job in jobs}
+
+
+def at_ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def test_a_backfill_and_a_run_now_are_jobs_once_each(mine: Pipeline, cli: Cli) -> None:
+    with mine.running("ingest", "scheduler"):
+        cli("create", "old", "t", "--cron", "0 * * * *", "--paused")
+        found = read_json(cli("backfill", "old", "2026-01-01T00:00:00Z", "2026-01-01T05:00:00Z", "--json"))
+        assert [one["tick"] for one in found][:2] == ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"]
+        again = read_json(cli("backfill", "old", "2026-01-01T03:00:00Z", "2026-01-01T06:00:00Z", "--json"))
+        assert [one["job_id"] for one in again][:3] == [one["job_id"] for one in found][3:]
+        run = read_json(cli("run-now", "old", "--json"))
+        wanted = {one["job_id"] for one in [*found, *again, run]}
+        wait_until(lambda: {job.job_id for job in ready(mine, "old")} == wanted, "all jobs", 60)
+        jobs = ready(mine, "old")
+    assert len(wanted) == 8
+    assert len(jobs) == 8
+    assert not mine.read(mine.routes.rejected)
+
+
+def test_once_fires_once_and_jitter_starts_it_later_by_the_same(mine: Pipeline, cli: Cli) -> None:
+    with mine.running("ingest", "scheduler"):
+        cli("create", "once", "t", "--at", "+3s")
+        cli("create", "spread", "t", "--every", "1s", "--jitter", "2s")
+        wait_until(lambda: len(ready(mine, "once")) == 1, "the one job", 60)
+        wait_until(lambda: len(ready(mine, "spread")) >= 5, "jobs of spread", 60)
+        assert shown(cli, "once")["state"] == "ended"
+        listed = {one["name"]: one["state"] for one in read_json(cli("list", "--json"))}
+    assert listed == {"once": "ended", "spread": "active"}
+    offsets: defaultdict[str, set[int]] = defaultdict(set)
+    for job in ready(mine, "spread"):
+        if job.run_at_ms is not None:
+            offsets[job.job_id].add(job.run_at_ms - ticks([job])[0] * 1000)
+    assert all(min(one) > 0 and max(one) < 2000 and len(one) == 1 for one in offsets.values())
+    assert len(ready(mine, "once")) == 1
+
+
+def test_what_is_typed_wrongly_names_option_value_and_remedy(cli: Cli) -> None:
+    for arguments, named in (
+        (("create", "a", "t"), "--cron, --every and --at"),
+        (("create", "A b", "t", "--every", "5m"), "lower-case"),
+        (("create", "a", "t", "--cron", "61 * * * *"), "Bad minute"),
+        (("create", "a", "t", "--cron", "* * * * *", "--zone", "Berlin"), "Europe/Berlin"),
+        (("create", "a", "t", "--every", "0.5s"), "1s"),
+        (("create", "a", "t", "--every", "5m", "--zone", "UTC"), "--zone belongs to --cron"),
+        (("create", "a", "t", "--at", "2020-01-01T00:00:00Z"), "has passed"),
+        (("create", "a", "Bad Type", "--every", "5m"), "field `type`"),
+        (("create", "a", "t", "--every", "5m", "--priority", "11"), "field `priority`"),
+        (("create", "a", "t", "--every", "5m", "--label", "tick=1"), "sets this label itself"),
+        (("create", "a", "t", "--every", "5m", "--pool", "gpu"), "no such pool"),
+        (("create", "a", "t", "--every", "5m", "--catch-up-window", "10s"), "at least 60s"),
+    ):
+        assert named in cli(*arguments, code=2).stderr.replace("\n", " ").replace("│ ", ""), arguments
+    assert "no schedule 'a'" in cli("show", "a", code=1).stderr
+    created = read_json(cli("create", "a", "t", "--cron", "0 9 * * 1-5", "--zone", "Asia/Tokyo", "--json"))
+    assert all(datetime.fromisoformat(tick) > datetime.now(UTC) for tick in created["next"])
+    assert "--replace" in cli("create", "a", "t", "--every", "5m", code=1).stderr
+    assert "not paused" in cli("resume", "a", code=1).stderr
+    assert "T09:00:00+09:00" in cli("show", "a").stdout
+    assert "narrow it" in cli("backfill", "a", "0002-01-01T00:00:00Z", "2026-01-01T00:00:00Z", code=1).stderr
