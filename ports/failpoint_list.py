@@ -116,6 +116,10 @@ _MATERIALIZER = {
     Failpoint.POSITIONS_MOVED: "inside the transaction positions are moved; rows are not merged",
     Failpoint.ROWS_MERGED: "inside the transaction one table is merged; others, or the end, are not",
     Failpoint.TABLE_COMMITTED: "rows and positions are committed in Postgres; offsets in Kafka are not",
+    Failpoint.SCHEDULES_OPEN: "a transaction for schedules is open; nothing is changed in it",
+    Failpoint.SCHEDULES_MOVED: "inside it their positions are moved; rows are not merged",
+    Failpoint.SCHEDULES_MERGED: "inside it rows of schedules are merged; it has not ended",
+    Failpoint.SCHEDULES_COMMITTED: "rows of schedules are committed; the next are not read",
 }
 _OF_SERVICE = {
     "ingest": _LOOP | _INGEST,

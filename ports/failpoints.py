@@ -94,6 +94,10 @@ class Failpoint(StrEnum):
     POSITIONS_MOVED = "positions_moved"
     ROWS_MERGED = "rows_merged"
     TABLE_COMMITTED = "table_committed"
+    SCHEDULES_OPEN = "schedules_open"
+    SCHEDULES_MOVED = "schedules_moved"
+    SCHEDULES_MERGED = "schedules_merged"
+    SCHEDULES_COMMITTED = "schedules_committed"
 
 
 _armed: dict[Failpoint, Callable[[], None]] = {}

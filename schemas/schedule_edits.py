@@ -14,7 +14,6 @@ from schemas.topics import APPEND_MAX_BYTES, RouteMap
 
 PAST_MAX = 20
 """Most earlier plans a definition carries; more of them have ticks to fire only while no scheduler runs."""
-STATES = ("active", "paused", "ended", "deleted")
 
 
 class UnsettledError(Exception):
@@ -66,13 +65,6 @@ def check_size(routes: RouteMap, defined: Defined) -> None:
             f"{len(defined.before)} earlier versions of schedule {defined.name} have ticks that no scheduler "
             "has fired yet: start one (`penstock up`, `penstock run scheduler`), then edit again"
         )
-
-
-def state_of(plan: Plan, next_ms: int | None) -> str:
-    """Say whether a schedule fires: one without any further tick has ended."""
-    if plan.paused:
-        return "paused"
-    return "active" if next_ms is not None else "ended"
 
 
 def next_ticks(plan: Plan, after_ms: int, count: int) -> list[int]:

@@ -3,16 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-import orjson
-
 from core.cron import CronError, zone_of
-from core.masking import mask
 from core.schedules import CatchUp, wakes_at
 from penstock.cli.schedule_topic import now_ms
 from penstock.cli.times import age, span
 from schemas.schedule_book import View
-from schemas.schedule_edits import next_ticks, state_of
+from schemas.schedule_edits import next_ticks
+from schemas.schedule_text import job_members, shown_plan, state_of, ticks_text
 from schemas.schedules import Plan, rfc3339
 
 LATE_SHOWN_MS = 5_000
@@ -43,7 +40,7 @@ def members_of(view: View, count: int) -> dict[str, Any]:
         "jitter": span(plan.jitter_ms / 1000) if plan.jitter_ms else None,
         "expires_after": _span(plan.expires_after_ms),
         "deadline_after": _span(plan.deadline_after_ms),
-        "job": masked_job(plan),
+        "job": job_members(shown_plan(plan)),
         "last": None if view.fired.last_ms is None else rfc3339(view.fired.last_ms),
         "fired": view.fired.fired,
         "late_since": rfc3339(wakes_ms) if is_late and wakes_ms is not None else None,
@@ -62,7 +59,7 @@ def cells_of(view: View) -> tuple[object, ...]:
     return (
         view.defined.name,
         members["state"] if members["late_since"] is None else "late",
-        ticks_text(view.defined.plan),
+        members["ticks"] if members["zone"] in (None, "UTC") else f"{members['ticks']} ({members['zone']})",
         members["job"]["type"],
         next(iter(members["next"]), ""),
         f"{age(ago, datetime.now(UTC))} ago" if ago is not None else "",
@@ -71,30 +68,11 @@ def cells_of(view: View) -> tuple[object, ...]:
     )
 
 
-def ticks_text(plan: Plan) -> str:
-    """Say when it ticks."""
-    if plan.cron is not None:
-        return plan.cron if plan.zone == "UTC" else f"{plan.cron} ({plan.zone})"
-    if plan.every_ms is not None:
-        return f"every {span(plan.every_ms / 1000)}"
-    return "once"
-
-
 def shown(plan: Plan, tick_ms: int) -> str:
     """Write a tick in the schedule's own zone."""
     if plan.cron is None or plan.zone == "UTC":
         return rfc3339(tick_ms)
     return datetime.fromtimestamp(tick_ms / 1000, zone_of(plan.zone)).isoformat()
-
-
-def masked_job(plan: Plan) -> dict[str, Any]:
-    """Give the job of a plan for people: what it calls sensitive is masked."""
-    members: dict[str, Any] = msgspec.json.decode(plan.job)
-    if "payload" in members:
-        members["payload"] = orjson.loads(
-            mask(orjson.dumps(members["payload"]), members.get("sensitive", ()))
-        )
-    return members
 
 
 def upcoming_text(plan: Plan, upcoming: list[int]) -> str:

@@ -1,17 +1,21 @@
 """The materializer's parts and what connects them."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
 from typing import cast
 
 from adapters.postgres.refold import STAGE
+from adapters.postgres.schedule_sink import PostgresSchedules
 from adapters.postgres.sink import PostgresTable
 from adapters.runtime.service import Service
 from core.log import TopicPartition
+from ports.log import GroupMember
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.ledger import LedgerFolds
+from services.materializer.follow_schedules import ScheduleFollower
 from services.materializer.materialize import Materialize, StoppedError
 from services.materializer.settings import MaterializerSettings
 
@@ -25,7 +29,7 @@ async def run(service: Service) -> None:
     fold is made anew from the newest snapshot that is not ahead of the table.
     """
     settings = cast("MaterializerSettings", service.settings)
-    epoch, ledger = service.epoch.epoch, service.routes.ledger
+    epoch, ledger, stopping = service.epoch.epoch, service.routes.ledger, service.stopping
     folds = LedgerFolds(epoch, with_notes=True)
     table = PostgresTable(
         settings.database.conninfo,
@@ -41,7 +45,7 @@ async def run(service: Service) -> None:
         meter=service.meter,
         health=service.health,
         now_ms=service.clock.now_ms,
-        stopping=service.stopping,
+        stopping=stopping,
     )
 
     async with contextlib.AsyncExitStack() as stack:
@@ -70,10 +74,26 @@ async def run(service: Service) -> None:
                 else:
                     service.health.set_ready()
 
-            await run_stage(
-                member,
-                step.work,
-                stopping=service.stopping,
-                turn=turn,
-                max_records=settings.materializer_batch_max,
-            )
+            follower = await _follower(service, member, stack)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(follower.run(stopping))
+                # Here, too: what leaves the task group comes in a group of its own.
+                with contextlib.suppress(StoppedError):
+                    most = settings.materializer_batch_max
+                    await run_stage(member, step.work, stopping=stopping, turn=turn, max_records=most)
+
+
+async def _follower(
+    service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
+) -> ScheduleFollower:
+    settings = cast("MaterializerSettings", service.settings)
+    table = PostgresSchedules(
+        settings.database.conninfo,
+        epoch=service.epoch.epoch,
+        meter=service.meter,
+        before=service.epoch.before,
+    )
+    stack.push_async_callback(table.close)
+    reader = await service.reader()
+    stack.push_async_callback(reader.close)
+    return ScheduleFollower(routes=service.routes, reader=reader, member=member, table=table)

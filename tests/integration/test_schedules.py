@@ -10,10 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
+from adapters.postgres.migrate import upgrade
 from penstock.cli.main import build
+from penstock.connection import DatabaseConnection
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_accepted
 from tests.support.pipeline import Pipeline, pipeline
@@ -195,6 +199,51 @@ def test_once_fires_once_and_jitter_starts_it_later_by_the_same(mine: Pipeline, 
             offsets[job.job_id].add(job.run_at_ms - ticks([job])[0] * 1000)
     assert all(min(one) > 0 and max(one) < 2000 and len(one) == 1 for one in offsets.values())
     assert len(ready(mine, "once")) == 1
+
+
+def rows(url: str) -> dict[str, dict[str, Any]]:
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return {row["name"]: row for row in connection.execute("SELECT * FROM v1_schedules")}
+
+
+@pytest.mark.parametrize("point", ["open", "moved", "merged", "committed"])
+def test_the_table_shows_every_schedule_also_when_its_writer_dies(
+    servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path, point: str
+) -> None:
+    upgrade(DatabaseConnection.model_validate({"url": database_url}))
+    with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine:
+        environment = mine.environment("cli")
+
+        def run(*arguments: str) -> None:
+            result = CliRunner().invoke(build("schedule"), ["schedule", *arguments], env=environment)
+            assert result.exit_code == 0, (result.output, result.stderr, result.exception)
+
+        secret = ("--payload", '{"key":"hidden","n":1}', "--sensitive", "/key", "--tenant", "acme")
+        run("create", "beat", "t.beat", "--every", "1s", *secret)
+        run("create", "gone", "t", "--cron", "0 9 * * *", "--zone", "Asia/Tokyo")
+        run("create", "still", "t", "--every", "5m", "--paused")
+        run("delete", "gone")
+        dies = {"PENSTOCK_FAILPOINTS": f"materializer.schedules_{point}:kill:after=1"}
+        with mine.running("scheduler"), mine.start("materializer", **dies) as program:
+            wait_until(lambda: program.process.poll() is not None, "the writer's death", 60)
+            assert program.process.returncode == -signal.SIGKILL, program.output
+            with mine.running("materializer"):
+                wait_until(
+                    lambda: rows(database_url).get("beat", {}).get("fired", 0) > 3, "ticks in the table"
+                )
+                wait_until(lambda: len(rows(database_url)) == 3, "three rows")
+        found = rows(database_url)
+    assert {name: row["state"] for name, row in found.items()} == {
+        "beat": "active",
+        "gone": "deleted",
+        "still": "paused",
+    }
+    beat = found["beat"]
+    assert beat["definition"]["job"]["payload"] == {"key": "***", "n": 1}
+    assert (beat["ticks"], beat["tenant"], beat["type"], beat["version"]) == ("every 1s", "acme", "t.beat", 1)
+    assert beat["last_tick"] <= beat["settled_until"] < beat["next_tick"]
+    assert (found["gone"]["ticks"], found["gone"]["zone"]) == ("0 9 * * *", "Asia/Tokyo")
+    assert found["still"]["next_tick"] is None
 
 
 def test_what_is_typed_wrongly_names_option_value_and_remedy(cli: Cli) -> None:

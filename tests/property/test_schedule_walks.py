@@ -131,7 +131,7 @@ class Walk:
             assert set(valid) - found == set(), "a tick was lost"
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 @example(0)
 def test_each_tick_is_one_job_whatever_crashes_wakes_up_or_is_edited(seed: int) -> None:
@@ -144,7 +144,7 @@ def test_each_tick_is_one_job_whatever_crashes_wakes_up_or_is_edited(seed: int) 
 def test_walks_do_what_they_are_for() -> None:
     # Many ticks, fired more than once by several, in schedules that were edited, paused, deleted, made again.
     ticks, repeats, ends, edits = 0, 0, 0, 0
-    for seed in range(60):
+    for seed in range(25):
         walk = Walk(seed)
         walk.run()
         ids = [job["job_id"] for job in walk.log.jobs]
@@ -152,7 +152,7 @@ def test_walks_do_what_they_are_for() -> None:
         repeats += len(ids) - len(set(ids))
         ends += sum(not walk.operator.is_live(one) for one in walk.incarnations)
         edits += sum(len(one) for one in walk.operator.history.values())
-    assert ticks > 200
-    assert repeats > 50
-    assert ends > 10
-    assert edits > 300
+    assert ticks > 80
+    assert repeats > 20
+    assert ends > 4
+    assert edits > 120

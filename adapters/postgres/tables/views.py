@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
+from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.workflows import V1_WORKFLOWS
 
 ANALYST = "penstock_analyst"
@@ -72,7 +73,16 @@ V1_ATTEMPTS = View(
     ),
     "One row a dispatch of a job. Stable: columns are only ever added, at the end.",
 )
-VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS)
+V1_SCHEDULES = View(
+    "v1_schedules",
+    schedules,
+    (
+        *("name", "version", "state", "ticks", "zone", "tenant", "type", "pool", "catch_up", "overlap"),
+        *("definition", "last_tick", "next_tick", "fired", "settled_until", "changed_at", "changed_by"),
+    ),
+    "One row a recurring schedule. Stable: columns are only ever added, at the end.",
+)
+VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES)
 
 
 def statements(view: View | QueryView) -> list[str]:

@@ -162,6 +162,10 @@ LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
         Failpoint.TICKS_DUE: _NOT_SENT,
         Failpoint.TICKS_APPENDED: _NOT_SENT,
         Failpoint.TICKS_SETTLED: _NOT_SENT,
+        Failpoint.SCHEDULES_OPEN: _NOT_SENT,
+        Failpoint.SCHEDULES_MOVED: _NOT_SENT,
+        Failpoint.SCHEDULES_MERGED: _NOT_SENT,
+        Failpoint.SCHEDULES_COMMITTED: _NOT_SENT,
     }
 )
 """Points that no walk can go to, and why; ``tests/model``, or the test that is named, crashes there."""
