@@ -78,7 +78,6 @@ async def run(service: Service) -> None:
             stretch=LastStretch(due_ms_of),
             measures=Measures(service.meter, now_ms, tier_of),
         )
-
         firer = _firer(service, await _reader(service, stack), member)
 
         def turn() -> None:

@@ -16,10 +16,11 @@ from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
 from adapters.postgres.migrate import upgrade
+from core.ledger.verdicts import Skipped
 from penstock.cli.main import build
 from penstock.connection import DatabaseConnection
 from schemas.accepted_job import AcceptedJob
-from schemas.codec import decode_accepted
+from schemas.codec import decode_accepted, decode_event
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program, wait_until
 from tests.support.servers import Servers
@@ -199,6 +200,26 @@ def test_once_fires_once_and_jitter_starts_it_later_by_the_same(mine: Pipeline, 
             offsets[job.job_id].add(job.run_at_ms - ticks([job])[0] * 1000)
     assert all(min(one) > 0 and max(one) < 2000 and len(one) == 1 for one in offsets.values())
     assert len(ready(mine, "once")) == 1
+
+
+def test_ticks_that_must_not_overlap_wait_for_the_one_before_or_are_skipped(mine: Pipeline, cli: Cli) -> None:
+    # Nothing runs jobs here, so the first of each never ends.
+    with mine.running("ingest", "scheduler"):
+        for overlap in ("skip", "queue", "allow"):
+            cli("create", overlap, "t", "--every", "1s", "--overlap", overlap)
+        for overlap in ("skip", "queue", "allow"):
+            until_fired(cli, overlap, 4)
+        wait_until(lambda: len(ready(mine, "allow")) >= 4, "jobs beside each other", 60)
+
+        def skipped() -> set[str]:
+            events = [decode_event(record) for record in mine.read(mine.routes.ledger)]
+            return {event.job_id for event in events if isinstance(event, Skipped)}
+
+        wait_until(lambda: len(skipped()) >= 3, "skipped ticks", 60)
+    assert len(ready(mine, "skip")) == 1
+    assert len(ready(mine, "queue")) == 1
+    assert not skipped() & {job.job_id for name in ("queue", "allow") for job in ready(mine, name)}
+    assert not mine.read(mine.routes.rejected)
 
 
 def rows(url: str) -> dict[str, dict[str, Any]]:
