@@ -88,11 +88,8 @@ async def run(service: Service) -> None:
                 service.health.set_unready("reading the gates")
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(teller.run(service.stopping))
-            tasks.create_task(keys.run(service.stopping))
-            tasks.create_task(snapshotter.run(service.stopping))
-            tasks.create_task(ticker.run(service.stopping))
-            tasks.create_task(firer.run(service.stopping))
+            for beside in (teller.run, keys.run, snapshotter.run, ticker.run, firer.run):
+                tasks.create_task(beside(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
 
 
