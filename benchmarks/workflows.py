@@ -1,8 +1,9 @@
 """Workflows: ``python -m benchmarks.workflows layers|latency|fan``; a pipeline of its own for each run.
 
-``layers``: a workflow in layers runs while the scheduler is killed (SIGKILL) every few seconds; it is checked
-that each job ran once and none before its parents had succeeded. ``latency``: from the success of a parent to
-its child being ready. ``fan``: one parent, many children, one child of them all through a group.
+``layers``: a workflow in layers runs while the scheduler is killed (SIGKILL) every few seconds of being
+ready; it is checked that each job ran once, and none before its parents had succeeded.
+``latency``: from the success of a parent to its child being ready.
+``fan``: one parent, many children, one child of them all (a group).
 """
 
 import argparse
@@ -16,8 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 from psycopg.rows import dict_row
@@ -66,9 +69,10 @@ def layered(workflow_id: str, jobs: int, layers: int, draw: random.Random) -> Wo
 
 
 class Killer:
-    """Kills the scheduler every few seconds; the supervisor starts it again."""
+    """Kills the scheduler whenever it was ready for a few seconds; the supervisor starts it again."""
 
-    def __init__(self, home: Home, every_s: float) -> None:
+    def __init__(self, pipeline: Pipeline, home: Home, every_s: float) -> None:
+        self._ready_url = f"http://127.0.0.1:{pipeline.metrics['scheduler-0']}/readyz"
         self._home = home
         self._every_s = every_s
         self.kills = 0
@@ -76,12 +80,22 @@ class Killer:
     async def run(self) -> None:
         """Kill for ever."""
         while True:
+            if not await asyncio.to_thread(self._is_ready):
+                await asyncio.sleep(POLL_S)
+                continue
             await asyncio.sleep(self._every_s)
             state = read_state(self._home.state_file)
             units = cpu.units_of(state) if state is not None else {}
             for pid in [pid for pid, name in units.items() if name.startswith("scheduler")]:
                 os.kill(pid, signal.SIGKILL)
                 self.kills += 1
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(self._ready_url, timeout=1) as answer:
+                return bool(answer.status == HTTPStatus.OK)
+        except OSError:
+            return False
 
 
 async def ended(pipeline: Pipeline, workflow_id: str, jobs: int) -> dict[str, Any]:
@@ -107,7 +121,7 @@ async def _one(pipeline: Pipeline, query: str, workflow_id: str) -> dict[str, An
 async def layers(pipeline: Pipeline, home: Home, options: argparse.Namespace) -> dict[str, Any]:
     """Run a workflow in layers under kills, and check it."""
     flow = layered("layers", options.jobs, options.layers, random.Random(options.seed))
-    killer = Killer(home, options.kill_every)
+    killer = Killer(pipeline, home, options.kill_every)
     began_s = time.monotonic()
     async with Client(kafka=pipeline.kafka, names=pipeline.names) as client:
         # In any order: children before their parents.
