@@ -30,6 +30,10 @@ def steady(ctx, payload):
     ctx.log.info("steady")
     return payload
 
+@task("adds")
+def adds(ctx, payload):
+    ctx.spawn("steady")
+
 @task("fails.once", retry=RetryRule(base="0.3s", cap="0.3s"))
 def fails_once(ctx, payload):
     if ctx.attempt == 1:
@@ -102,6 +106,7 @@ def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         "PENSTOCK_JANITOR_S": "1",
         "PENSTOCK_JANITOR_STEP_RECORDS": "1",
         "PENSTOCK_GATES_TOLD_EVERY_S": "0.5",
+        "PENSTOCK_WORKFLOW_KEEP_S": "0.5",
         "PENSTOCK_GATES_SNAPSHOT_EVERY": "1",
         "PENSTOCK_GATES_SNAPSHOT_NOT_BEFORE_S": "0.5",
         # The first claim is read back when it is too old to start, so it is handed back.
@@ -118,6 +123,7 @@ async def _run_jobs(watched: Watched) -> None:
         steady = [await client.submit("steady", number, idempotency_key=f"k{number}") for number in range(3)]
         steady.append(await client.submit("steady", 8, ordering_key="o"))
         steady.append(await client.submit("steady", 8, ordering_key="o", idempotency_key="in order"))
+        steady.append(await client.submit("adds", None, workflow_id="w"))
         later = await client.submit("steady", 9, run_at=datetime.now(UTC) + timedelta(seconds=1))
         again, never = await client.submit("fails.once", None), await client.submit("fails.always", None)
         for job in (*steady, later, again, never):
