@@ -36,13 +36,14 @@ from core.log import Appended, NewRecord, TopicPartition
 from core.stealing import Progress
 from penstock.identity import home
 from penstock.worker.frames import JobNote, JobOutcome, StartJob, TaskPolicy
+from ports.control import ControlWatch
 from ports.meter import Metric
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_if_verdict, job_record
 from schemas.topics import RouteMap
 from services.executor import fetch, wiring
 from services.executor.settings import ExecutorSettings
-from services.executor.wiring import Executor
+from services.executor.wiring import Executor, Readers
 
 APPEND_S = 0.01
 """From an append until its record can be read; acknowledged at the same time."""
@@ -218,12 +219,13 @@ class _World:
         member = MemoryGroupMember(broker, group=group, instance=name, topics=topics)
         await member.start()
         settings = ExecutorSettings(slots=SLOTS, workers=1)
-        readers = [MemoryReader(broker) for _ in range(4)]
+        readers = Readers(*[MemoryReader(broker) for _ in Readers._fields])
+        control = ControlWatch(readers.control, ROUTES)
         made = Executor(
-            cast("Any", service), settings, cast("Any", Slots(self.started)), member, *readers[:3]
+            cast("Any", service), settings, cast("Any", Slots(self.started)), member, readers, control
         )
         if steals:
-            made.steal_with(readers[3], _SlowProgress(broker, group=group))
+            made.steal_with(MemoryReader(broker), _SlowProgress(broker, group=group))
         return made
 
 

@@ -37,16 +37,22 @@ class HeadOrder(Generic[T]):
             found = self._lanes[lane] = Lane(head_start_ms, deque())
         found.items.append((ready_ms, item))
 
-    def take(self, wanted: int, fits: Callable[[T], bool]) -> Iterator[T]:
+    def take(
+        self,
+        wanted: int,
+        fits: Callable[[T], bool],
+        is_open: Callable[[Hashable], bool] = lambda _lane: True,
+    ) -> Iterator[T]:
         """Give up to ``wanted`` items, best first, passing over items that do not fit right now.
 
         An item passed over keeps its place at the front of its lane. ``fits`` is asked once per
-        item and call, so it may count what it has let through.
+        item and call, so it may count what it has let through. Of a lane that is not open nothing is
+        taken; that is asked before every item.
         """
         passed: list[tuple[Lane[T], tuple[int, T]]] = []
         given = 0
         while given < wanted:
-            lane = self._best()
+            lane = self._best(is_open)
             if lane is None:
                 break
             entry = lane.items.popleft()
@@ -66,8 +72,8 @@ class HeadOrder(Generic[T]):
                 shed.append(lane.items.popleft()[1])
         return shed
 
-    def _best(self) -> Lane[T] | None:
-        waiting = [lane for lane in self._lanes.values() if lane.items]
+    def _best(self, is_open: Callable[[Hashable], bool]) -> Lane[T] | None:
+        waiting = [lane for key, lane in self._lanes.items() if lane.items and is_open(key)]
         return min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms, default=None)
 
     def waiting(self, lane: Hashable) -> int:
@@ -80,6 +86,11 @@ class HeadOrder(Generic[T]):
         found = self._lanes.get(lane)
         return found.items[0][0] if found is not None and found.items else None
 
-    def drop(self, lane: Hashable) -> None:
-        """Forget a lane and all it holds."""
-        self._lanes.pop(lane, None)
+    def lanes(self) -> list[Hashable]:
+        """Give every lane that was ever offered to and not dropped."""
+        return list(self._lanes)
+
+    def drop(self, lane: Hashable) -> list[T]:
+        """Forget a lane; give all it held, in order."""
+        found = self._lanes.pop(lane, None)
+        return [] if found is None else [item for _, item in found.items]

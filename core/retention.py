@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """A group has not committed further."""
     OPEN_JOB = "open_job"
     """A job that is not settled may have to be read again from there."""
+    HELD_JOB = "held_job"
+    """It waits there until what it is held for is over."""
     AGE = "age"
     """What follows is younger than it is kept for."""
     KNOWN_KEYS = "known_keys"

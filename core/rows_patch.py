@@ -32,7 +32,6 @@ _encode = msgspec.json.Encoder().encode
 _ACCEPTED = State.ACCEPTED.value
 _ACCEPTED_RANK = progress_rank(State.ACCEPTED, 1)
 _QUEUED = State.QUEUED.value
-_WAITING = State.WAITING.value
 
 
 class Patches(NamedTuple):
@@ -132,10 +131,12 @@ def _queued(folded: Folded, event: Queued) -> Row:
 
 
 def _waiting(folded: Folded, event: Waiting) -> Row:
+    # Out of the queue there is no way back up the ladder: such a job stays queued, and says what it waits on.
+    state = State.QUEUED if event.queued else State.WAITING
     row: Row = {
         "updated_at": folded.timestamp_ms,
-        "state": _WAITING,
-        "state_rank": progress_rank(State.WAITING, event.n),
+        "state": state.value,
+        "state_rank": progress_rank(state, event.n),
         "waiting_on": event.on,
     }
     _add(row, "due_at", event.due_ms)

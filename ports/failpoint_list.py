@@ -61,6 +61,11 @@ _SCHEDULER = {
     Failpoint.TICKS_DUE: "ticks of schedules are due; their jobs are not appended",
     Failpoint.TICKS_APPENDED: "the jobs of ticks are in `jobs`; nothing says that these ticks have fired",
     Failpoint.TICKS_SETTLED: "ticks are said to have fired; the next are not looked for",
+    Failpoint.HELD_TAKEN: "held jobs that may go on are read again; they are not handed on",
+    Failpoint.HELD_HANDED_ON: "held jobs are ready again; nothing says so in `jobs.held`",
+    Failpoint.HELD_TOLD: "what was handed on stands in `jobs.held`; it is not read back",
+    Failpoint.HELD_MARKS_DUE: "how far `jobs.held` is handed on is known; it is not written down",
+    Failpoint.HELD_MARKS_APPENDED: "it is in the log; `jobs.held` may be trimmed up to there",
 }
 _SNAPSHOTS = {
     Failpoint.IMAGE_TAKEN: "the image of a fold is encoded; no chunk of it is appended",
@@ -75,6 +80,10 @@ _EXECUTOR = {
     Failpoint.LEASE_RENEWED: "the workers know of the longer lease; nothing is claimed under it",
     Failpoint.LAPSED: "the lease has lapsed; workers still live",
     Failpoint.WORKERS_KILLED: "the workers are dead; what was held is still listed, under the old id",
+    Failpoint.PARKING: "queued dispatches are to be held; they are not in `jobs.held`",
+    Failpoint.PARKED: "they are in `jobs.held`; no offset is done",
+    Failpoint.DEMAND_DUE: "what is wanted of limited subjects is known; it is not appended",
+    Failpoint.DEMAND_APPENDED: "it is in the log; nobody has made parts of it",
     Failpoint.CLAIM_DECIDED: "dispatches are taken from the queue; their claims are not appended",
     Failpoint.CLAIM_APPENDED: "claims are in the log; nothing is read back, no offset is done",
     Failpoint.CLAIM_READ_BACK: "a claim is read back as holding; the job is not started",

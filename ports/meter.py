@@ -97,6 +97,24 @@ class Metric(Enum):
     RUN = Definition(
         "penstock_job_run_seconds", Kind.HISTOGRAM, "Run time of one attempt.", ("pool", "outcome"), _SECONDS
     )
+    PARKED = Definition(
+        "penstock_jobs_held_total",
+        Kind.COUNTER,
+        "Dispatches put into jobs.held, by who found them and why.",
+        ("stage", "cause"),
+    )
+    HANDED_ON = Definition(
+        "penstock_jobs_handed_on_total", Kind.COUNTER, "Dispatches handed on from jobs.held.", ("cause",)
+    )
+    HELD_JOBS = Definition(
+        "penstock_held_jobs", Kind.GAUGE, "Jobs in owned partitions of jobs.held.", ("cause",)
+    )
+    LIMITED_WAITING = Definition(
+        "penstock_queue_limited_records",
+        Kind.GAUGE,
+        "Dispatches in an executor's memory that wait for a token of a rate limit.",
+        ("pool",),
+    )
     CLAIMS = Definition(
         "penstock_claims_total",
         Kind.COUNTER,

@@ -51,6 +51,8 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """Dispatch number."""
     attempt: int = 1
     """1 + closures that count against ``max_attempts``."""
+    held_for: str | None = None
+    """What this dispatch was last held for in ``jobs.held``, as ``core.subjects.HeldFor`` writes it."""
 
 
 class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):

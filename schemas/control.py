@@ -3,6 +3,7 @@
 import msgspec
 
 from core.epoch import TopicMark
+from core.subjects import Scope
 
 
 class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="EPOCH", tag_field="kind"):
@@ -63,7 +64,29 @@ class FoldVersionRecord(msgspec.Struct, frozen=True, tag="FOLD", tag_field="kind
     version: int
 
 
-ControlRecord = EpochRecord | DrainRecord | PresenceRecord | FoldVersionRecord
+class PauseRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="PAUSE", tag_field="kind"):
+    """Nothing of one type, tenant or pool is claimed from here on; or it is again."""
+
+    scope: Scope
+    name: str
+    paused: bool
+    reason: str = ""
+    by: str = ""
+
+
+class LimitRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="LIMIT", tag_field="kind"):
+    """Claims of one type or tenant, all executors together, keep below a rate from here on."""
+
+    scope: Scope
+    name: str
+    rate_per_s: float | None
+    """None: without a limit again."""
+    burst: float = 1.0
+    """Claims that may come at once after a time without any."""
+    by: str = ""
+
+
+ControlRecord = EpochRecord | DrainRecord | PresenceRecord | FoldVersionRecord | PauseRecord | LimitRecord
 
 EPOCH_KEY = b"epoch"
 FOLD_VERSION_KEY = b"fold-version"

@@ -41,7 +41,21 @@ class Probe(msgspec.Struct, frozen=True, omit_defaults=True, tag="PROBE", tag_fi
     keeper: str
 
 
-ExecutorRecord = Heartbeat | Probe
+class Demand(msgspec.Struct, frozen=True, omit_defaults=True, tag="DEMAND", tag_field="kind"):
+    """What an executor could claim of limited subjects; said every half second while there are limits.
+
+    ``wants`` has (claims a second, dispatches that came back from ``jobs.held`` and wait in memory), by
+    subject as ``type/NAME`` or ``tenant/NAME``; what is not named is not wanted.
+    """
+
+    name: str
+    """Of one time of claiming: another one after a start, and after a drain or a lapse."""
+    wants: dict[str, tuple[float, int]] = {}
+    leaving: bool = False
+    """Nothing is claimed under this name any more: others have its part at once."""
+
+
+ExecutorRecord = Heartbeat | Probe | Demand
 
 
 def dispatch_key(origin: str, n: int) -> str:

@@ -104,6 +104,11 @@ class RouteMap:
         return f"{self.prefix}jobs.orders"
 
     @property
+    def held(self) -> str:
+        """Dispatches of what is paused, or too many for a rate limit: each stands here once."""
+        return f"{self.prefix}jobs.held"
+
+    @property
     def ready(self) -> str:
         """Dispatches that may run now."""
         return f"{self.prefix}jobs.ready"
@@ -158,6 +163,11 @@ class RouteMap:
         """Recurring schedules, and how far each has fired."""
         return f"{self.prefix}schedules"
 
+    @property
+    def held_marks(self) -> str:
+        """What stands in ``jobs.held`` and was not handed on, so that nobody needs to read all of it."""
+        return f"{self.prefix}held.marks"
+
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""
         return f"{self.prefix}jobs.exec.{pool}.b{bucket}"
@@ -180,8 +190,12 @@ class RouteMap:
         return f"{self.prefix}penstock.{name}"
 
     def readers(self) -> dict[str, tuple[str, ...]]:
-        """Give, for every topic that is trimmed, the groups that must have read what goes."""
-        readers = {
+        """Give, for every topic that is trimmed, the groups that must have read what goes.
+
+        ``jobs.held`` is read without a group; what was handed on stands in ``held.marks``.
+        """
+        readers: dict[str, tuple[str, ...]] = {
+            self.held: (),
             self.jobs: ("ingest",),
             self.gates: ("scheduler",),
             self.workflows: ("scheduler",),
@@ -223,6 +237,7 @@ class RouteMap:
             spec(self.workflows, "ingest, scheduler", "scheduler"),
             spec(self.orders, "ingest, scheduler, people", "scheduler"),
             *(spec(name, "scheduler, dlq_handler", "scheduler") for name in self.delays),
+            spec(self.held, "prioritizer, executor, scheduler", "scheduler"),
             spec(self.ready, "ingest, scheduler, dlq_handler", "prioritizer"),
             *(spec(name, "prioritizer", "executor, keeper") for name in pools),
             spec(self.ledger, "all", "all", LEDGER_SEGMENT_BYTES),
@@ -262,6 +277,15 @@ class RouteMap:
                 "scheduler, materializer, people",
                 compacted=True,
                 outlives_epoch=True,
+            ),
+            TopicSpec(
+                self.held_marks,
+                count,
+                FOREVER_MS,
+                "scheduler",
+                "scheduler, dlq_handler, people",
+                compacted=True,
+                segment_bytes=WORK_SEGMENT_BYTES,
             ),
             TopicSpec(self.executors, 1, DAY_MS, "executor, keeper", "keeper, people"),
             TopicSpec(

@@ -40,11 +40,13 @@ class Accepted(_Note, frozen=True, omit_defaults=True, tag="ACCEPTED", tag_field
 
 
 class Waiting(_Note, frozen=True, omit_defaults=True, tag="WAITING", tag_field="kind"):
-    """The scheduler holds the job back: ``on`` is ``due``, ``parents``, ``order`` or ``id``."""
+    """The job is held back: ``on`` is ``due``, ``parents``, ``order``, ``id``, ``pause`` or ``limit``."""
 
     on: str
     n: int = 1
     due_ms: int | None = None
+    queued: bool = False
+    """It was taken out of the queue, and goes back there."""
 
 
 class Repeated(_Note, frozen=True, omit_defaults=True, tag="REPEATED", tag_field="kind"):

@@ -16,9 +16,10 @@ from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.reading import partitions_of, reading, require_topics, stretch
 from penstock.cli.times import span
-from schemas.codec import decode_control, decode_executor_if_known, encode
+from schemas.codec import decode_executor_if_known, encode
 from schemas.control import DrainRecord
 from schemas.executors import Heartbeat
+from schemas.standing_orders import StandingOrders
 
 NEWEST_HEARTBEATS = 5000
 """At one heartbeat each three seconds, 100 executors of the last 2.5 minutes."""
@@ -108,22 +109,13 @@ async def drain(
 async def _executors(where: Connections) -> list[Executor]:
     routes = where.routes
     await require_topics(where.kafka, [routes.executors, routes.control])
-    draining = drains(await read_control(where.kafka, routes))
+    orders = StandingOrders()
+    for record in await read_control(where.kafka, routes):
+        orders.take(record)
     async with reading(where.kafka) as reader:
         partitions = partitions_of(routes.executors, 1)
         records = [record async for record in stretch(reader, partitions, NEWEST_HEARTBEATS)]
-    return last_heartbeats(records, draining, time.time() * 1000)
-
-
-def drains(records: Iterable[Record]) -> dict[str, bool]:
-    """Give the last word about draining for each instance."""
-    found = {}
-    for record in records:
-        if record.value is not None and (record.key or b"").startswith(b"drain/"):
-            message = decode_control(record)
-            if isinstance(message, DrainRecord):
-                found[message.instance] = message.draining
-    return found
+    return last_heartbeats(records, orders.drains, time.time() * 1000)
 
 
 def last_heartbeats(records: Iterable[Record], draining: Mapping[str, bool], now_ms: float) -> list[Executor]:

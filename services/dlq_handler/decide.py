@@ -197,7 +197,7 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
     verdict = item.verdict
     if verdict.action is Action.DEAD:
         return _dead_letter(item, attempt, routes)
-    following = msgspec.structs.replace(attempt.job, n=verdict.n + 1, attempt=item.job.attempt)
+    following = msgspec.structs.replace(attempt.job, n=verdict.n + 1, attempt=item.job.attempt, held_for=None)
     return release_record(routes, following, verdict.due_ms or now_ms, now_ms)
 
 

@@ -12,7 +12,7 @@ from ports.fetch import RecordFetcher
 from ports.log import Appender, GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_executor_if_known, decode_queued, encode
-from schemas.executors import Heartbeat, Probe
+from schemas.executors import Demand, Heartbeat, Probe
 from schemas.ledger import LedgerFolds
 from schemas.routing import failed_record
 from schemas.topics import RouteMap
@@ -108,7 +108,7 @@ class KeepWatch:
                 )
             case Probe() as probe:
                 self._keeper.probe(record.timestamp_ms, probe.executor, probe.seq)
-            case None:
+            case Demand() | None:
                 pass
 
     async def _ask(self, probes: list[SendProbe]) -> None:

@@ -12,11 +12,13 @@ from core.log import TopicPartition
 from core.retention import Hold, Reason, SnapshotAt, TrimRule, ledger_mark, mark_of, open_holds, reader_holds
 from ports.failpoints import Failpoint, reached
 from ports.gate_snapshots import GateSnapshots
+from ports.held_marks import HeldMarkLog
 from ports.log import Assignment, GroupMember
 from ports.meter import Meter, Metric
 from ports.passages import PassageLog
 from ports.retention import Bounds, RetentionLog, RetentionUnavailableError
 from ports.snapshots import SnapshotReader
+from schemas.held import HeldMarks
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 
@@ -34,6 +36,14 @@ class Mark(NamedTuple):
 
     bounds: Bounds
     hold: Hold
+
+
+class Told(NamedTuple):
+    """Where the scheduler writes down how far its topics may go."""
+
+    passages: PassageLog
+    gates: GateSnapshots
+    held: HeldMarkLog
 
 
 class Trimmer:
@@ -59,8 +69,7 @@ class Trimmer:
         member: GroupMember,
         folds: LedgerFolds,
         snapshots: SnapshotReader,
-        passages: PassageLog,
-        gates: GateSnapshots,
+        told: Told,
         meter: Meter,
         now_ms: Callable[[], int],
         rule: TrimRule,
@@ -72,8 +81,7 @@ class Trimmer:
         self._member = member
         self._folds = folds
         self._snapshots = snapshots
-        self._passages = passages
-        self._gates = gates
+        self._told = told
         self._meter = meter
         self._now_ms = now_ms
         self._rule = rule
@@ -146,10 +154,12 @@ class Trimmer:
         for place, hold in (await self._young(places)).items():
             holds[place].append(hold)
         for number in assignment.partitions:
-            told = await self._passages.told(number)
+            told = await self._told.passages.told(number)
             known = Hold(told, Reason.KNOWN_KEYS, self._routes.known)
             holds[TopicPartition(self._routes.gates, number)].append(known)
-            for place, offset in (await self._gates.keep_from(number)).items():
+            held = held_hold(await self._told.held.newest(number))
+            holds[TopicPartition(self._routes.held, number)].append(held)
+            for place, offset in (await self._told.gates.keep_from(number)).items():
                 holds[place].append(Hold(offset, Reason.GATES, self._routes.gate_snapshots))
         return {place: Mark(bounds[place], mark_of(bounds[place].end, holds[place])) for place in places}
 
@@ -216,6 +226,14 @@ class Trimmer:
             self._meter.gauge(Metric.KEPT, records, topic=topic)
             for reason in Reason:
                 self._meter.gauge(Metric.HELD, held[topic, reason], topic=topic, reason=str(reason))
+
+
+def held_hold(marks: HeldMarks | None) -> Hold:
+    """Hold ``jobs.held`` from the oldest job on that was not handed on, as far as that is written down."""
+    if marks is None:
+        return Hold(0, Reason.READER, "scheduler")
+    reason = Reason.HELD_JOB if marks.oldest < marks.next_offset else Reason.READER
+    return Hold(marks.oldest, reason, "scheduler")
 
 
 async def _stopped_within(stopping: asyncio.Event, seconds: float) -> bool:

@@ -13,6 +13,7 @@ from core.retention import TrimRule
 from core.snapshot_rule import SnapshotRule
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
+from ports.held_marks import HeldMarkLog
 from ports.log import PartitionReader
 from ports.passages import PassageLog
 from ports.snapshots import SnapshotStore
@@ -24,7 +25,7 @@ from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.settings import DlqHandlerSettings
 from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
-from services.dlq_handler.trim import Trimmer
+from services.dlq_handler.trim import Told, Trimmer
 
 
 async def run(service: Service) -> None:
@@ -37,7 +38,7 @@ async def run(service: Service) -> None:
         return folds.next_offset(partition.partition) if partition.topic == routes.ledger else committed
 
     async with AsyncExitStack() as stack:
-        heartbeats, records, snapshots, known, gated = [await _reader(service, stack) for _ in range(5)]
+        heartbeats, records, snapshots, known, gated, held = [await _reader(service, stack) for _ in range(6)]
         logs = GateLogs(routes, service.epoch.epoch)
         gates = GateSnapshots(routes, service.epoch.epoch, logs, gated, service.instance)
         passages = PassageLog(routes, service.epoch.epoch, known)
@@ -69,9 +70,8 @@ async def run(service: Service) -> None:
         when = _snapshot_rule(settings)
         snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
         rule = _trim_rule(settings)
-        trimmer = Trimmer(
-            routes, retention, member, folds, store, passages, gates, service.meter, now_ms, rule, shelf
-        )
+        told = Told(passages, gates, HeldMarkLog(routes, service.epoch.epoch, held))
+        trimmer = Trimmer(routes, retention, member, folds, store, told, service.meter, now_ms, rule, shelf)
         await watch.start()
 
         def turn() -> None:

@@ -16,6 +16,7 @@ from schemas.ledger import LedgerFolds
 from services.executor.context import ExecutorContext
 from services.executor.held import Held, HeldJob, Source, Stage, WaitingJob
 from services.executor.leased import Leased
+from services.executor.limit import Limiter
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Claimer:
         workers: WorkerPool,
         may_claim_on: Callable[[int], bool],
         stolen: StolenQueue | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self._context = context
         self._folds = folds
@@ -68,6 +70,7 @@ class Claimer:
         self._may_claim_on = may_claim_on
         self.stolen = stolen
         """Where to look when nothing of its own is left to claim; None: nowhere."""
+        self._limiter = limiter
         self._seq = 0
         self.spare = asyncio.Event()
         """Set while slots stay free although everything that could be claimed was claimed."""
@@ -78,11 +81,19 @@ class Claimer:
         """Claim whenever there is something to claim, until ``stopping``."""
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.stolen.ripe_in_s() if self.stolen is not None else None):
+                async with asyncio.timeout(self._look_again_s()):
                     await self.wake.wait()
             self.wake.clear()
             while not stopping.is_set() and await self._claim_once():
                 pass
+
+    def _look_again_s(self) -> float | None:
+        """Give the seconds until there may be more to claim although nothing happens; None: there is not."""
+        ripe_s = self.stolen.ripe_in_s() if self.stolen is not None else None
+        # Without a free slot a token is of no use: a slot that comes free wakes.
+        wants_token = self._limiter is not None and self.spare.is_set()
+        token_s = self._limiter.next_in_s() if self._limiter is not None and wants_token else None
+        return min((at_s for at_s in (ripe_s, token_s) if at_s is not None), default=None)
 
     async def _claim_once(self) -> bool:
         """Claim as many as there are free slots; whether any dispatch was handled."""
@@ -131,6 +142,8 @@ class Claimer:
         outputs: list[NewRecord] = []
         for waiting in taken:
             verdict = self._verdict(waiting, executor)
+            if not isinstance(verdict, Claimed) and self._limiter is not None:
+                self._limiter.give_back(waiting.limits)
             if verdict is None:
                 self._context.meter.count(
                     Metric.CLAIMS, pool=self._context.pool, source=source.value, result="skipped"
@@ -139,7 +152,8 @@ class Claimer:
             outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
                 partition = waiting.record.partition
-                self._held.add(HeldJob(waiting.queued, partition, now_s, verdict.seq, source))
+                held = HeldJob(waiting.queued, partition, now_s, verdict.seq, source, limits=waiting.limits)
+                self._held.add(held)
         reached(Failpoint.CLAIM_DECIDED, when=outputs)
         await self._context.appender.append(outputs)
         reached(Failpoint.CLAIM_APPENDED, when=outputs)
@@ -155,7 +169,14 @@ class Claimer:
         if self._folds.fold(partition).is_behind(job.origin, job.n):
             # Its lane waits for the ledger: passed by now, it would be committed past and never run.
             return False
-        type_ = waiting.queued.job.type
+        if self._limiter is not None and not self._limiter.may_begin(job, waiting.limits):
+            return False
+        if not self._has_room(job.type, budget):
+            return False
+        return self._limiter is None or self._limiter.take(waiting.limits)
+
+    def _has_room(self, type_: str, budget: dict[str, int]) -> bool:
+        """Whether one more of its type may run here at once; counts what it lets through."""
         policy = self._workers.policies.get(type_)
         if policy is None or policy.concurrency is None:
             return True

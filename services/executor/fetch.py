@@ -16,11 +16,15 @@ from ports.meter import Metric
 from schemas.codec import decode_queued
 from services.executor.context import ExecutorContext
 from services.executor.held import WaitingJob
+from services.executor.sift import Parked, Parker, RoomLane, Sift
 
 POLL_S = 0.5
 COMMIT_INTERVAL_S = 0.25
 LANE_MAX_BYTES = 2_097_152
 """Most bytes fetched ahead per bucket and partition, give or take one poll; in memory about twice that."""
+
+PARK_MAX = 1000
+"""Dispatches held in one append."""
 
 
 class Lanes(Protocol):
@@ -58,6 +62,8 @@ class Fetcher:
         *,
         per_decade_s: float,
         lane_buffer: int,
+        sift: Sift | None = None,
+        parker: Parker | None = None,
     ) -> None:
         self._member = member
         self._meter = context.meter
@@ -66,6 +72,10 @@ class Fetcher:
         self._bucket = {context.routes.execution(context.pool, bucket): bucket for bucket in range(BUCKETS)}
         self._head_start_ms = [bucket_head_start_s(bucket, per_decade_s) * 1000 for bucket in range(BUCKETS)]
         self._order: HeadOrder[WaitingJob] = HeadOrder()
+        self._sift = sift
+        self._parker = parker
+        self._to_park: list[Parked] = []
+        self._orders_changed = False
         self._trackers: dict[TopicPartition, OffsetTracker] = {}
         self._paused: set[TopicPartition] = set()
         self._bytes: Counter[TopicPartition] = Counter()
@@ -91,6 +101,7 @@ class Fetcher:
             if batch.assignment == self.assignment and batch.records:
                 self._offer(batch.records)
                 arrived()
+            await self._park()
             self._pace()
             await self._commit()
             # What was read now is handled during the next wait: not committed soon, it would look stuck.
@@ -98,7 +109,8 @@ class Fetcher:
 
     def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
         """Take the dispatches that should run next, at most ``wanted``."""
-        taken = list(self._order.take(wanted, fits))
+        is_open = self._sift.is_open if self._sift is not None else _always
+        taken = list(self._order.take(wanted, fits, is_open))
         self._took(taken)
         return taken
 
@@ -110,7 +122,10 @@ class Fetcher:
 
     def _took(self, jobs: Iterable[WaitingJob]) -> None:
         for job in jobs:
-            self._bytes[_lane(job.record)] -= len(job.record.value or b"")
+            if job.limits and self._sift is not None:
+                self._sift.leave(job)
+            else:
+                self._bytes[_lane(job.record)] -= len(job.record.value or b"")
 
     def handled(self, jobs: Iterable[WaitingJob]) -> None:
         """Note that these need no further reading: claimed, refused or closed. Committed a little later.
@@ -159,23 +174,61 @@ class Fetcher:
         kept = assignment.kept_since(self.assignment)
         self.assignment, self.partitions = assignment.number, assignment.partitions
         for lane in [lane for lane in self._trackers if lane.partition not in kept]:
-            self._order.drop(lane)
+            self._took(self._dropped(lane))
             del self._trackers[lane], self._bytes[lane]
             self._paused.discard(lane)
+        self._to_park = [one for one in self._to_park if _lane(one.waiting.record) in self._trackers]
         # What was handled during the rebalance could not be committed then.
         self._uncommitted = set(self._trackers)
+
+    def _dropped(self, lane: TopicPartition) -> list[WaitingJob]:
+        """Take everything out that was fetched from a lane."""
+        rooms = [one for one in self._order.lanes() if isinstance(one, RoomLane) and one.lane == lane]
+        return [job for place in (lane, *rooms) for job in self._order.drop(place)]
+
+    def orders_changed(self) -> None:
+        """Sift what was fetched once more: something was paused, resumed or limited."""
+        self._orders_changed = True
+
+    def _sift_again(self) -> None:
+        self._orders_changed = False
+        for lane in self._trackers:
+            jobs = self._dropped(lane)
+            self._took(jobs)
+            for job in sorted(jobs, key=lambda job: job.record.offset):
+                self._place(lane, WaitingJob(job.queued, job.record))
+
+    async def _park(self) -> None:
+        """Hold what may not wait here; without a parker it is another's to hold, and let go."""
+        if self._orders_changed:
+            self._sift_again()
+        while self._to_park:
+            some, self._to_park = self._to_park[:PARK_MAX], self._to_park[PARK_MAX:]
+            if self._parker is not None:
+                await self._parker.park(some)
+            self.handled(one.waiting for one in some)
 
     def _offer(self, records: list[Record]) -> None:
         for record in records:
             lane = _lane(record)
-            self._bytes[lane] += len(record.value or b"")
             tracker = self._trackers.get(lane)
             if tracker is None:
                 tracker = self._trackers[lane] = OffsetTracker()
             tracker.add(record.offset)
-            queued = decode_queued(record)
-            head_start_ms = self._head_start_ms[self._bucket[record.topic]]
-            self._order.offer(lane, head_start_ms, queued.ready_ms, WaitingJob(queued, record))
+            self._place(lane, WaitingJob(decode_queued(record), record))
+
+    def _place(self, lane: TopicPartition, waiting: WaitingJob) -> None:
+        place: TopicPartition | RoomLane = lane
+        if self._sift is not None:
+            held_for = self._sift.held_for(waiting.queued.job)
+            if held_for is not None:
+                self._to_park.append(Parked(waiting, held_for))
+                return
+            place = self._sift.enter(waiting, lane)
+        if place == lane:
+            self._bytes[lane] += len(waiting.record.value or b"")
+        head_start_ms = self._head_start_ms[self._bucket[waiting.record.topic]]
+        self._order.offer(place, head_start_ms, waiting.queued.ready_ms, waiting)
 
     def _pace(self) -> None:
         """Stop fetching lanes that are full, go on with those half empty."""
@@ -187,6 +240,10 @@ class Fetcher:
             elif filled < 1 / 2 and lane in self._paused:
                 self._paused.discard(lane)
                 self._member.resume([lane])
+
+
+def _always(_lane: object) -> bool:
+    return True
 
 
 def _lane(record: Record) -> TopicPartition:

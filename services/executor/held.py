@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from core.log import Record
+from core.subjects import Subject
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.executors import dispatch_key
 
@@ -41,6 +42,8 @@ class HeldJob:
     started_ms: int = 0
     """Broker time at the start."""
     cancel_sent: bool = False
+    limits: tuple[Subject, ...] = ()
+    """Subjects of which a token was taken for the claim."""
 
     @property
     def job(self) -> AcceptedJob:
@@ -59,6 +62,8 @@ class WaitingJob:
 
     queued: QueuedJob
     record: Record
+    limits: tuple[Subject, ...] = ()
+    """Subjects of it that are limited: a claim takes a token of each."""
 
 
 class Held:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from core.ledger.verdicts import Released
 from core.log import NewRecord
+from core.subjects import Subject
 from penstock.worker.frames import StartJob, TaskPolicy
 from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
@@ -53,6 +54,8 @@ class Starter:
         self._confirmed: list[HeldJob] = []
         self.stolen: StealJudge | None = None
         """Who wants to know which claims came too late."""
+        self.give_back: Callable[[tuple[Subject, ...]], None] = lambda _subjects: None
+        """Takes back the tokens of a claim that did not hold: whoever was first has taken others."""
 
     def read_back(self, claims: Iterable[ReadClaim]) -> None:
         """Take in claims of this boot id that were read back: they wait for the known end, or are over.
@@ -76,6 +79,7 @@ class Starter:
                 self._parents.ask(held)
             else:
                 self._held.remove(key)
+                self.give_back(held.limits)
 
     def start_ready(self) -> list[HeldJob]:
         """Start what has been read far enough; give what must be handed back instead."""

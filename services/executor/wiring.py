@@ -5,10 +5,12 @@ import contextlib
 import logging
 import random
 from collections.abc import Coroutine
-from typing import cast
+from typing import NamedTuple, cast
 
 from adapters.runtime.presence import package_version
 from adapters.runtime.service import Service
+from ports.control import ControlWatch
+from ports.demand import DemandWatch
 from ports.failpoints import Failpoint, reached
 from ports.fetch import RecordFetcher
 from ports.log import GroupMember, GroupProgress, PartitionReader
@@ -17,16 +19,17 @@ from ports.snapshots import SnapshotStore
 from schemas.ledger import FoldedEvent, LedgerFolds
 from services.executor.claim import Claimer
 from services.executor.context import ExecutorContext
-from services.executor.drain import DrainWatch
 from services.executor.end import Closer
-from services.executor.fetch import Fetcher
+from services.executor.fetch import Fetcher, Lanes
 from services.executor.follow import Follower, claims_of, stops_of
 from services.executor.held import Held, Stage
 from services.executor.lanes import ForeignLanes
 from services.executor.leased import Leased, boot_clock_s
+from services.executor.limit import Limiter, Room
 from services.executor.parents import ParentResultsReader, Parents
 from services.executor.report import Reporter
 from services.executor.settings import ExecutorSettings, Steal
+from services.executor.sift import Parker, Sift
 from services.executor.start import Starter
 from services.executor.steal import HEADS, Thief
 from services.executor.workers.options import PoolOptions
@@ -50,14 +53,9 @@ async def run(service: Service) -> None:
     await workers.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(workers.stop, 0.0)
-        reader = await service.reader()
-        stack.push_async_callback(reader.close)
-        control = await service.reader()
-        stack.push_async_callback(control.close)
-        snapshots = await service.reader()
-        stack.push_async_callback(snapshots.close)
-        results = await service.reader()
-        stack.push_async_callback(results.close)
+        readers = Readers(*[await _opened(service, stack) for _ in Readers._fields])
+        control = ControlWatch(readers.control, service.routes)
+        await control.start()
         lanes: PartitionReader | None = None
         progress: GroupProgress | None = None
         group = f"executor.{settings.pool}"
@@ -68,10 +66,39 @@ async def run(service: Service) -> None:
             stack.push_async_callback(progress.close)
         member = await service.join(service.routes.executions(settings.pool), group=group)
         stack.push_async_callback(member.close)
-        executor = Executor(service, settings, workers, member, reader, control, snapshots, results)
+        executor = Executor(service, settings, workers, member, readers, control)
         if lanes is not None and progress is not None:
             executor.steal_with(lanes, progress)
         await executor.run()
+
+
+class Readers(NamedTuple):
+    """Readers without a group, each for one purpose."""
+
+    ledger: PartitionReader
+    control: PartitionReader
+    snapshots: PartitionReader
+    executors: PartitionReader
+    results: PartitionReader
+
+
+async def _opened(service: Service, stack: contextlib.AsyncExitStack) -> PartitionReader:
+    reader = await service.reader()
+    stack.push_async_callback(reader.close)
+    return reader
+
+
+def _context(service: Service, settings: ExecutorSettings) -> ExecutorContext:
+    return ExecutorContext(
+        routes=service.routes,
+        appender=service.appender,
+        meter=service.meter,
+        pool=settings.pool,
+        instance=service.instance,
+        version=package_version(),
+        now_ms=service.clock.now_ms,
+        now_s=boot_clock_s,
+    )
 
 
 def _pool_options(settings: ExecutorSettings) -> PoolOptions:
@@ -95,22 +122,11 @@ class Executor:
         settings: ExecutorSettings,
         workers: WorkerPool,
         member: GroupMember,
-        reader: PartitionReader,
-        control: PartitionReader,
-        snapshots: PartitionReader,
-        results: PartitionReader,
+        readers: Readers,
+        control: ControlWatch,
     ) -> None:
-        context = ExecutorContext(
-            routes=service.routes,
-            appender=service.appender,
-            meter=service.meter,
-            pool=settings.pool,
-            instance=service.instance,
-            version=package_version(),
-            now_ms=service.clock.now_ms,
-            now_s=boot_clock_s,
-        )
-        self._context = context
+        self._context = context = _context(service, settings)
+        self._control = control
         self._service = service
         self._settings = settings
         self._workers = workers
@@ -125,34 +141,55 @@ class Executor:
             renew=workers.renew_lease,
             lapsed=self._lapsed,
         )
-        self._fetcher = Fetcher(
-            member,
+        self._demand = DemandWatch(readers.executors, service.routes)
+        self._limiter = limiter = Limiter(
             context,
-            per_decade_s=settings.head_start_per_decade_s,
-            lane_buffer=settings.lane_buffer,
+            control.orders,
+            self._demand.log,
+            wants_more=self._has_spare,
+            may_claim=lambda: leased.may_claim,
         )
+        self._demand.on_read(limiter.read)
+        self._fetcher = self._fetcher_of(member, limiter.room, settings.lane_buffer, Parker(context))
         folds = LedgerFolds(service.epoch.epoch, with_notes=False)
         store = SnapshotStore(
-            service.routes, service.epoch.epoch, service.appender, snapshots, service.instance
+            service.routes, service.epoch.epoch, service.appender, readers.snapshots, service.instance
         )
-        self._follower = follower = Follower(reader, service.routes, folds, store)
-        self._claimer = Claimer(context, folds, self._fetcher, held, leased, workers, follower.may_claim_on)
-        reads = ParentResultsReader(RecordFetcher(results), service.routes, settings.parent_results_max_bytes)
+        self._follower = follower = Follower(readers.ledger, service.routes, folds, store)
+        self._claimer = Claimer(
+            context, folds, self._fetcher, held, leased, workers, follower.may_claim_on, limiter=limiter
+        )
+        reads = ParentResultsReader(
+            RecordFetcher(readers.results), service.routes, settings.parent_results_max_bytes
+        )
         self._parents = Parents(reads, self._start_ready)
         self._starter = Starter(context, folds, held, leased, workers, follower.known_end, self._parents)
+        self._starter.give_back = limiter.give_back
         self._reporter = Reporter(context, held, workers)
         self._closer = Closer(context, held, leased, workers, self._reporter)
-        self._drain = DrainWatch(control, service.routes, leased, service.instance)
         self._tasks: set[asyncio.Task[None]] = set()
         self._thief: Thief | None = None
         self._foreign: Fetcher | None = None
+        self._drain_asked = False
+        self._obey()
+        control.on_change(self._obey)
+
+    def _fetcher_of(
+        self, lanes: Lanes, room: Room, lane_buffer: int, parker: Parker | None = None
+    ) -> Fetcher:
+        return Fetcher(
+            lanes,
+            self._context,
+            per_decade_s=self._settings.head_start_per_decade_s,
+            lane_buffer=lane_buffer,
+            sift=Sift(self._control.orders, self._limiter, room),
+            parker=parker,
+        )
 
     def steal_with(self, reader: PartitionReader, progress: GroupProgress) -> None:
         """Take work of other partitions too; call before ``run``."""
         lanes = ForeignLanes(reader)
-        self._foreign = Fetcher(
-            lanes, self._context, per_decade_s=self._settings.head_start_per_decade_s, lane_buffer=HEADS
-        )
+        self._foreign = self._fetcher_of(lanes, self._limiter.stealable, HEADS)
         self._thief = self._claimer.stolen = self._starter.stolen = Thief(
             self._context,
             progress,
@@ -182,7 +219,9 @@ class Executor:
             tasks.create_task(self._closer.run(wake))
             tasks.create_task(self._reporter.run_notes())
             tasks.create_task(self._reporter.run_sketches(finished))
-            tasks.create_task(self._drain.run(stopping))
+            tasks.create_task(self._control.run(stopping))
+            tasks.create_task(self._demand.run(stopping))
+            tasks.create_task(self._limiter.run(stopping))
             tasks.create_task(self._watch(finished))
             await stopping.wait()
             wake()
@@ -203,6 +242,20 @@ class Executor:
         await self._closer.settle()
         await self._leased.say_goodbye()
         logger.info("handed back %d claims and stopped", len(claiming))
+
+    def _has_spare(self) -> bool:
+        return self._claimer.spare.is_set()
+
+    def _obey(self) -> None:
+        """Do what the orders ask: drain, or claim again; sift what waits by what is paused or limited."""
+        asked = self._control.orders.drains.get(self._service.instance, False)
+        if asked != self._drain_asked:
+            logger.info("%s %s", self._service.instance, "drains" if asked else "claims again")
+            self._drain_asked = self._leased.draining = asked
+        for queue in (self._fetcher, self._foreign):
+            if queue is not None:
+                queue.orders_changed()
+        self._claimer.wake.set()
 
     def _followed(self) -> frozenset[int]:
         foreign = self._thief.partitions if self._thief is not None else frozenset[int]()

@@ -9,9 +9,11 @@ from core.ledger.verdicts import Preempted
 from core.log import NewRecord
 from core.priority import PriorityRule, score
 from core.run_times import RunTimes
+from core.subjects import HeldFor
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
 from schemas.codec import job_record, ledger_record
+from schemas.held import held_note, held_record
 from schemas.routing import fits, too_large
 from schemas.topics import RouteMap
 
@@ -48,6 +50,12 @@ def queue(
     if not fits(record):
         return too_large(record)
     return Queueing([ledger_record(routes, note), record], queued.bucket)
+
+
+def hold(routes: RouteMap, job: AcceptedJob, held_for: HeldFor) -> list[NewRecord]:
+    """Make the records that hold a dispatch of what is paused: it is scored when it is ready again."""
+    note = held_note(job, held_for, queued=False)
+    return [ledger_record(routes, note), held_record(routes, job, held_for)]
 
 
 def never_queued(job: AcceptedJob, problem: str, now_ms: int) -> FailedAttempt:

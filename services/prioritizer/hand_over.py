@@ -8,14 +8,16 @@ from core.ledger.verdicts import Refused
 from core.log import NewRecord, Record
 from core.priority import PriorityRule
 from core.run_times import RunTimes
+from core.subjects import Cause
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
 from schemas.accepted_job import AcceptedJob, FailedAttempt
 from schemas.codec import decode_accepted, ledger_record
 from schemas.routing import failed_record
+from schemas.standing_orders import StandingOrders
 from schemas.topics import RouteMap
-from services.prioritizer.decide import Queueing, diversion, never_queued, queue
+from services.prioritizer.decide import Queueing, diversion, hold, never_queued, queue
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class HandOver:
         now_ms: Callable[[], int],
         run_times: RunTimes,
         rule: PriorityRule,
+        orders: StandingOrders,
     ) -> None:
         self._routes = routes
         self._appender = appender
@@ -38,9 +41,10 @@ class HandOver:
         self._now_ms = now_ms
         self._run_times = run_times
         self._rule = rule
+        self._orders = orders
 
     async def work(self, records: list[Record]) -> None:
-        """Return when every dispatch of the batch stands in its execution topic, or is closed.
+        """Return when every dispatch of the batch stands in its execution topic, or is held or closed.
 
         One that no topic takes must not hold up the others. A first dispatch is refused; a later one,
         which only a closure can end, is diverted: dlq_handler finds why in ``jobs.dlq`` and buries it.
@@ -48,8 +52,14 @@ class HandOver:
         outputs: list[NewRecord] = []
         stuck: list[FailedAttempt] = []
         counts: Counter[tuple[str, int]] = Counter()
+        held: Counter[Cause] = Counter()
         for record in records:
             job = decode_accepted(record)
+            held_for = self._orders.pause_of(job)
+            if held_for is not None:
+                outputs.extend(hold(self._routes, job, held_for))
+                held[held_for.cause] += 1
+                continue
             route = queue(self._routes, job, record.timestamp_ms, self._run_times, self._rule)
             match route:
                 case Queueing():
@@ -73,6 +83,8 @@ class HandOver:
         await self._appender.append(outputs)
         reached(Failpoint.APPENDED)
         self._measure(records, counts)
+        for cause, count in held.items():
+            self._meter.count(Metric.PARKED, count, stage="prioritizer", cause=str(cause))
 
     def _measure(self, records: list[Record], counts: Counter[tuple[str, int]]) -> None:
         self._meter.observe(Metric.BATCH, len(records), stage="prioritizer")

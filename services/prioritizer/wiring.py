@@ -5,6 +5,7 @@ from typing import cast
 
 from adapters.runtime.service import Service
 from core.run_times import RunTimes
+from ports.control import ControlWatch
 from ports.stage import run_stage
 from services.prioritizer.hand_over import HandOver
 from services.prioritizer.learn import Learner
@@ -18,8 +19,17 @@ async def run(service: Service) -> None:
     reader = await service.reader()
     learner = Learner(reader, routes, run_times)
     await learner.start()
+    control_reader = await service.reader()
+    control = ControlWatch(control_reader, routes)
+    await control.start()
     hand_over = HandOver(
-        routes, service.appender, service.meter, service.clock.now_ms, run_times, settings.rule
+        routes,
+        service.appender,
+        service.meter,
+        service.clock.now_ms,
+        run_times,
+        settings.rule,
+        control.orders,
     )
     member = await service.join([routes.ready])
 
@@ -31,7 +41,9 @@ async def run(service: Service) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(learner.run(service.stopping))
+            tasks.create_task(control.run(service.stopping))
             tasks.create_task(run_stage(member, hand_over.work, stopping=service.stopping, turn=turn))
     finally:
         await member.close()
         await reader.close()
+        await control_reader.close()

@@ -32,7 +32,8 @@ class SchedulerSettings(ServiceSettings):
     """Time between two of one partition number at least, seconds."""
 
     gates_told_every: int = Field(default=10_000, ge=1)
-    """Records of one gate after which who passed is written down."""
+    """Records of one gate after which who passed is written down; likewise of ``jobs.held`` after which it is
+    how far that is handed on."""
     known_keys_max_bytes: int = Field(default=1 << 30, ge=1)
     """Most memory of remembered ids and keys; above it the older ones go to a file and each look at them
     costs a look there. None is forgotten: its job would run twice."""

@@ -2,28 +2,34 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import cast
 
+from adapters.kafka.reader import KafkaReader
 from adapters.runtime.service import Service
 from adapters.runtime.spilling_keys import KeyMemory
 from core.gates.workflow_records import Tick
 from core.log import TopicPartition
 from core.snapshot_rule import SnapshotRule
+from ports.control import ControlWatch
+from ports.demand import DemandWatch
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
+from ports.held_marks import HeldMarkLog
 from ports.log import GroupMember, PartitionReader
 from ports.passages import PassageLog
 from schemas.gate_logs import GateLogs
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import due_ms_of
 from services.scheduler.fire import Firer
+from services.scheduler.hand_on import HandOn
 from services.scheduler.hold import Heads
 from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.known import KnownKeys
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
+from services.scheduler.reread import Rereads
 from services.scheduler.schedule import Positions, Scheduler
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.snapshot import GateSnapshotter
@@ -43,16 +49,17 @@ async def run(service: Service) -> None:
     logs = GateLogs(routes, service.epoch.epoch)
     positions = Positions(routes, admitter, logs)
     async with AsyncExitStack() as stack:
-        known, shelf, jobs = [await _reader(service, stack) for _ in range(3)]
-        passages = PassageLog(routes, service.epoch.epoch, known)
+        shelf, jobs = [await _reader(service, stack) for _ in range(2)]
+        passages = PassageLog(routes, service.epoch.epoch, await _reader(service, stack))
         snapshots = GateSnapshots(routes, service.epoch.epoch, logs, shelf, service.instance)
 
         async def restore(committed: Mapping[TopicPartition, int]) -> None:
             await begin_at_passages(passages, admitter.gate, routes.gates, committed)
             await snapshots.restore(committed)
 
-        topics = [routes.gates, *routes.delays, *logs.topics]
-        member = await service.join(topics, start_at=positions.start_at, restore=restore)
+        member = await service.join(
+            [routes.gates, *routes.delays, *logs.topics], start_at=positions.start_at, restore=restore
+        )
         stack.push_async_callback(member.close)
         rule = TellRule(settings.gates_told_every, settings.gates_told_every_s)
         teller = Teller(passages, service.appender, member, admitter.gate, routes.gates, rule, time.monotonic)
@@ -64,14 +71,13 @@ async def run(service: Service) -> None:
         )
         ticker = Ticker(routes, logs, member, service.appender, now_ms, _tick(settings))
         waiting = WaitingJobs(RecordFetcher(jobs), settings.gates_cache_max_bytes)
-        on_dead = settings.order_on_dead
         scheduler = Scheduler(
             routes=routes,
             member=member,
             appender=service.appender,
             now_ms=now_ms,
             admitter=admitter,
-            gatekeeper=Gatekeeper(routes, service.meter, now_ms, logs, waiting, on_dead),
+            gatekeeper=Gatekeeper(routes, service.meter, now_ms, logs, waiting, settings.order_on_dead),
             logs=logs,
             positions=positions,
             heads=Heads(tier_of),
@@ -88,12 +94,40 @@ async def run(service: Service) -> None:
                 service.health.set_unready("reading the gates")
 
         async with asyncio.TaskGroup() as tasks:
-            for beside in (teller.run, keys.run, snapshotter.run, ticker.run, firer.run):
+            held = await _held_jobs(service, stack, member, rule)
+            for beside in (teller.run, keys.run, snapshotter.run, ticker.run, firer.run, *held):
                 tasks.create_task(beside(service.stopping))
             tasks.create_task(scheduler.run(service.stopping, turn))
 
 
-async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
+async def _held_jobs(
+    service: Service, stack: AsyncExitStack, member: GroupMember, rule: TellRule
+) -> list[Callable[[asyncio.Event], Coroutine[None, None, None]]]:
+    """Make what hands on held jobs of the partitions of ``member``; what is ordered is read already."""
+    routes = service.routes
+    orders, wanted, again, tail, marks = [await _reader(service, stack) for _ in range(5)]
+    control, demand = ControlWatch(orders, routes), DemandWatch(wanted, routes)
+    await control.start()
+    progress = service.progress(again, group="prioritizer")
+    stack.push_async_callback(progress.close)
+    hand_on = HandOn(
+        routes,
+        service.appender,
+        member,
+        tail,
+        Rereads(again, routes.held),
+        HeldMarkLog(routes, service.epoch.epoch, marks),
+        control.orders,
+        demand,
+        progress,
+        service.meter,
+        service.clock.now_ms,
+        rule,
+    )
+    return [control.run, demand.run, hand_on.run]
+
+
+async def _reader(service: Service, stack: AsyncExitStack) -> KafkaReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader

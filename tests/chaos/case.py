@@ -47,7 +47,7 @@ class Letter(NamedTuple):
 
 
 class Hop(NamedTuple):
-    """A record with a dispatch in ``jobs.gates``, the wheel, ``jobs.ready`` or an execution topic."""
+    """A record with a dispatch in a gate, the wheel, ``jobs.held``, ``jobs.ready`` or an execution topic."""
 
     n: int
     topic: str

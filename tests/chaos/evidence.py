@@ -44,6 +44,7 @@ class Stage(Enum):
 
     GATES = "gates"
     WHEEL = "wheel"
+    HELD = "held"
     READY = "ready"
     EXECUTION = "execution"
 
@@ -116,6 +117,7 @@ class Evidence:
         executions = (topic for pool in routes.pools for topic in routes.executions(pool))
         return {
             routes.gates: Stage.GATES,
+            routes.held: Stage.HELD,
             routes.ready: Stage.READY,
             **dict.fromkeys(routes.delays, Stage.WHEEL),
             **dict.fromkeys(executions, Stage.EXECUTION),

@@ -68,7 +68,7 @@ class Intake:
             routes.dlq: self._letters,
             routes.dead: self._letters,
         }
-        hops = (routes.gates, routes.ready, *routes.delays)
+        hops = (routes.gates, routes.held, routes.ready, *routes.delays)
         executions = (topic for pool in routes.pools for topic in routes.executions(pool))
         self._takers |= dict.fromkeys((*hops, *executions), self._hops)
 
@@ -157,6 +157,8 @@ class Intake:
         """Note where a dispatch came by; most of these records are whole jobs, of which little is read."""
         rows = []
         for record in records:
+            if record.key is None:
+                continue  # In `jobs.held`: the word that jobs were handed on.
             carrier = _CARRIER.decode(record.value or b"{}")
             n = carrier.n if carrier.job is None else carrier.job.n
             rows.append(

@@ -210,6 +210,7 @@ def watched(
     ends = {
         ROUTES.ledger: ledger_end,
         ROUTES.rejected: 100,
+        ROUTES.held: hops_end,
         ROUTES.ready: hops_end,
         ROUTES.execution("default", 0): hops_end,
         TABLE: 50,

@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
 from adapters.postgres.migrate import upgrade
+from core.limits import ROOM_MIN
 from core.services import SERVICES
+from core.subjects import Scope
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from ports.failpoint_list import PLACES
+from schemas.control import LimitRecord
+from schemas.standing_orders import limit_record
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program
 from tests.support.servers import Servers
@@ -136,6 +142,25 @@ async def _run_jobs(watched: Watched) -> None:
         await _until_running(client, stays.job_id)
 
 
+async def _hold_jobs(watched: Watched) -> None:
+    """More than a limit has room for; it is held, and goes on when the limit is taken away."""
+    routes = watched.mine.routes
+    appender = KafkaAppender(watched.mine.kafka, BrokerClock(), client_id="test")
+    await appender.start()
+    try:
+        await appender.append([limit_record(routes, LimitRecord(Scope.TYPE, "steady", 1 / 60))])
+        async with watched.client() as client:
+            jobs = [await client.submit("steady", number) for number in range(2 * ROOM_MIN)]
+            async with asyncio.timeout(60):
+                while "executor.parked" not in watched.passed():  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+            await appender.append([limit_record(routes, LimitRecord(Scope.TYPE, "steady", None))])
+            for job in jobs:
+                await client.wait(job, timeout_s=60)
+    finally:
+        await appender.close()
+
+
 async def _until_running(client: Client, job_id: str) -> None:
     async with asyncio.timeout(60):
         while True:
@@ -147,6 +172,7 @@ async def _until_running(client: Client, job_id: str) -> None:
 
 def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
     asyncio.run(_run_jobs(watched))
+    asyncio.run(_hold_jobs(watched))
     executor = watched.programs["executor"]
     executor.process.send_signal(signal.SIGSTOP)
     try:

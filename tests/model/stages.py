@@ -17,6 +17,7 @@ from core.wheel import TIERS, leaves_at_ms
 from schemas.accepted_job import FailedAttempt
 from schemas.codec import decode_accepted, job_record, ledger_record
 from schemas.ledger import FoldedEvent
+from schemas.standing_orders import StandingOrders
 from services.prioritizer.hand_over import HandOver
 from services.scheduler.admit import Admitter
 from services.scheduler.decide import depart
@@ -130,7 +131,9 @@ class ModelPrioritizer(Stage):
 
     def __init__(self, log: Log, group: Group, number: int) -> None:
         super().__init__(log, group, number)
-        self._hand_over = HandOver(ROUTES, self, NoMeter(), lambda: log.now_ms, RunTimes(), PriorityRule())
+        self._hand_over = HandOver(
+            ROUTES, self, NoMeter(), lambda: log.now_ms, RunTimes(), PriorityRule(), StandingOrders()
+        )
         self.p_divert = 0.1
 
     @override

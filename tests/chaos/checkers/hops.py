@@ -64,11 +64,14 @@ def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[
             yield "onward record", [*_onward(hop, case, evidence), *ended]
         case Stage.READY:
             failed = (one for one in case.events if isinstance(one.event, Failed) and one.event.n == hop.n)
-            others = (one for one in case.hops if evidence.stages[one.topic] is Stage.EXECUTION)
+            onward = (Stage.EXECUTION, Stage.HELD)
+            others = (one for one in case.hops if evidence.stages[one.topic] in onward)
             placed = [_place(one) for one in others if one.n == hop.n]
             yield "dispatch", [*placed, *ended, *_in_ledger(failed, evidence)]
         case Stage.EXECUTION:
             return  # Executors owe claims: ``offsets.executors_claim_first``.
+        case Stage.HELD:
+            return  # Nobody commits there: what is not handed on shows as a job that does not end.
 
 
 def _onward(hop: Hop, case: Case, evidence: Evidence) -> list[Place]:

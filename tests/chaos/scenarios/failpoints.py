@@ -4,6 +4,7 @@ The points come from the list in the product. Each run of the service recovers f
 dies at the next point; what one of them left wrong is in the log at the end, where the checkers look.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
+from core.log import NewRecord
+from core.subjects import Scope
 from ports.failpoint_list import PLACES, Place
 from ports.failpoints import Failpoint
+from schemas.control import LimitRecord, PauseRecord
+from schemas.standing_orders import limit_record, pause_record
 from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
@@ -24,6 +31,10 @@ SPEC = StackSpec()
 AFTER_MAX = 3
 REACH_TIMEOUT_S = 180.0
 LOOK_EVERY_S = 0.05
+LIMITED_TYPE = f"chaos.{Kind.STEADY}"
+LIMIT_PER_S = 2.0
+"""A third of what comes: the rest is held, and ends soon enough once the limit is lifted."""
+PAUSE_S = 2.0
 T = TypeVar("T")
 
 LOAD = Load(
@@ -78,6 +89,45 @@ def kill_an_executor(field: Field, _run: ArmedRun) -> None:
     services.kill(name)
 
 
+def limit_a_type(field: Field, _run: ArmedRun) -> None:
+    """Let steady jobs start less often than they come: more wait than executors have room for."""
+    order(field, limit_record(field.stack.routes, LimitRecord(Scope.TYPE, LIMITED_TYPE, LIMIT_PER_S)))
+    field.note(f"{LIMITED_TYPE} is limited to {LIMIT_PER_S:g}/s")
+
+
+def pause_a_type(field: Field, _run: ArmedRun) -> None:
+    """Hold what comes of a type for a moment, and let it go on."""
+    for paused in (True, False):
+        order(field, pause_record(field.stack.routes, PauseRecord(Scope.TYPE, LIMITED_TYPE, paused)))
+        field.note(f"{LIMITED_TYPE} is {'paused' if paused else 'resumed'}")
+        if paused:
+            field.go_on(PAUSE_S)
+
+
+def lift_orders(field: Field) -> None:
+    """Let everything start again."""
+    routes = field.stack.routes
+    order(
+        field,
+        limit_record(routes, LimitRecord(Scope.TYPE, LIMITED_TYPE, None)),
+        pause_record(routes, PauseRecord(Scope.TYPE, LIMITED_TYPE, paused=False)),
+    )
+
+
+def order(field: Field, *records: NewRecord) -> None:
+    """Append records to ``control``."""
+
+    async def append() -> None:
+        appender = KafkaAppender(field.stack.kafka, BrokerClock(), client_id="chaos-orders")
+        await appender.start()
+        try:
+            await appender.append(records)
+        finally:
+            await appender.close()
+
+    asyncio.run(append())
+
+
 _STOPS = Situation({"PENSTOCK_DRAIN_GRACE_S": "0.5"}, bring=ask_to_stop)
 _LOSES = Situation(bring=kill_an_executor, again_s=2 * SPEC.lease_s + 8)
 _SNAPSHOTS = Situation(
@@ -90,6 +140,9 @@ _SNAPSHOTS = Situation(
 )
 _TRIMS = Situation({"PENSTOCK_JANITOR_S": "0.5", "PENSTOCK_JANITOR_STEP_RECORDS": "1"})
 _TELLS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"})
+_LIMITS = Situation(bring=limit_a_type)
+_PAUSES = Situation(bring=pause_a_type, again_s=3 * PAUSE_S)
+_MARKS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"}, bring=pause_a_type, again_s=3 * PAUSE_S)
 # A claim that is read back a third of a lease later is too old to start.
 _CLAIMS_TOO_LATE = Situation(orders=(f"executor.claim_appended:block:times=3:s={SPEC.lease_s / 3 + 0.3}",))
 _LAPSES = Situation(orders=(f"executor.lease_renewed:block:after=3:s={SPEC.lease_s + 1}",))
@@ -119,6 +172,15 @@ SITUATIONS: Mapping[Failpoint, Situation] = MappingProxyType(
         Failpoint.MARKS_KNOWN: _TRIMS,
         Failpoint.PASSAGES_DUE: _TELLS,
         Failpoint.PASSAGES_APPENDED: _TELLS,
+        Failpoint.PARKING: _LIMITS,
+        Failpoint.PARKED: _LIMITS,
+        Failpoint.DEMAND_DUE: _LIMITS,
+        Failpoint.DEMAND_APPENDED: _LIMITS,
+        Failpoint.HELD_TAKEN: _PAUSES,
+        Failpoint.HELD_HANDED_ON: _PAUSES,
+        Failpoint.HELD_TOLD: _PAUSES,
+        Failpoint.HELD_MARKS_DUE: _MARKS,
+        Failpoint.HELD_MARKS_APPENDED: _MARKS,
     }
 )
 """Points not named here are reached by a service that runs under the load."""
@@ -181,9 +243,12 @@ def walk(service: str, field: Field) -> None:
     name = field.rng.choice([instance.name for instance in field.stack.services.of(service)])
     places = rotated(places_of(service), field)
     with field.fault(f"failpoints of {name}", points=len(places)), taken_over(field, name):
-        for place in places:
-            field.note(f"to be killed at {place.name}")
-            drive_to_kill(field, name, place)
+        try:
+            for place in places:
+                field.note(f"to be killed at {place.name}")
+                drive_to_kill(field, name, place)
+        finally:
+            lift_orders(field)
 
 
 def rotated(places: list[T], field: Field) -> list[T]:

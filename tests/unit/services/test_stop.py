@@ -2,16 +2,12 @@
 
 import asyncio
 
-from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.reader import MemoryReader
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.run_times import RunTimes
+from ports.control import ControlWatch
+from ports.demand import DemandWatch
 from schemas.topics import RouteMap
-from services.executor.context import ExecutorContext
-from services.executor.drain import DrainWatch
-from services.executor.held import Held
-from services.executor.leased import Leased
 from services.prioritizer.learn import Learner
 
 ROUTES = RouteMap(partitions=1)
@@ -24,32 +20,19 @@ def _broker() -> MemoryBroker:
     return broker
 
 
-async def test_an_executor_that_waits_for_an_operators_word_stops_soon() -> None:
-    async def lapsed() -> None: ...
-
-    broker = _broker()
-    context = ExecutorContext(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        lambda: 5.0,
-    )
-    leased = Leased(
-        context,
-        Held(),
-        slots=1,
-        lease_s=10.0,
-        heartbeat_s=1.0,
-        types=tuple,
-        renew=lambda _: None,
-        lapsed=lapsed,
-    )
+async def test_a_service_that_waits_for_an_operators_word_stops_soon() -> None:
+    control = ControlWatch(MemoryReader(_broker()), ROUTES)
+    await control.start()
     stopping = asyncio.Event()
-    watch = asyncio.create_task(DrainWatch(MemoryReader(broker), ROUTES, leased, "executor-0").run(stopping))
+    watch = asyncio.create_task(control.run(stopping))
+    await asyncio.sleep(0.1)
+    stopping.set()
+    await asyncio.wait_for(watch, SOON_S)
+
+
+async def test_an_executor_that_waits_for_what_others_want_stops_soon() -> None:
+    stopping = asyncio.Event()
+    watch = asyncio.create_task(DemandWatch(MemoryReader(_broker()), ROUTES).run(stopping))
     await asyncio.sleep(0.1)
     stopping.set()
     await asyncio.wait_for(watch, SOON_S)

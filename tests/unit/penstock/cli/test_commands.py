@@ -8,12 +8,11 @@ from aiokafka.errors import KafkaConnectionError
 
 from core.log import Record, TopicPartition
 from penstock.cli.console import cell_text, explain
-from penstock.cli.executors import drains, last_heartbeats
+from penstock.cli.executors import last_heartbeats
 from penstock.cli.rejected import Place, read_coordinate, readable
 from penstock.cli.tail import full_name
 from penstock.cli.topics import lags
 from schemas.codec import encode
-from schemas.control import DrainRecord, EpochRecord
 from schemas.executors import Heartbeat, Probe
 from schemas.topics import RouteMap
 
@@ -56,16 +55,6 @@ def test_an_executor_is_silent_after_its_own_lease_not_after_the_default() -> No
     records = [record(msgspec.structs.replace(heartbeat("short"), lease_s=6.0), 0)]
     assert [e.state for e in last_heartbeats(records, {}, 5_900)] == ["alive"]
     assert [e.state for e in last_heartbeats(records, {}, 6_100)] == ["silent"]
-
-
-def test_the_last_word_about_draining_counts() -> None:
-    records = [
-        record(EpochRecord("e", 4, 1, 0)),
-        record(DrainRecord("a", draining=True))._replace(key=b"drain/a"),
-        record(DrainRecord("b", draining=True))._replace(key=b"drain/b"),
-        record(DrainRecord("a", draining=False))._replace(key=b"drain/a"),
-    ]
-    assert drains(records) == {"a": False, "b": True}
 
 
 def test_a_coordinate_may_leave_out_the_topic() -> None:

@@ -15,6 +15,7 @@ from core.log import NewRecord, TopicPartition
 from core.retention import TrimRule
 from core.states import State
 from ports.gate_snapshots import GateSnapshots
+from ports.held_marks import HeldMarkLog
 from ports.passages import PassageLog
 from ports.retention import RetentionUnavailableError
 from ports.snapshots import SnapshotStore
@@ -24,7 +25,7 @@ from schemas.ledger import LedgerFolds
 from schemas.passages import Stretch, stretch_record
 from schemas.topics import RouteMap
 from services.dlq_handler import trim
-from services.dlq_handler.trim import Trimmer
+from services.dlq_handler.trim import Told, Trimmer
 from tests.model.process import NoMeter
 from tests.support.order_logs import End, Entered, Event, record
 from tests.support.verdicts import EPOCH, About
@@ -65,8 +66,11 @@ class World:
             self.member,
             self.folds,
             self.store,
-            PassageLog(ROUTES, EPOCH, MemoryReader(self.broker)),
-            self.gates(GateLogs(ROUTES, EPOCH)),
+            Told(
+                PassageLog(ROUTES, EPOCH, MemoryReader(self.broker)),
+                self.gates(GateLogs(ROUTES, EPOCH)),
+                HeldMarkLog(ROUTES, EPOCH, MemoryReader(self.broker)),
+            ),
             NoMeter(),
             lambda: 10 * MINUTE_MS + 1000,
             TrimRule(keep_ms, max_bytes, MINUTE_MS, 1),

@@ -11,6 +11,7 @@ from core.log import Record
 from core.run_times import RunTimes
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_accepted, decode_event, decode_failed, decode_queued, encode
+from schemas.standing_orders import StandingOrders
 from schemas.topics import JOB_MAX_BYTES, RouteMap
 from services.prioritizer.hand_over import HandOver
 from services.prioritizer.settings import PrioritizerSettings
@@ -46,6 +47,7 @@ async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothi
         lambda: 5,
         RunTimes(),
         PrioritizerSettings().rule,
+        StandingOrders(),
     )
 
     await hand_over.work([ready(0, "gone"), ready(1, "default")])
@@ -63,7 +65,13 @@ async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_
     broker = MemoryBroker(lambda: 5)
     broker.create_topics(ROUTES.specs())
     hand_over = HandOver(
-        ROUTES, MemoryAppender(broker), PrometheusMeter(), lambda: 5, RunTimes(), PrioritizerSettings().rule
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        lambda: 5,
+        RunTimes(),
+        PrioritizerSettings().rule,
+        StandingOrders(),
     )
     second = ready(0, "gone")
     job = msgspec.structs.replace(decode_accepted(second), n=2)
@@ -82,7 +90,13 @@ async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_n
     broker = MemoryBroker(lambda: 5)
     broker.create_topics(ROUTES.specs())
     hand_over = HandOver(
-        ROUTES, MemoryAppender(broker), PrometheusMeter(), lambda: 5, RunTimes(), PrioritizerSettings().rule
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        lambda: 5,
+        RunTimes(),
+        PrioritizerSettings().rule,
+        StandingOrders(),
     )
     first = ready(0, "default")
     large = msgspec.structs.replace(decode_accepted(first), payload=msgspec.Raw(encode("x" * JOB_MAX_BYTES)))
