@@ -72,7 +72,7 @@ class OrderGate:
     A job with ``on_busy=skip`` whose key is busy is skipped instead of waiting; not when it is redriven, for
     SKIPPED holds for unclaimed jobs only.
 
-    Memory: about 300 bytes for each job that waits or holds a key, and ``Endings``.
+    Memory: about 400 bytes for each job that waits or holds a key, and ``Endings``.
     """
 
     def __init__(self, epoch: str) -> None:
@@ -140,8 +140,11 @@ class OrderGate:
             return []
         if not self._endings.may_enter(place, job.n):
             return []
-        entry = Entry(place, key, job.n, offset, job.job_id)
         holder = self._holders.get(key)
+        if holder is not None:
+            # One text for all jobs of a key.
+            key = holder.entry.key
+        entry = Entry(place, key, job.n, offset, job.job_id)
         if holder is not None and holder.blocks and holder.entry.place == place:
             self._hold(entry)
             return [Passed(offset)]

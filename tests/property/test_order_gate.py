@@ -20,6 +20,7 @@ from tests.support.order_logs import (
     Unblock,
     events,
     key_of,
+    likely_logs,
     naive_effects,
     origin,
     record,
@@ -27,7 +28,7 @@ from tests.support.order_logs import (
 )
 from tests.support.verdicts import EPOCH
 
-LOGS = st.lists(events(), max_size=40)
+LOGS = likely_logs() | st.lists(events(), max_size=40)
 
 
 def effects_of(gate: OrderGate, log: Sequence[Event], start: int = 0) -> list[list[Effect]]:

@@ -185,6 +185,40 @@ def events(draw: st.DrawFn) -> Event:
             return Unblock(key_of(number), number)
 
 
+def _step(gate: NaiveGate, log: list[Event], choice: int, number: int, state: State) -> Event:
+    """Choose what may well come next: mostly what changes something, and now and then a repetition."""
+    key = key_of(number)
+    running = gate.lines.get(key) or []
+    match choice:
+        case 0 if log:
+            return log[number % len(log)]
+        case 1 | 2 if key in gate.blocked:
+            dead = gate.blocked[key]
+            return Entered(dead, key_of(dead), gate.ended[dead] + 1)
+        case 3 if key in gate.blocked:
+            return Unblock(key, gate.blocked[key])
+        case 1 | 2 | 3 | 4 if running:
+            return End(running[0].number, running[0].n, state, blocks=state is State.DEAD and choice < 3)
+        case 5 if 0 < gate.ended.get(number, 0) < ALWAYS:
+            return Entered(number, key, gate.ended[number] + 1, skips=number >= 6)
+        case 6:
+            return End(number, 1, State.CANCELLED)
+        case _:
+            return Entered(number, key, skips=number >= 6)
+
+
+@st.composite
+def likely_logs(draw: st.DrawFn) -> list[Event]:
+    """Logs in which keys get busy, blocked, redriven and free again."""
+    steps = st.tuples(st.integers(0, 11), st.integers(0, 7), STATES)
+    gate, log = NaiveGate(), list[Event]()
+    for choice, number, state in draw(st.lists(steps, max_size=40)):
+        event = _step(gate, log, choice, number, state)
+        gate.take(len(log), event)
+        log.append(event)
+    return log
+
+
 def naive_effects(log: Sequence[Event]) -> list[list[Effect]]:
     """Give what the slow gate lets pass and skips at each record."""
     gate = NaiveGate()
