@@ -20,6 +20,7 @@ from services.scheduler.hold import Heads
 from services.scheduler.keep_gates import Gatekeeper
 from services.scheduler.last_stretch import LastStretch
 from services.scheduler.measure import Measures
+from services.scheduler.rest import LedgerRest, Switch
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Scheduler:
         self._heads = heads
         self._stretch = stretch
         self._measures = measures
+        self._rest = LedgerRest(routes.ledger)
         self._assignment = 0
         self._pending: dict[TopicPartition, int] = {}
         self._committed_at_s = time.monotonic()
@@ -141,6 +143,7 @@ class Scheduler:
             self._positions.handed[place] = max(offset, self._positions.handed.get(place, 0))
         self._pending |= handed
         self._regulate(now_ms)
+        self._rest_ledger(followed)
         await self._commit(idle=not due and not left and not batch.records)
 
     def _sorted(self, records: list[Record]) -> tuple[list[Record], list[Record], list[Record]]:
@@ -181,7 +184,8 @@ class Scheduler:
 
     def _wait_s(self) -> float:
         wait_s = COMMIT_INTERVAL_S if self._pending else POLL_S
-        next_ms = [at for at in (self._heads.next_leave_ms(), self._stretch.next_due_ms()) if at is not None]
+        times_ms = (self._heads.next_leave_ms(), self._stretch.next_due_ms(), self._rest.ends_ms())
+        next_ms = [at_ms for at_ms in times_ms if at_ms is not None]
         if not next_ms:
             return wait_s
         remaining_ms = min(next_ms) - self._now_ms()
@@ -192,6 +196,7 @@ class Scheduler:
         if batch.assignment == self._assignment:
             return
         self._assignment = batch.assignment
+        self._rest.over()
         self._heads.clear()
         self._stretch.clear()
         owned = self._member.assignment.partitions
@@ -208,6 +213,19 @@ class Scheduler:
 
     def _committed_gate(self, partition: int) -> int:
         return self._member.committed(TopicPartition(self._routes.gates, partition))
+
+    def _rest_ledger(self, followed: list[Record]) -> None:
+        """Read the ledger in stretches while no gated job is about."""
+        owned = self._member.assignment.partitions
+        ledger = [TopicPartition(self._routes.ledger, partition) for partition in owned]
+        gated = sum(len(self._logs.folds(partition).gated) for partition in owned)
+        match self._rest.after(followed, gated, self._now_ms()):
+            case Switch.PAUSE:
+                self._member.pause(ledger)
+            case Switch.RESUME:
+                self._member.resume(ledger)
+            case Switch.LEAVE:
+                pass
 
     def _regulate(self, now_ms: int) -> None:
         full = self._heads.to_pause(now_ms)
