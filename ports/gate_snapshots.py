@@ -49,22 +49,37 @@ class GateSnapshots:
         core.gates.id_gate.GateGapError
             There is none, and a gate's log does not begin at its beginning any more.
         """
-        for partition in sorted({place.partition for place in committed}):
-            if not self._logs.has(partition) or self._logs.is_behind(partition, committed):
-                await self._restore(partition)
+        wanted = [
+            partition
+            for partition in sorted({place.partition for place in committed})
+            if not self._logs.has(partition) or self._logs.is_behind(partition, committed)
+        ]
+        # Asked for all at once: a member that joins waits for this.
+        for partition in await self._with_records(wanted):
+            await self._adopt(partition)
+        unknown = [partition for partition in wanted if not self._logs.has(partition)]
+        places = [place for partition in unknown for place in self._logs.places(partition).values()]
+        async with self._lock:
+            starts = await self._reader.start_offsets(places) if places else {}
+        for partition in unknown:
+            self._logs.begin_at(partition, starts)
 
-    async def _restore(self, partition: int) -> None:
+    async def _with_records(self, partitions: list[int]) -> list[int]:
+        """Give the partitions whose topic of snapshots holds anything."""
+        places = [TopicPartition(self._routes.gate_snapshots, partition) for partition in partitions]
+        if not places:
+            return []
+        async with self._lock:
+            starts = await self._reader.start_offsets(places)
+            ends = await self._reader.end_offsets(places)
+        return [place.partition for place in places if ends[place] > starts[place]]
+
+    async def _adopt(self, partition: int) -> None:
         folds = await self.load(partition)
         if folds is not None:
             self._logs.adopt(partition, folds)
             positions = {name: fold.next_offset for name, fold in folds.by_name().items()}
             logger.info("restored the gates of partition %d up to %s", partition, positions)
-        if self._logs.has(partition):
-            return
-        places = list(self._logs.places(partition).values())
-        async with self._lock:
-            starts = await self._reader.start_offsets(places)
-        self._logs.begin_at(partition, starts)
 
     async def load(self, partition: int) -> Folds | None:
         """Give the folds of the newest whole snapshot of a partition number; None when there is none."""
