@@ -22,7 +22,6 @@ from core.services import SERVICES
 from penstock.client import Client, SubmittedRef
 from penstock.client.submission import Job
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
-from ports.failpoint_list import PLACES, Place
 from ports.failpoints import Failpoint
 from schemas.codec import decode_accepted
 from tests.support.pipeline import Pipeline, pipeline
@@ -172,19 +171,35 @@ def wave(first: int) -> list[Job]:
     ]
 
 
-_ENDS = {Failpoint.STOPPING, Failpoint.LAST_COMMITTED, Failpoint.LEFT}
 POINTS = [
-    place
-    for place in PLACES
-    # Nothing is held here: `test_holds` kills there.
-    if place.service == "scheduler" and place.point not in _ENDS and not place.point.startswith("held_")
+    Failpoint.CONNECTED,
+    Failpoint.ANNOUNCED,
+    Failpoint.JOINED,
+    Failpoint.BATCH_ACKNOWLEDGED,
+    Failpoint.POLLED,
+    Failpoint.WORKED,
+    Failpoint.COMMITTED,
+    Failpoint.OPENING,
+    Failpoint.OPENED,
+    Failpoint.ADMITTED,
+    Failpoint.DUE,
+    Failpoint.ADMITTED_APPENDED,
+    Failpoint.RELEASED_APPENDED,
+    Failpoint.PASSAGES_DUE,
+    Failpoint.PASSAGES_APPENDED,
+    Failpoint.IMAGE_TAKEN,
+    Failpoint.CHUNK_APPENDED,
+    Failpoint.MANIFEST_APPENDED,
+    Failpoint.SNAPSHOT_READ_BACK,
+    Failpoint.TOMBSTONES_APPENDED,
 ]
+"""Those of the scheduler that a pipeline of ordered jobs comes by."""
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("points", [POINTS[::2], POINTS[1::2]], ids=["even", "odd"])
 def test_ordered_jobs_run_one_at_a_time_while_the_scheduler_dies_at_every_step(
-    ordered: Ordered, points: list[Place]
+    ordered: Ordered, points: list[Failpoint]
 ) -> None:
     refs: list[SubmittedRef] = []
     cancelled: set[int] = set()
@@ -205,11 +220,11 @@ def test_ordered_jobs_run_one_at_a_time_while_the_scheduler_dies_at_every_step(
             program.process.wait(NEXT_WAVE_S)
         return program.process.poll() is not None
 
-    for round_, place in enumerate(points):
-        with ordered.scheduler(round_, PENSTOCK_FAILPOINTS=f"{place.name}:kill") as program:
-            wait_until(lambda: dies(program), f"death at {place.name}", KILL_WAIT_S)
+    for round_, point in enumerate(points):
+        with ordered.scheduler(round_, PENSTOCK_FAILPOINTS=f"scheduler.{point}:kill") as program:
+            wait_until(lambda: dies(program), f"death at {point}", KILL_WAIT_S)
             ordered.look()
-            assert program.process.returncode == -signal.SIGKILL, f"{place.name}:\n{program.output[-2000:]}"
+            assert program.process.returncode == -signal.SIGKILL, f"{point}:\n{program.output[-2000:]}"
 
     async def finish() -> dict[str, str]:
         async with ordered.client() as client:
