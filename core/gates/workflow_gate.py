@@ -285,8 +285,9 @@ class WorkflowGate:
         elif event.n >= node.n and (not node.has_ended or _is_closed_otherwise(node, event)):
             node.n = event.n
             self._moves.move(workflow, node, Stage.FAILED)
-        elif node.stage is Stage.SKIPPED and event.n >= node.n:
+        elif node.stage is Stage.SKIPPED and node.verdict_offset == NOWHERE:
             node.verdict_offset = event.offset
+            self._moves.look_at(workflow, node)
         self._settle(workflow)
 
     def _settle(self, workflow: Workflow) -> None:

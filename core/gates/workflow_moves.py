@@ -77,9 +77,10 @@ class Moves:
 
     def look_at(self, workflow: Workflow, child: Node) -> None:
         """Decide about a job that waits, or that was skipped, as its parents stand now."""
-        if child.stage is Stage.SKIPPED and not child.is_blocked:
+        has_closed = child.verdict_offset != NOWHERE
+        # Before its end is read it may have been cancelled instead, and must not be opened again.
+        if child.stage is Stage.SKIPPED and has_closed and not child.is_blocked:
             child.n += 1
-            child.verdict_offset = NOWHERE
             self.move(workflow, child, Stage.WAITING)
             self.reopened.append(child)
         if child.stage is not Stage.WAITING:

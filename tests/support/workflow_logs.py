@@ -281,8 +281,8 @@ class NaiveGate:
 
     def change(self, job: int) -> bool:
         known, skips = self.known[job], self.story.specs[job].policy is OnParentFailure.SKIP
-        if known.stage == "skipped" and not self.is_blocked(job):
-            known.stage, known.n, known.is_echoed = "waiting", known.n + 1, False
+        if known.stage == "skipped" and known.is_echoed and not self.is_blocked(job):
+            known.stage, known.n = "waiting", known.n + 1
             if self.lacks(job):
                 self.lacking_since.append((self.now_ms, job))
         elif known.stage == "waiting" and self.is_ready(job):

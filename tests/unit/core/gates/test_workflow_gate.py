@@ -119,6 +119,14 @@ def test_what_was_cancelled_before_it_was_skipped_does_not_come_back() -> None:
     assert log.take(ended(1, n=2)) == []
 
 
+def test_what_was_skipped_waits_for_its_own_end_before_it_is_opened_again() -> None:
+    log = Log()
+    log.take(entered(1), entered(2, (1,)), entered(3, (1,)), ended(1, State.DEAD), entered(1, n=2))
+    assert log.take(ended(1, n=2)) == []
+    assert log.take(ended(3, State.CANCELLED)) == []
+    assert log.take(ended(2, State.SKIPPED)) == [Passed(1, 2, Parents({job_id(1): 101}))]
+
+
 def test_who_waits_for_a_failed_parent_goes_on_when_it_succeeds_after_all() -> None:
     log = Log()
     log.take(entered(1), entered(2, (1,), policy=OnParentFailure.WAIT))
