@@ -1,5 +1,6 @@
 """Recurring schedules on a real broker: each tick is one job, through crashes and edits."""
 
+import asyncio
 import json
 import signal
 import time
@@ -12,15 +13,19 @@ from typing import Any
 
 import psycopg
 import pytest
+import typer
 from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
 from adapters.postgres.migrate import upgrade
 from core.ledger.verdicts import Skipped
+from penstock.cli.connect import connections
 from penstock.cli.main import build
+from penstock.cli.schedule_topic import require, write
 from penstock.connection import DatabaseConnection
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_accepted, decode_event
+from schemas.schedule_edits import with_pause
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program, wait_until
 from tests.support.servers import Servers
@@ -265,6 +270,25 @@ def test_the_table_shows_every_schedule_also_when_its_writer_dies(
     assert beat["last_tick"] <= beat["settled_until"] < beat["next_tick"]
     assert (found["gone"]["ticks"], found["gone"]["zone"]) == ("0 9 * * *", "Asia/Tokyo")
     assert found["still"]["next_tick"] is None
+
+
+def test_of_two_edits_at_once_the_later_holds_and_its_author_is_told(
+    mine: Pipeline, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = connections(None, mine.environment("cli"))
+    cli("create", "beat", "t", "--every", "5m")
+    seen = asyncio.run(require(where, "beat"))
+    cli("create", "beat", "t", "--every", "7m", "--replace")
+    with pytest.raises(typer.Exit):
+        asyncio.run(write(where, with_pause(seen, paused=True, by="me")))
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "at the same time" in told
+    assert "version 2" in told
+    assert shown(cli, "beat")["state"] == "paused"
+    assert shown(cli, "beat")["ticks"] == "every 5m"
+    # Alone, nothing is to be told.
+    cli("resume", "beat")
+    assert shown(cli, "beat")["version"] == 3
 
 
 def test_what_is_typed_wrongly_names_option_value_and_remedy(cli: Cli) -> None:
