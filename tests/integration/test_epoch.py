@@ -32,6 +32,7 @@ from penstock.cli.main import build
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, PipelineNames
 from schemas.control import EpochRecord
+from schemas.topics import SCHEDULE_PARTITIONS
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
 from tests.support.servers import Servers
@@ -309,9 +310,10 @@ def test_a_new_epoch_that_was_interrupted_is_refused_and_completed_by_the_next_t
     routes = replace(mine.routes, partitions=3)
     epoch = asyncio.run(require_epoch(mine.kafka, routes))
     kept = {spec.name for spec in routes.specs() if spec.outlives_epoch}
+    own = {routes.control: 1, routes.executors: 1, routes.schedules: SCHEDULE_PARTITIONS}
     for name, mark in epoch.topics.items():
         assert (mark.id == mine.epoch.topics[name].id) == (name in kept)
-        assert mark.partitions == (1 if name in {routes.control, routes.executors} else 3)
+        assert mark.partitions == own.get(name, 3)
 
 
 def test_jobs_that_come_while_the_epoch_changes_are_run_in_the_new_one(mine: Pipeline) -> None:
