@@ -84,9 +84,10 @@ def test_two_executors_keep_and_use_a_limit_also_when_one_is_started_anew(flow: 
     executors = {claim.executor for fact in facts for claim in fact.claims}
     assert len(executors) == 2
     assert {claim.attempt for fact in facts for claim in fact.claims} == {1}
-    # What no executor has room for is held once, and not sent about.
+    # What no executor has room for is held, and not sent about; once more where a rebalance came before the
+    # commit, which waits for the oldest dispatch in memory: at the start, and when one joins again.
     held = [r for r in flow.piped.read(flow.piped.routes.held) if r.header("kind") == HELD_KIND]
-    assert 0 < len(held) <= len(facts) * 1.2
+    assert 0 < len(held) <= len(facts) * 2.2
 
 
 def test_limits_of_a_type_and_of_a_tenant_hold_together_and_hold_up_nothing_else(flow: Flow) -> None:
