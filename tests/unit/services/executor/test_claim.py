@@ -1,0 +1,98 @@
+"""What is appended for a dispatch whose time may be over."""
+
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from adapters.memory.appender import MemoryAppender
+from adapters.memory.broker import MemoryBroker
+from adapters.telemetry.prometheus import PrometheusMeter
+from core.ledger.verdicts import Action, Claimed, Decided, Expired, Failed, Verdict
+from core.log import Record, TopicPartition
+from penstock.identity import home
+from schemas.accepted_job import AcceptedJob, QueuedJob
+from schemas.codec import decode_if_verdict
+from schemas.ledger import LedgerFolds
+from schemas.topics import RouteMap
+from services.executor.claim import Claimer
+from services.executor.context import ExecutorContext
+from services.executor.held import Held, WaitingJob
+
+ROUTES = RouteMap(partitions=1)
+NOW_MS = 1_000_000
+JOB_ID = "01890000-0000-7000-8000-000000000007"
+
+
+class OneJob:
+    """A queue that holds one dispatch."""
+
+    def __init__(self, waiting: WaitingJob) -> None:
+        self.waiting = [waiting]
+
+    def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
+        taken = [waiting for waiting in self.waiting[:wanted] if fits(waiting)]
+        self.waiting = []
+        return taken
+
+    def handled(self, jobs: Iterable[WaitingJob]) -> None: ...
+
+    def shed(self, is_over: Callable[[WaitingJob], bool]) -> None: ...
+
+
+async def appended(expires_at_ms: int | None, n: int, *before: Verdict) -> Verdict | None:
+    """What an executor appends for dispatch ``n``, after these verdicts."""
+    job = AcceptedJob("e:0:7", JOB_ID, "t", "default", "default", msgspec.Raw(b"{}"), 5, 0, 10.0, 3, "", "")
+    job = msgspec.structs.replace(job, expires_at_ms=expires_at_ms, n=n)
+    broker, folds = MemoryBroker(lambda: NOW_MS), LedgerFolds("e", with_notes=False)
+    broker.create_topic(ROUTES.ledger, 1)
+    for offset, verdict in enumerate(before):
+        assert folds.fold(0).apply(offset, NOW_MS - 10, verdict).holds
+    context = ExecutorContext(
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        "default",
+        "executor-0",
+        "0",
+        lambda: NOW_MS,
+        lambda: NOW_MS / 1000,
+    )
+    record = Record(ROUTES.execution("default", 0), 0, 3, NOW_MS, None, b"", ())
+    claimer = Claimer(
+        context,
+        folds,
+        OneJob(WaitingJob(QueuedJob(job, NOW_MS, 0, 0.0), record)),
+        Held(),
+        cast("Any", SimpleNamespace(boot_id="executor-0:boot", may_claim=True)),
+        cast("Any", SimpleNamespace(free_slots=4, policies={})),
+        lambda partition: partition == home(JOB_ID, ROUTES.partitions),
+    )
+    await claimer._claim_once()
+    records = broker.read(TopicPartition(ROUTES.ledger, 0), 0, 10)
+    return decode_if_verdict(records[0]) if records else None
+
+
+@pytest.mark.parametrize(
+    ("expires_at_ms", "expected"),
+    [(None, Claimed), (NOW_MS + 1, Claimed), (NOW_MS, Expired), (NOW_MS - 5000, Expired)],
+)
+async def test_a_job_whose_time_is_over_is_not_claimed_for_the_first_time_though_its_alarm_is_late(
+    expires_at_ms: int | None, expected: type[Verdict]
+) -> None:
+    assert isinstance(await appended(expires_at_ms, 1), expected)
+
+
+async def test_a_job_that_was_claimed_once_is_claimed_again_whatever_the_time() -> None:
+    started = Claimed("e:0:7", JOB_ID, 1, "x", "t", 0, 0)
+    failed = Failed("e:0:7", JOB_ID, 1, "x", 0, 0.1, "transient", "E", "no", 0)
+    again = Decided("e:0:7", JOB_ID, 1, Action.RETRY, "backoff", 0)
+    claim = await appended(NOW_MS - 1, 2, started, failed, again)
+    assert isinstance(claim, Claimed)
+    assert claim.n == 2
+
+
+async def test_nothing_is_appended_for_a_job_that_has_expired() -> None:
+    assert await appended(NOW_MS - 1, 1, Expired("e:0:7", JOB_ID)) is None
