@@ -3,6 +3,11 @@
 import time
 
 
+STEP_BACK_MS = 10.0
+"""How far an estimate that was ahead is put below the latest it can be: more than a record usually takes
+to the broker, so that it is not ahead again, and little, so that nothing is late for it."""
+
+
 class BrokerClock:
     """Estimates the broker's clock from append times and the monotonic time since.
 
@@ -27,10 +32,14 @@ class BrokerClock:
         sent_ms
             ``boot_ms`` before the record was sent, of one that was acknowledged.
         """
-        base_ms = timestamp_ms - boot_ms()
-        is_ahead = sent_ms is not None and (self._base_ms or 0.0) > timestamp_ms - sent_ms
-        if self._base_ms is None or base_ms > self._base_ms or is_ahead:
-            self._base_ms = base_ms
+        least_ms = timestamp_ms - boot_ms()
+        if self._base_ms is None or least_ms > self._base_ms:
+            self._base_ms = least_ms
+        elif sent_ms is not None:
+            # Append times are whole milliseconds, rounded down.
+            most_ms = timestamp_ms + 1 - sent_ms
+            if self._base_ms > most_ms:
+                self._base_ms = max(least_ms, most_ms - STEP_BACK_MS)
 
     @property
     def is_set(self) -> bool:
