@@ -2,7 +2,6 @@
 
 import time
 
-
 STEP_BACK_MS = 10.0
 """How far an estimate that was ahead is put below the latest it can be: more than a record usually takes
 to the broker, so that it is not ahead again, and little, so that nothing is late for it."""
