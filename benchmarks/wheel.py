@@ -139,7 +139,12 @@ class _Bench:
     async def burst(self, filled_per_s: float) -> Burst:
         """Submit jobs ahead, all due within the span, and give how late each was let go.
 
-        So far ahead that all are in the wheel by then, at the pace at which others came there.
+        So far ahead that all are in the wheel by then, at a quarter of the pace at which others came there.
+
+        Raises
+        ------
+        BenchmarkError
+            They were not: what was measured would be how late ingest was.
         """
         load = self._load
         reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
@@ -147,11 +152,14 @@ class _Bench:
         try:
             ready = [TopicPartition(self._routes.ready, p) for p in range(self._routes.partitions)]
             await reader.assign(await reader.end_offsets(ready))
-            first_s = time.time() + HEAD_START_S + load.due / (0.8 * filled_per_s)
+            first_s = time.time() + HEAD_START_S + load.due / (0.25 * filled_per_s)
             hops = self._hops()
             await self._submit(first_s + load.span_s * number / load.due for number in range(load.due))
             ahead_s = first_s - time.time()
             before, began_s = self._pipeline.cpu_s(), time.monotonic()
+            await asyncio.sleep(max(0.0, first_s - time.time()))
+            if (there := self._hops() - hops) < load.due:
+                raise BenchmarkError(f"{there} of {load.due} jobs were in the wheel when the first was due")
             late_ms = await self._released(reader, load.due, first_s + load.span_s + STALL_S)
             used = cpu.difference(before, self._pipeline.cpu_s())
             elapsed_s = time.monotonic() - began_s
