@@ -17,7 +17,7 @@ from ports.demand import DemandWatch
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
 from ports.held_marks import HeldMarkLog
-from ports.log import GroupMember, PartitionReader
+from ports.log import GroupMember
 from ports.passages import PassageLog
 from schemas.gate_logs import GateLogs
 from services.scheduler.admit import Admitter
@@ -84,7 +84,7 @@ async def run(service: Service) -> None:
             stretch=LastStretch(due_ms_of),
             measures=Measures(service.meter, now_ms, tier_of),
         )
-        firer = _firer(service, await _reader(service, stack), member)
+        firer = await _firer(service, member, stack)
 
         def turn() -> None:
             service.health.beat()
@@ -143,10 +143,11 @@ def _snapshot_rule(settings: SchedulerSettings) -> SnapshotRule:
     )
 
 
-def _firer(service: Service, reader: PartitionReader, member: GroupMember) -> Firer:
+async def _firer(service: Service, member: GroupMember, stack: AsyncExitStack) -> Firer:
     return Firer(
         routes=service.routes,
-        reader=reader,
+        reader=await _reader(service, stack),
+        ends=await _reader(service, stack),
         appender=service.appender,
         member=member,
         meter=service.meter,

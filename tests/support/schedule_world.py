@@ -145,6 +145,7 @@ class Process:
         self._firer = Firer(
             routes=ROUTES,
             reader=StepReader(log),
+            ends=StepReader(log),
             appender=StepAppender(log),
             member=cast("GroupMember", _Owner()),
             meter=_Silent(),
