@@ -1,7 +1,9 @@
 """The workflow gate through the scheduler's own steps: parents first, each job once, whatever crashes."""
 
+from collections.abc import Collection
+
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
@@ -17,6 +19,7 @@ from core.ledger.verdicts import (
     Cancel,
     Claimed,
     Decided,
+    Failed,
     Redriven,
     Refused,
     Skipped,
@@ -66,10 +69,11 @@ class Watched(Runner):
     def number(self, verdict: Verdict) -> int:
         return int(verdict.origin.rpartition(":")[2])
 
-    def check(self, jobs: dict[int, AcceptedJob]) -> None:
+    def check(self, jobs: dict[int, AcceptedJob], cancelled: Collection[int] = ()) -> None:
         """Check that nobody started twice, or before all his parents had ended as he wants it.
 
-        Who never starts was skipped or cancelled, and is over all the time.
+        Who never starts was skipped or cancelled, and is over all the time; who was cancelled between two
+        attempts is over when the first has ended.
         """
         succeeded, started = set[str](), set[tuple[int, int]]()
         starts = {self.number(verdict) for verdict in self.said if isinstance(verdict, Claimed)}
@@ -88,6 +92,8 @@ class Watched(Runner):
                     succeeded.add(verdict.job_id)
                     over.add(verdict.job_id)
                 case Decided(action=Action.DEAD):
+                    over.add(verdict.job_id)
+                case Failed() if self.number(verdict) in cancelled:
                     over.add(verdict.job_id)
                 case _:
                     pass
@@ -207,7 +213,17 @@ _JOBS = st.lists(
 )
 
 
+_FIRST = Fate.SUCCEEDS, OnParentFailure.SKIP, 0, None
+_CANCELLED_BETWEEN_ATTEMPTS = [
+    ([], Fate.SUCCEEDS, OnParentFailure.SKIP, 28, None, None),
+    ([], Fate.SUCCEEDS_AT_LAST, OnParentFailure.SKIP, 0, None, 150),
+    *[([], *_FIRST, None)] * 4,
+    ([2], Fate.SUCCEEDS, OnParentFailure.RUN, 0, None, None),
+]
+
+
 @settings(max_examples=100)
+@example(_CANCELLED_BETWEEN_ATTEMPTS, [], 0)
 @given(
     _JOBS,
     st.lists(st.tuples(st.integers(0, 12), st.integers(1, 300)), max_size=5),
@@ -249,7 +265,7 @@ async def test_crashes_anywhere_repeat_nothing_start_nothing_early_and_leave_nob
     process = Process(world, cache_bytes=cache_bytes)
     await process.restore()
     await run(world, runner, process, 5 * len(jobs) + 20)
-    runner.check(jobs)
+    runner.check(jobs, cancelled)
     dead = [
         verdict for verdict in runner.said if isinstance(verdict, Decided) and verdict.action is Action.DEAD
     ]
