@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from core.buckets import REFERENCE_COST_S
+from core.urgency import Urgency
 
 DEFAULT_PRIORITY = 5
 
@@ -37,7 +38,12 @@ class Score(NamedTuple):
 
 
 def score(
-    *, predicted_run_s: float, priority: int, deadline_ms: int | None, now_ms: int, rule: PriorityRule
+    *,
+    predicted_run_s: float,
+    own: Urgency,
+    inherited: Urgency | None = None,
+    now_ms: int,
+    rule: PriorityRule,
 ) -> Score:
     """Score one job.
 
@@ -45,18 +51,29 @@ def score(
     ----------
     predicted_run_s
         Expected run time, > 0.
-    deadline_ms
-        When it should be done (broker time, ms since 1970); None for no deadline.
+    own
+        Its priority, and when it should be done.
+    inherited
+        Urgency of what waits for it; what it gives beyond its own is a part of the score.
     now_ms
         When it became ready (broker time, ms since 1970).
     """
+
+    def deadline_s(urgency: Urgency) -> float:
+        if urgency.deadline_ms is None:
+            return 0.0
+        slack_s = (urgency.deadline_ms - now_ms) / 1000 - predicted_run_s
+        return rule.deadline_s * min(1.0, max(0.0, 1.0 - slack_s / rule.deadline_window_s))
+
     parts = {
         "cost": rule.per_decade_s * math.log10(REFERENCE_COST_S / max(predicted_run_s, 1e-3)),
-        "urgency": rule.per_level_s * (priority - DEFAULT_PRIORITY),
+        "urgency": rule.per_level_s * (own.priority - DEFAULT_PRIORITY),
     }
-    if deadline_ms is not None:
-        slack_s = (deadline_ms - now_ms) / 1000 - predicted_run_s
-        share = 1.0 - slack_s / rule.deadline_window_s
-        parts["deadline"] = rule.deadline_s * min(1.0, max(0.0, share))
+    if own.deadline_ms is not None:
+        parts["deadline"] = deadline_s(own)
+    gained = None if inherited is None else own.gains(inherited)
+    if gained is not None:
+        levels = gained.priority - own.priority
+        parts["inherited"] = rule.per_level_s * levels + deadline_s(gained) - deadline_s(own)
     total_s = min(rule.max_s, max(0.0, sum(parts.values())))
     return Score(round(total_s, 3), {name: round(value, 3) for name, value in parts.items()})

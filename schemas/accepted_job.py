@@ -4,6 +4,7 @@ import msgspec
 
 from core.gates.dependencies import DependsOn, OnParentFailure
 from core.gates.order_gate import OnBusy
+from core.urgency import Urgency
 
 
 class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,6 +54,30 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """1 + closures that count against ``max_attempts``."""
     held_for: str | None = None
     """What this dispatch was last held for in ``jobs.held``, as ``core.subjects.HeldFor`` writes it."""
+    inherited_priority: int | None = None
+    """Of what waits for it, when that is more than its own; stays through retries."""
+    inherited_deadline_ms: int | None = None
+
+    @property
+    def urgency(self) -> Urgency:
+        """Its own urgency."""
+        return Urgency(self.priority, self.deadline_ms)
+
+    @property
+    def inherited(self) -> Urgency | None:
+        """The urgency it inherited; None when nothing was."""
+        if self.inherited_priority is None and self.inherited_deadline_ms is None:
+            return None
+        return Urgency(self.inherited_priority or 0, self.inherited_deadline_ms)
+
+    def inheriting(self, urgency: Urgency) -> "AcceptedJob":
+        """Give the job with the urgency of something that waits for it, besides what it has inherited."""
+        most = self.urgency.joined(self.inherited or self.urgency).joined(urgency)
+        return msgspec.structs.replace(
+            self,
+            inherited_priority=most.priority if most.priority > self.priority else None,
+            inherited_deadline_ms=most.deadline_ms if most.deadline_ms != self.deadline_ms else None,
+        )
 
 
 class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -23,7 +23,8 @@ What a fold must keep to, and may rely on:
   a snapshot, takes the records up to the commit without acting, and gives the same effects from there on.
   The ledger refuses a dispatch that is released twice.
 - An effect names the *entered* record by its offset. A fold keeps no job: a record that is not at hand is
-  read again. So nothing below ``GateImage.keep_from`` may be needed by any later effect.
+  read again. So nothing below ``GateImage.keep_from`` may be needed by any later effect but *boosts*, which
+  are left out when the record is gone.
 
 To plug in a gate: a class that satisfies ``GateFold``, its line in ``schemas.gate_logs.gate_parts``, and its
 place in ``schemas.routing``. Another effect: a class here, and what is done about it in
@@ -39,6 +40,7 @@ from core.gates.gate import Gate
 from core.gates.id_gate import GateGapError
 from core.gates.workflow_graph import Parents
 from core.log import Record
+from core.urgency import Urgency
 
 
 class Passed(NamedTuple):
@@ -52,6 +54,8 @@ class Passed(NamedTuple):
     """0: as it entered."""
     parents: Parents | None = None
     """What it is told of its parents; None: nothing new."""
+    inherits: Urgency | None = None
+    """What makes it more urgent than it was as it entered: jobs that still wait for it."""
 
 
 class Waits(NamedTuple):
@@ -76,7 +80,18 @@ class Refuses(NamedTuple):
     reason: str
 
 
-Effect = Passed | Waits | Skips | Refuses
+class Boosts(NamedTuple):
+    """A job that has passed is waited for by a more urgent one: another copy of it goes on.
+
+    The ledger lets only one copy run; where nothing more can be gained, the copy is refused there.
+    """
+
+    offset: int
+    """Of the record with which the job entered."""
+    inherits: Urgency
+
+
+Effect = Passed | Waits | Skips | Refuses | Boosts
 
 
 class UnknownGateRecordError(Exception):

@@ -9,9 +9,10 @@ import msgspec
 
 from core.frames import Frame
 from core.gates.endings import Endings
+from core.urgency import Urgency
 from penstock.identity import Origin
 
-LAYOUT = 1
+LAYOUT = 2
 SLICE = 500
 """Jobs encoded in one go, which no other thread can interrupt: under a millisecond."""
 
@@ -26,6 +27,8 @@ class Entry(NamedTuple):
     offset: int
     """Of its *entered*."""
     job_id: str
+    urgency: Urgency
+    """As it entered."""
 
 
 class Holder(NamedTuple):
@@ -34,9 +37,11 @@ class Holder(NamedTuple):
     entry: Entry
     blocks: bool
     """It is dead, and the key waits for a redrive of it that ends well, or for a person."""
+    urgency: Urgency
+    """What it was let on with, last."""
 
 
-_Flat = tuple[int, int, str, int, int, str]
+_Flat = tuple[int, int, str, int, int, str, tuple[int, int | None]]
 
 
 class _Start(msgspec.Struct, frozen=True, tag="start", tag_field="frame"):
@@ -45,7 +50,7 @@ class _Start(msgspec.Struct, frozen=True, tag="start", tag_field="frame"):
 
 
 class _Holders(msgspec.Struct, frozen=True, tag="holders", tag_field="frame"):
-    holders: list[tuple[_Flat, bool]]
+    holders: list[tuple[_Flat, bool, tuple[int, int | None]]]
 
 
 class _Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="frame"):
@@ -84,7 +89,7 @@ class OrderImage:
         yield from self.endings.frames()
         holders = iter(self.holders.values())
         while some := list(islice(holders, SLICE)):
-            yield _encode(_Holders([(_flat(one.entry), one.blocks) for one in some])), b""
+            yield _encode(_Holders([(_flat(one.entry), one.blocks, one.urgency) for one in some])), b""
         # In the order of entering, which is that of the queues.
         waiting = iter(sorted(self.waiting.values(), key=lambda entry: entry.offset))
         while batch := list(islice(waiting, SLICE)):
@@ -94,11 +99,12 @@ class OrderImage:
 
 def _flat(entry: Entry) -> _Flat:
     place = entry.place
-    return (place.partition, place.offset, entry.key, entry.n, entry.offset, entry.job_id)
+    return (place.partition, place.offset, *entry[1:])
 
 
 def _entry(epoch: str, flat: _Flat) -> Entry:
-    return Entry(Origin(epoch, *flat[:2]), *flat[2:])
+    *_, job_id, urgency = flat
+    return Entry(Origin(epoch, *flat[:2]), *flat[2:5], job_id, Urgency(*urgency))
 
 
 def image_of(epoch: str, frames: Iterable[Frame]) -> OrderImage:
@@ -122,8 +128,11 @@ def image_of(epoch: str, frames: Iterable[Frame]) -> OrderImage:
             case _Bitmap():
                 endings.put(frame)
             case _Holders():
-                held = [(_entry(epoch, flat), blocks) for flat, blocks in head.holders]
-                holders |= {entry.key: Holder(entry, blocks) for entry, blocks in held}
+                held = [
+                    Holder(_entry(epoch, flat), blocks, Urgency(*urgency))
+                    for flat, blocks, urgency in head.holders
+                ]
+                holders |= {holder.entry.key: holder for holder in held}
             case _Waiting():
                 entries = [_entry(epoch, flat) for flat in head.entries]
                 waiting |= {entry.place: entry for entry in entries}

@@ -73,8 +73,8 @@ def place(job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRu
     predicted_s = run_times.expected_s(job.type)
     scored = score(
         predicted_run_s=predicted_s,
-        priority=job.priority,
-        deadline_ms=job.deadline_ms,
+        own=job.urgency,
+        inherited=job.inherited,
         now_ms=ready_ms,
         rule=rule,
     )

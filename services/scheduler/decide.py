@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from core.gates.ended import ENTERED_KIND, Ended
-from core.gates.fold import Effect, Refuses, Skips, Waits
+from core.gates.fold import Boosts, Effect, Refuses, Skips, Waits
 from core.gates.fold import Passed as GatePassed
 from core.gates.gate import Gate
 from core.gates.id_gate import Answer, Body, Passed, Repeat, Submission
@@ -15,6 +15,7 @@ from core.ledger import notes
 from core.ledger.verdicts import Expired, Redriven, Refused, Skipped
 from core.log import NewRecord, Record
 from core.states import State
+from core.urgency import Urgency
 from core.wheel import tier_for
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, DelayedJob
@@ -157,6 +158,8 @@ def carried_out(
     match effect:
         case GatePassed():
             return _let_pass(routes, gate, effect, job, now_ms)
+        case Boosts():
+            return _raised(routes, job, gate, effect.inherits, now_ms)
         case Waits():
             return [ledger_record(routes, notes.Waiting(job.origin, job.job_id, on=effect.on, n=job.n))]
         case Skips():
@@ -174,17 +177,24 @@ def _let_pass(
     if passed.n > job.n:
         opened = [_reopened_record(routes, gate, passed, job)]
         job = msgspec.structs.replace(job, n=passed.n, attempt=1)
+    told, records = job, onward(routes, job, gate, now_ms)
     parents = passed.parents
-    if parents is None:
-        return [*opened, *_or_refused(routes, job, onward(routes, job, gate, now_ms))]
-    told = msgspec.structs.replace(
-        job, depends_on=(), parent_results=parents.results, parents_omitted=parents.omitted
-    )
-    records = onward(routes, told, gate, now_ms)
-    if not all(map(fits, records)):
-        told = msgspec.structs.replace(told, parent_results={}, parents_omitted=_NO_ROOM)
-        records = _or_refused(routes, told, onward(routes, told, gate, now_ms))
-    return [*opened, *records]
+    if parents is not None:
+        told = msgspec.structs.replace(
+            job, depends_on=(), parent_results=parents.results, parents_omitted=parents.omitted
+        )
+        records = onward(routes, told, gate, now_ms)
+        if not all(map(fits, records)):
+            told = msgspec.structs.replace(told, parent_results={}, parents_omitted=_NO_ROOM)
+            records = onward(routes, told, gate, now_ms)
+    raised = [] if passed.inherits is None else _raised(routes, told, gate, passed.inherits, now_ms)
+    return [*opened, *(raised or _or_refused(routes, told, records))]
+
+
+def _raised(routes: RouteMap, job: AcceptedJob, gate: Gate, urgency: Urgency, now_ms: int) -> list[NewRecord]:
+    """Let a job on that inherits urgency; nothing when that makes it too large."""
+    records = onward(routes, job.inheriting(urgency), gate, now_ms)
+    return records if all(map(fits, records)) else []
 
 
 def _reopened_record(routes: RouteMap, gate: Gate, passed: GatePassed, job: AcceptedJob) -> NewRecord:

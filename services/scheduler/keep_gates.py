@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from core.gates.fold import Effect, Passed, Refuses, Skips, Waits
+from core.gates.fold import Boosts, Effect, Passed, Refuses, Skips, Waits
 from core.gates.gate import Gate
 from core.log import Coordinate, NewRecord, Record, TopicPartition
 from ports.meter import Meter, Metric
@@ -109,11 +109,16 @@ class Gatekeeper:
     async def _carried_out(self, due: list[Due], at_hand: Iterable[Record]) -> list[NewRecord]:
         now_ms = self._now_ms()
         # Of a job that waits only its ids are wanted, and its record stays where it is remembered.
-        wanted = [one.entered for one in due if not isinstance(one.effect, Waits)]
+        wanted = [one.entered for one in due if not isinstance(one.effect, Waits | Boosts)]
+        boosted = [one.entered for one in due if isinstance(one.effect, Boosts)]
         records = {record.coordinate: record for record in at_hand}
         records |= await self._waiting.get(wanted, records)
+        records |= await self._waiting.find(boosted, records)
         outputs: list[NewRecord] = []
         for one in due:
+            if isinstance(one.effect, Boosts) and one.entered not in records:
+                # It was trimmed: only what waits holds the log.
+                continue
             job = decode_accepted(records[one.entered])
             outputs.extend(carried_out(self._routes, one.gate, one.effect, job, now_ms))
         return outputs
@@ -134,3 +139,5 @@ def _outcome(effect: Effect) -> str:
             return "skipped"
         case Refuses():
             return "refused"
+        case Boosts():
+            return "boosted"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from core.log import Coordinate, Record
 from ports.fetch import RecordFetcher
+from ports.log import OffsetOutOfRangeError
 
 
 class WaitingJobs:
@@ -61,6 +62,32 @@ class WaitingJobs:
             else:
                 found[place] = record
         return found | await self._fetcher.fetch(unknown) if unknown else found
+
+    async def find(
+        self, wanted: Iterable[Coordinate], at_hand: Mapping[Coordinate, Record]
+    ) -> dict[Coordinate, Record]:
+        """Give those of these records that can still be read; forgets none.
+
+        Raises
+        ------
+        ports.fetch.MissingRecordError
+            One is beyond the end of the log; the service must stop, a person must look.
+        """
+        unknown = [place for place in dict.fromkeys(wanted) if place not in at_hand]
+        found = {place: self._held[place] for place in unknown if place in self._held}
+        unread = [place for place in unknown if place not in found]
+        return found | await self._read(unread) if unread else found
+
+    async def _read(self, places: list[Coordinate]) -> dict[Coordinate, Record]:
+        try:
+            return await self._fetcher.fetch(places)
+        except OffsetOutOfRangeError:
+            if len(places) == 1:
+                return {}
+        found: dict[Coordinate, Record] = {}
+        for place in places:
+            found |= await self._read([place])
+        return found
 
 
 def _size(record: Record) -> int:

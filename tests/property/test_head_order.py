@@ -5,9 +5,12 @@ from hypothesis import strategies as st
 
 from core.buckets import BUCKET_BOUNDS_S, BUCKETS, REFERENCE_COST_S, bucket_head_start_s, bucket_of
 from core.head_order import HeadOrder
-from core.priority import PriorityRule, score
+from core.priority import PriorityRule, Score, score
+from core.urgency import Urgency
 
 PER_DECADE_S = 1200.0
+NOW_MS = 10**12
+URGENCIES = st.builds(Urgency, st.integers(0, 9), st.none() | st.integers(NOW_MS - 10**9, NOW_MS + 10**9))
 arrivals = st.lists(
     st.tuples(st.integers(0, 20_000_000), st.integers(0, BUCKETS - 1)), min_size=1, max_size=60
 )
@@ -49,19 +52,12 @@ def test_an_item_that_does_not_fit_keeps_its_place(jobs: list[tuple[int, int]], 
     assert len(order) == 0
 
 
-@given(
-    st.floats(1e-4, 1e6),
-    st.integers(0, 9),
-    st.none() | st.integers(-(10**9), 10**9),
-)
+@given(st.floats(1e-4, 1e6), URGENCIES, st.none() | URGENCIES)
 def test_a_score_is_bounded_and_its_parts_explain_it(
-    predicted_s: float, priority: int, slack_ms: int | None
+    predicted_s: float, own: Urgency, inherited: Urgency | None
 ) -> None:
     rule = PriorityRule()
-    deadline = None if slack_ms is None else 10**12 + slack_ms
-    scored = score(
-        predicted_run_s=predicted_s, priority=priority, deadline_ms=deadline, now_ms=10**12, rule=rule
-    )
+    scored = score(predicted_run_s=predicted_s, own=own, inherited=inherited, now_ms=NOW_MS, rule=rule)
     assert 0 <= scored.head_start_s <= rule.max_s
     total = sum(scored.parts.values())
     assert abs(scored.head_start_s - min(rule.max_s, max(0.0, total))) < 0.01
@@ -72,7 +68,7 @@ def test_a_score_is_bounded_and_its_parts_explain_it(
 
 @given(st.floats(1e-3, 1e5))
 def test_without_urgency_the_bucket_is_the_log_of_the_cost(cost_s: float) -> None:
-    scored = score(predicted_run_s=cost_s, priority=5, deadline_ms=None, now_ms=0, rule=PriorityRule())
+    scored = score(predicted_run_s=cost_s, own=Urgency(5), now_ms=0, rule=PriorityRule())
     bucket = bucket_of(scored.head_start_s, PER_DECADE_S)
     bounds = (0.0, *BUCKET_BOUNDS_S, float("inf"))
     # The score is rounded to a millisecond of head start, so a cost that near a bound may fall either way.
@@ -83,11 +79,27 @@ def test_without_urgency_the_bucket_is_the_log_of_the_cost(cost_s: float) -> Non
 @given(st.integers(0, 8), st.integers(1, 9))
 def test_more_urgency_never_starts_later(priority: int, more: int) -> None:
     def head_start(level: int) -> float:
-        return score(
-            predicted_run_s=7.0, priority=level, deadline_ms=None, now_ms=0, rule=PriorityRule()
-        ).head_start_s
+        return score(predicted_run_s=7.0, own=Urgency(level), now_ms=0, rule=PriorityRule()).head_start_s
 
     assert head_start(min(9, priority + more)) >= head_start(priority)
+
+
+@given(st.floats(1e-4, 1e6), URGENCIES, URGENCIES)
+def test_who_inherits_starts_as_if_the_inherited_were_its_own_and_is_told_what_that_gave(
+    predicted_s: float, own: Urgency, inherited: Urgency
+) -> None:
+    def scored(own: Urgency, inherited: Urgency | None = None) -> Score:
+        return score(
+            predicted_run_s=predicted_s, own=own, inherited=inherited, now_ms=NOW_MS, rule=PriorityRule()
+        )
+
+    raised, alone, as_own = scored(own, inherited), scored(own), scored(own.joined(inherited))
+    assert abs(raised.head_start_s - as_own.head_start_s) < 0.01
+    assert raised.head_start_s >= alone.head_start_s - 0.01
+    assert raised.parts.items() >= alone.parts.items()
+    assert ("inherited" in raised.parts) == (own.joined(inherited) != own)
+    more_s = sum(as_own.parts.values()) - sum(alone.parts.values())
+    assert abs(raised.parts.get("inherited", 0.0) - more_s) < 0.01
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50), st.booleans()), max_size=40))

@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.frames import chunks_of, frames_in
-from core.gates.fold import Effect, Passed, Skips, Waits
+from core.gates.fold import Boosts, Effect, Passed, Skips, Waits
 from core.gates.order_gate import OrderGate, key_text
 from core.states import State
+from core.urgency import Urgency
 from tests.support.order_logs import (
     KEYS,
+    MINUTE_MS,
     TENANT,
+    URGENCIES,
     End,
     Entered,
     Event,
@@ -111,7 +114,9 @@ def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
     assert restored.next_offset == cut
     assert effects_of(restored, log[cut:], cut) == expected[cut:]
     assert restored.image() == first.image() == whole.image()
-    needed = [effect.offset for effects in expected[cut:] for effect in effects]
+    needed = [
+        effect.offset for effects in expected[cut:] for effect in effects if not isinstance(effect, Boosts)
+    ]
     assert all(offset >= image.keep_from() for offset in needed)
 
 
@@ -147,6 +152,68 @@ def test_a_job_that_waits_says_so_and_an_end_that_came_first_makes_its_entering_
     assert gate.take(record(4, End(0, 3, State.DEAD))) == [Passed(1)]
     assert gate.holder(key_text(TENANT, "a")) is not None
     assert [str(one.entry.place) for one in gate.holders()] == [origin(2)]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(URGENCIES, st.booleans()), min_size=1, max_size=60))
+def test_whoever_holds_a_key_is_as_urgent_as_all_who_wait_for_it_after_few_boosts(
+    story: list[tuple[Urgency, bool]],
+) -> None:
+    """Also while jobs end: the deadline to ten minutes, those further ahead than an hour apart."""
+    gate, boosts = OrderGate(EPOCH), Counter[int]()
+    since: dict[int, int] = {}
+    for offset, (urgency, ends) in enumerate(story):
+        holder = gate.holder(key_text(TENANT, "a"))
+        if ends and holder is not None:
+            event: Event = End(holder.entry.place.offset, 1, State.DEAD)
+        else:
+            event = Entered(offset * 2, "a", urgency=urgency)
+        for effect in gate.take(record(offset, event)):
+            boosts[effect.offset] += isinstance(effect, Boosts)
+            if isinstance(effect, Waits):
+                since[effect.offset] = offset * MINUTE_MS
+        holder = gate.holder(key_text(TENANT, "a"))
+        for waiting in gate.waiting(key_text(TENANT, "a")):
+            assert holder is not None
+            assert holder.urgency.priority >= waiting.urgency.priority
+            came_ms, deadline_ms = since[waiting.offset], waiting.urgency.deadline_ms
+            if deadline_ms is not None and deadline_ms <= came_ms + 50 * MINUTE_MS:
+                assert holder.urgency.deadline_ms is not None
+                assert holder.urgency.deadline_ms < max(deadline_ms, came_ms) + 10 * MINUTE_MS
+    assert max(boosts.values(), default=0) <= 9 + 6
+
+
+def test_what_is_inherited_stays_when_those_it_came_from_leave() -> None:
+    gate = OrderGate(EPOCH)
+    low, high = Urgency(1), Urgency(9, 7 * MINUTE_MS)
+    story: list[Event] = [
+        Entered(0, "a", urgency=low),
+        Entered(2, "a", urgency=low),
+        Entered(4, "a", urgency=high),
+        Entered(6, "a", urgency=Urgency(8)),
+        End(4, 1, State.CANCELLED),
+        Entered(8, "a", urgency=Urgency(9)),
+        End(8, 1, State.CANCELLED),
+        End(0, 1, State.SUCCEEDED),
+    ]
+    found = effects_of(gate, story)
+    assert found[2] == [Waits(2, "order"), Boosts(0, high)]
+    assert found[3:7] == [[Waits(3, "order")], [], [Waits(5, "order")], []]
+    assert found[7] == [Passed(1, inherits=Urgency(8))], "those that left give nothing to who did not have it"
+
+
+def test_a_dead_job_that_blocks_is_not_boosted_and_comes_back_as_urgent_as_who_waits() -> None:
+    gate = OrderGate(EPOCH)
+    story: list[Event] = [
+        Entered(0, "a", urgency=Urgency(1)),
+        End(0, 1, State.DEAD, blocks=True),
+        Entered(2, "a", urgency=Urgency(7)),
+        Entered(0, "a", 2, urgency=Urgency(1)),
+        Entered(4, "a", urgency=Urgency(8)),
+    ]
+    found = effects_of(gate, story)
+    assert found[2:4] == [[Waits(2, "order")], [Passed(3, inherits=Urgency(7))]]
+    assert found[4] == [Waits(4, "order"), Boosts(3, Urgency(8))]
 
 
 def test_the_slow_law_itself_knows_lines_and_blocks() -> None:

@@ -8,14 +8,18 @@ import msgspec
 from hypothesis import strategies as st
 
 from core.gates.ended import ENDED_KIND, ENTERED_KIND, Ended
-from core.gates.fold import Effect, Passed, Skips
+from core.gates.fold import Boosts, Effect, Passed, Skips
 from core.gates.order_gate import RELEASED_KIND, KeyReleased, OnBusy
 from core.log import Record
 from core.states import State
+from core.urgency import Urgency
 from tests.support.verdicts import EPOCH
 
 TENANT = "t"
 ALWAYS = 1_000_000
+MINUTE_MS = 60_000
+"""Every record of these logs comes a minute after the one before."""
+PLAIN = Urgency(5)
 
 
 class Entered(NamedTuple):
@@ -25,6 +29,7 @@ class Entered(NamedTuple):
     key: str
     n: int = 1
     skips: bool = False
+    urgency: Urgency = PLAIN
 
 
 class End(NamedTuple):
@@ -58,7 +63,8 @@ def record(offset: int, event: Event) -> Record:
             job = {"origin": origin(event.number), "job_id": f"j{event.number}", "tenant": TENANT}
             busy = OnBusy.SKIP if event.skips else OnBusy.WAIT
             more = {"ordering_key": event.key, "n": event.n, "on_busy": busy, "payload": {"a": 1}}
-            return _record(offset, ENTERED_KIND, msgspec.json.encode(job | more))
+            urgency = event.urgency._asdict()
+            return _record(offset, ENTERED_KIND, msgspec.json.encode(job | more | urgency))
         case End():
             told = Ended(
                 origin(event.number), f"j{event.number}", event.n, event.state, 0, 7, blocks=event.blocks
@@ -70,7 +76,7 @@ def record(offset: int, event: Event) -> Record:
 
 
 def _record(offset: int, kind: bytes, value: bytes) -> Record:
-    return Record("jobs.orders", 0, offset, 0, None, value, (("kind", kind),))
+    return Record("jobs.orders", 0, offset, offset * MINUTE_MS, None, value, (("kind", kind),))
 
 
 class InLine(NamedTuple):
@@ -79,6 +85,7 @@ class InLine(NamedTuple):
     number: int
     n: int
     offset: int
+    urgency: Urgency = PLAIN
 
 
 @dataclass
@@ -90,17 +97,30 @@ class NaiveGate:
     lines: dict[str, list[InLine]] = field(default_factory=dict)
     blocked: dict[str, int] = field(default_factory=dict)
     """The dead job a key waits for; its line then holds only jobs that wait."""
+    known: dict[str, Urgency] = field(default_factory=dict)
+    """By key, how urgent its running job was said to be."""
 
     def take(self, offset: int, event: Event) -> list[Effect]:
-        """Fold one event; give who passes and who is skipped."""
+        """Fold one event; give who passes, who is skipped, and who becomes more urgent."""
         before = {key: self._runs(key) for key in self.lines}
-        skipped = self._apply(offset, event)
-        passed = [
-            Passed(runs.offset)
-            for key in self.lines
-            if (runs := self._runs(key)) is not None and runs != before.get(key)
-        ]
-        return [*skipped, *passed]
+        lines = {key: list(line) for key, line in self.lines.items()}
+        effects = self._apply(offset, event)
+        for key, line in self.lines.items():
+            runs = self._runs(key)
+            if runs is None:
+                continue
+            came = [one for one in line if one not in lines.get(key, ()) and one != runs]
+            if runs != before.get(key):
+                behind = [one for one in line if one != runs and one not in came]
+                self.known[key] = _most([runs, *behind])
+                more = self.known[key] != runs.urgency
+                effects.append(Passed(runs.offset, inherits=self.known[key] if more else None))
+            for one in came:
+                raised = _raised(self.known[key], one.urgency, offset * MINUTE_MS)
+                if raised != self.known[key]:
+                    self.known[key] = raised
+                    effects.append(Boosts(runs.offset, raised))
+        return effects
 
     def _runs(self, key: str) -> InLine | None:
         line = self.lines.get(key)
@@ -129,12 +149,12 @@ class NaiveGate:
         line = self.lines.setdefault(event.key, [])
         if self.blocked.get(event.key) == event.number:
             del self.blocked[event.key]
-            line.insert(0, InLine(event.number, event.n, offset))
+            line.insert(0, InLine(event.number, event.n, offset, event.urgency))
             return []
         if event.skips and event.n == 1 and (line or event.key in self.blocked):
             self.ended[event.number] = event.n
             return [Skips(offset, "its ordering key is busy (on_busy=skip)")]
-        line.append(InLine(event.number, event.n, offset))
+        line.append(InLine(event.number, event.n, offset, event.urgency))
         return []
 
     def _end(self, event: End) -> None:
@@ -160,8 +180,25 @@ class NaiveGate:
             self.lines[key] = [one for one in line if one.number != number]
 
 
+def _most(jobs: Sequence[InLine]) -> Urgency:
+    deadlines = [one.urgency.deadline_ms for one in jobs if one.urgency.deadline_ms is not None]
+    return Urgency(max(one.urgency.priority for one in jobs), min(deadlines, default=None))
+
+
+def _raised(known: Urgency, by: Urgency, now_ms: int) -> Urgency:
+    priority, deadline = max(known.priority, by.priority), known.deadline_ms
+    if by.deadline_ms is not None and by.deadline_ms <= now_ms + 50 * MINUTE_MS:
+        counted = max(now_ms, by.deadline_ms)
+        if deadline is None or deadline - counted >= 10 * MINUTE_MS:
+            deadline = counted
+    return Urgency(priority, deadline)
+
+
 NUMBERS = st.integers(0, 5)
 KEYS = ("a", "b")
+URGENCIES = st.builds(
+    Urgency, st.integers(0, 9), st.none() | st.integers(0, 150).map(lambda minutes: minutes * MINUTE_MS)
+)
 STATES = st.sampled_from([State.SUCCEEDED, State.DEAD, State.CANCELLED, State.EXPIRED])
 
 
@@ -176,7 +213,8 @@ def events(draw: st.DrawFn) -> Event:
     number = draw(NUMBERS)
     match draw(st.integers(0, 6)):
         case 0 | 1 | 2:
-            return Entered(number, key_of(number), draw(st.integers(1, 3)), skips=number == 5)
+            n, urgency = draw(st.integers(1, 3)), draw(URGENCIES)
+            return Entered(number, key_of(number), n, skips=number == 5, urgency=urgency)
         case 3 | 4 | 5:
             state = draw(STATES)
             blocks = state is State.DEAD and draw(st.booleans())
@@ -220,11 +258,11 @@ def likely_logs(draw: st.DrawFn) -> list[Event]:
 
 
 def naive_effects(log: Sequence[Event]) -> list[list[Effect]]:
-    """Give what the slow gate lets pass and skips at each record."""
+    """Give what the slow gate lets pass, skips and makes more urgent at each record."""
     gate = NaiveGate()
     return [gate.take(offset, event) for offset, event in enumerate(log)]
 
 
 def without_notes(effects: Iterable[Effect]) -> list[Effect]:
     """Leave out what only tells."""
-    return [effect for effect in effects if isinstance(effect, Passed | Skips)]
+    return [effect for effect in effects if isinstance(effect, Passed | Skips | Boosts)]

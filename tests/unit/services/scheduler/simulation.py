@@ -12,7 +12,7 @@ from core.offsets import next_positions
 from penstock.identity import home, job_id_from_key
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
-from ports.log import Assignment, Batch
+from ports.log import Assignment, Batch, OffsetOutOfRangeError
 from ports.meter import Metric
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import job_record
@@ -227,6 +227,8 @@ class WorldReader:
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
         records: list[Record] = []
         for place, position in self._positions.items():
+            if position < self._world.starts.get(place, 0):
+                raise OffsetOutOfRangeError(f"{place} is trimmed to {self._world.starts[place]}")
             records += self._world.read(place, position, 10)
         self._positions |= next_positions(records)
         return records
