@@ -18,12 +18,27 @@ class Urgency(NamedTuple):
 
     def joined(self, other: "Urgency") -> "Urgency":
         """Give the larger priority and the earlier deadline of both."""
-        return Urgency(max(self.priority, other.priority), earlier_of(self.deadline_ms, other.deadline_ms))
+        joined = Urgency(max(self.priority, other.priority), earlier_of(self.deadline_ms, other.deadline_ms))
+        # What is the same is shared, where many are kept.
+        return self if joined == self else joined
 
     def gains(self, other: "Urgency | None") -> "Urgency | None":
         """Give what this becomes with ``other``; None when that is no more than it is."""
         joined = self if other is None else self.joined(other)
         return None if joined == self else joined
+
+
+LOWEST = Urgency(0)
+_PLAIN = {priority: Urgency(priority) for priority in range(10)}
+
+
+def urgency_of(
+    priority: int, deadline_ms: int | None, inherited_priority: int | None, inherited_deadline_ms: int | None
+) -> Urgency:
+    """Give how urgent a job is with all it has inherited; those without a deadline share theirs."""
+    most = max(priority, inherited_priority or 0)
+    deadline_ms = earlier_of(deadline_ms, inherited_deadline_ms)
+    return _PLAIN.get(most, Urgency(most)) if deadline_ms is None else Urgency(most, deadline_ms)
 
 
 def earlier_of(one_ms: int | None, other_ms: int | None) -> int | None:

@@ -89,6 +89,9 @@ class Boosts(NamedTuple):
     offset: int
     """Of the record with which the job entered."""
     inherits: Urgency
+    n: int = 0
+    """As with ``Passed``; it has been opened again by then."""
+    parents: Parents | None = None
 
 
 Effect = Passed | Waits | Skips | Refuses | Boosts

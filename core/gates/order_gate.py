@@ -18,7 +18,7 @@ from core.gates.gate import Gate
 from core.gates.order_image import Entry, Holder, OrderImage, image_of
 from core.log import Record
 from core.priority import DEFAULT_PRIORITY
-from core.urgency import Urgency, Waiters, earlier_of, worth_a_copy
+from core.urgency import Urgency, Waiters, urgency_of, worth_a_copy
 from penstock.identity import Origin
 
 RELEASED_KIND = b"KEY_RELEASED"
@@ -59,8 +59,9 @@ class _Entering(msgspec.Struct):
     @property
     def urgency(self) -> Urgency:
         """Its own, or that of what waits for it at other gates."""
-        priority = max(self.priority, self.inherited_priority or 0)
-        return Urgency(priority, earlier_of(self.deadline_ms, self.inherited_deadline_ms))
+        return urgency_of(
+            self.priority, self.deadline_ms, self.inherited_priority, self.inherited_deadline_ms
+        )
 
 
 _decode_entering = msgspec.json.Decoder(_Entering).decode

@@ -11,12 +11,10 @@ from typing import NamedTuple, Self, assert_never
 import msgspec
 
 from core.frames import Frame
-from core.gates.dependencies import ParentGroup
 from core.gates.ended import ENDED_KIND, ENTERED_KIND
 from core.gates.fold import Effect, Passed, UnknownGateRecordError, Waits, is_next
 from core.gates.gate import Gate
 from core.gates.workflow_graph import (
-    FAILED_STAGES,
     NAMED_MAX,
     NOWHERE,
     Node,
@@ -166,7 +164,7 @@ class WorkflowGate:
         workflow = self._workflow((event.tenant, event.workflow_id))
         known = workflow.nodes.get(key)
         if event.n > 1:
-            self._reopen(workflow, workflow.node(key), offset, place, event.n)
+            self._reopen(workflow, workflow.node(key), offset, place, event)
         elif known is None and place in self._left:
             # Of a workflow that is forgotten; what was only just made for this record goes again.
             self._drop_if_empty(workflow)
@@ -174,14 +172,15 @@ class WorkflowGate:
             self._enter_first(workflow, workflow.node(key), offset, place, event)
         self._settle(workflow)
 
-    def _reopen(self, workflow: Workflow, node: Node, offset: int, place: Origin, n: int) -> None:
+    def _reopen(self, workflow: Workflow, node: Node, offset: int, place: Origin, event: EnteredJob) -> None:
         """Let a job go on that a person opened again: it has passed once, or is to run all the same."""
-        if n <= node.n or node.stage is Stage.SUCCEEDED:
+        if event.n <= node.n or node.stage is Stage.SUCCEEDED:
             return
-        node.place, node.n = place, n
+        node.place, node.n, node.passed_offset = place, event.n, offset
+        node.own, node.urgency = event.urgency, event.urgency.joined(node.urgency)
         if node.stage is not Stage.RELEASED:
             self._moves.move(workflow, node, Stage.RELEASED)
-        self._moves.effects.append(Passed(offset, n))
+        self._moves.effects.append(Passed(offset, event.n, inherits=node.inherits))
 
     def _enter_first(
         self, workflow: Workflow, node: Node, offset: int, place: Origin, event: EnteredJob
@@ -191,9 +190,12 @@ class WorkflowGate:
         has_ended = node.has_ended or node.stage is Stage.RELEASED
         node.offset, node.place, node.policy = offset, place, event.on_parent_failure
         if not has_ended:
+            node.own, node.urgency = event.urgency, event.urgency.joined(node.urgency)
             node.stage = Stage.WAITING
             workflow.waiting += 1
-        refusal = self._join_group(workflow, node, event.group) or self._depend(workflow, node, event)
+        refusal = self._moves.join_group(workflow, node, event.group) or self._moves.depend(
+            workflow, node, event
+        )
         if has_ended:
             node.parents, node.of_group = (), None
             return
@@ -204,59 +206,8 @@ class WorkflowGate:
         self._settle(workflow)
         if node.stage is Stage.WAITING:
             self._moves.effects.append(Waits(offset, WAITS_ON))
+            self._moves.raise_parents(node, self._now_ms)
             self._watch(workflow, node)
-
-    def _join_group(self, workflow: Workflow, node: Node, name: str | None) -> str | None:
-        if name is None:
-            return None
-        group = workflow.group(name)
-        if group.is_full:
-            return (
-                f"the group `{name}` is sealed with {group.count} jobs and has them all: send a larger count "
-                "with the jobs that depend on it, or leave this job out of the group"
-            )
-        group.members.append(node)
-        node.group = group
-        if node.has_ended:
-            self._moves.count_member(workflow, node, group, Stage.EXPECTED, node.stage)
-        return None
-
-    def _depend(self, workflow: Workflow, node: Node, event: EnteredJob) -> str | None:
-        if isinstance(event.depends_on, ParentGroup):
-            return self._depend_on_group(workflow, node, event.depends_on)
-        keys = dict.fromkeys(key_of(parent) for parent in event.depends_on)
-        if node.key in keys:
-            return "the job depends on itself: remove its own id from `depends_on`"
-        node.parents = tuple(workflow.node(key) for key in keys)
-        for parent in node.parents:
-            if parent.stage is not Stage.SUCCEEDED:
-                node.pending += 1
-                node.failed += parent.stage in FAILED_STAGES
-                parent.children.append(node)
-        return None
-
-    def _depend_on_group(self, workflow: Workflow, node: Node, parents: ParentGroup) -> str | None:
-        name, count = parents.group, parents.count
-        group = workflow.group(name)
-        if node.group is group:
-            return f"the job depends on the group `{name}` and is a member of it: leave one of the two out"
-        if count is not None and group.count not in (NOWHERE, count):
-            return (
-                f"the group `{name}` is sealed with {group.count} jobs already, and this job says {count}: "
-                "send the same count, or leave it out"
-            )
-        if count is not None and len(group.members) > count:
-            return (
-                f"the group `{name}` has {len(group.members)} jobs already, and this job seals it with "
-                f"{count}: send the count of all its jobs"
-            )
-        node.of_group = group
-        if count is not None and group.count == NOWHERE:
-            group.count = count
-            for child in [*group.dependents()]:
-                self._moves.look_at(workflow, child)
-        group.children.setdefault(node.policy, []).append(node)
-        return None
 
     def _watch(self, workflow: Workflow, node: Node) -> None:
         """See to it that a job that has come and waits is looked at again."""
@@ -293,6 +244,8 @@ class WorkflowGate:
     def _settle(self, workflow: Workflow) -> None:
         self._moves.settle(workflow)
         for node in self._moves.reopened:
+            if node.stage is Stage.WAITING:
+                self._moves.raise_parents(node, self._now_ms)
             self._watch_parents(workflow, node)
             self._suspects.setdefault(workflow.key, self._now_ms)
         self._moves.reopened = []

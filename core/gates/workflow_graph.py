@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from core.gates.dependencies import OnParentFailure
+from core.urgency import LOWEST, Urgency
 from penstock.identity import Origin
 
 
@@ -47,11 +48,14 @@ class Node:
         "n",
         "of_group",
         "offset",
+        "own",
         "parents",
+        "passed_offset",
         "pending",
         "place",
         "policy",
         "stage",
+        "urgency",
         "verdict_offset",
     )
 
@@ -69,7 +73,7 @@ class Node:
         """Of its success in its home partition of the ledger; or, when it was skipped, of that."""
         self.policy = OnParentFailure.SKIP
         self.parents: tuple[Node, ...] = ()
-        """While it waits or is skipped: those in its list, each once."""
+        """Until it has ended, or while it is skipped: those in its list, each once."""
         self.pending = 0
         """Of these, how many have not succeeded."""
         self.failed = 0
@@ -77,15 +81,26 @@ class Node:
         self.group: Group | None = None
         """The group it is a member of."""
         self.of_group: Group | None = None
-        """The group it depends on, instead of ``parents``."""
+        """The group it depends on, instead of ``parents`` and as long."""
         self.children: list[Node] = []
         """Who depends on it, until it has succeeded."""
+        self.own = LOWEST
+        """How urgent it came."""
+        self.urgency = LOWEST
+        """How urgent it is by all that has waited for it."""
+        self.passed_offset = NOWHERE
+        """Of the record it was let on with, last."""
 
     @property
     def job_id(self) -> str:
         """The job id as text."""
         digits = self.key.hex()
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    @property
+    def inherits(self) -> Urgency | None:
+        """How urgent it is, if that is more than how it came."""
+        return None if self.urgency == self.own else self.urgency
 
     @property
     def has_ended(self) -> bool:
@@ -108,7 +123,7 @@ class Node:
 class Group:
     """Jobs of a workflow that one child depends on together, however many they are."""
 
-    __slots__ = ("blocked_by", "children", "count", "failed", "members", "name", "succeeded")
+    __slots__ = ("blocked_by", "children", "count", "failed", "members", "name", "succeeded", "urgency")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -121,6 +136,8 @@ class Group:
         self.blocked_by: Node | None = None
         """The first of these, since there are any."""
         self.children: dict[OnParentFailure, list[Node]] = {}
+        self.urgency = LOWEST
+        """How urgent it is by all that has waited for it."""
 
     @property
     def is_full(self) -> bool:

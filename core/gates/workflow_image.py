@@ -15,9 +15,10 @@ from core.gates.dependencies import OnParentFailure
 from core.gates.workflow_graph import NOWHERE, Group, Node, Stage, Workflow
 from core.gates.workflow_records import WorkflowKey
 from core.ledger.finished import FinishedJobs
+from core.urgency import Urgency
 from penstock.identity import Origin
 
-LAYOUT = 1
+LAYOUT = 2
 SLICE = 500
 """Jobs encoded in one go, which no other thread can interrupt: about a millisecond."""
 _HELD = (Stage.WAITING, Stage.SKIPPED)
@@ -34,17 +35,24 @@ class _Bitmap(msgspec.Struct, frozen=True, tag="bitmap", tag_field="frame"):
     partition: int
 
 
+_Urgency = tuple[int, int | None]
+
+
 class _Workflow(msgspec.Struct, frozen=True, tag="workflow", tag_field="frame"):
-    """Begins a workflow; its groups in the order of their numbers: name, sealed count, who blocks it."""
+    """Begins a workflow; its groups in the order of their numbers.
+
+    Of each its name, sealed count, who blocks it, and its urgency.
+    """
 
     key: WorkflowKey
     last_ms: int
     is_over: bool
-    groups: list[tuple[str, int, int]]
+    groups: Sequence[tuple[str, int, int, _Urgency]]
 
 
-_Job = tuple[bytes, int, int, int, int, int, int, str, int, int, list[int]]
-"""Id, stage, n, origin partition and offset, offset, verdict offset, policy, group, parent group, parents.
+_Job = tuple[bytes, int, int, int, int, int, int, str, int, int, list[int], _Urgency, _Urgency, int]
+"""Id, stage, n, origin partition and offset, offset, verdict offset, policy, group, parent group, parents,
+urgency as it came, urgency, offset it passed with.
 
 Groups and parents by number within the workflow; a parent may stand further on."""
 
@@ -138,7 +146,12 @@ def _written(workflow: Workflow) -> _Written:
     numbers = {node: number for number, node in enumerate(workflow.nodes.values())}
     groups = {group: number for number, group in enumerate(workflow.groups.values())}
     listed = [
-        (group.name, group.count, NOWHERE if group.blocked_by is None else numbers[group.blocked_by])
+        (
+            group.name,
+            group.count,
+            NOWHERE if group.blocked_by is None else numbers[group.blocked_by],
+            group.urgency,
+        )
         for group in groups
     ]
     head = _Workflow(workflow.key, workflow.last_ms, workflow.is_over, listed)
@@ -166,6 +179,9 @@ def _job(node: Node, numbers: dict[Node, int], groups: dict[Group, int]) -> _Job
         NOWHERE if node.group is None else groups[node.group],
         NOWHERE if node.of_group is None else groups[node.of_group],
         [numbers[parent] for parent in node.parents],
+        node.own,
+        node.urgency,
+        node.passed_offset,
     )
 
 
@@ -211,10 +227,10 @@ def _put(
         return
     workflow = workflows[head.key] = Workflow(head.key)
     workflow.last_ms, workflow.is_over = head.last_ms, head.is_over
-    groups = [workflow.group(name) for name, _, _ in head.groups]
+    groups = [workflow.group(name) for name, *_ in head.groups]
     nodes = [workflow.node(job[0]) for job in jobs]
-    for group, (_, count, blocked_by) in zip(groups, head.groups, strict=True):
-        group.count = count
+    for group, (_, count, blocked_by, urgency) in zip(groups, head.groups, strict=True):
+        group.count, group.urgency = count, Urgency(*urgency)
         group.blocked_by = None if blocked_by == NOWHERE else nodes[blocked_by]
     for node, job in zip(nodes, jobs, strict=True):
         _, stage, node.n, partition, offset, node.offset, node.verdict_offset, policy, *_ = job
@@ -223,6 +239,7 @@ def _put(
         node.group = None if job[8] == NOWHERE else groups[job[8]]
         node.of_group = None if job[9] == NOWHERE else groups[job[9]]
         node.parents = tuple(nodes[number] for number in job[10])
+        node.own, node.urgency, node.passed_offset = Urgency(*job[11]), Urgency(*job[12]), job[13]
         workflow.waiting += node.stage is Stage.WAITING
         workflow.alive += node.stage is Stage.RELEASED
     _connect(workflow)
@@ -232,11 +249,11 @@ def _connect(workflow: Workflow) -> None:
     """Make what follows from the jobs: who depends on whom, in the order of coming, and what is counted."""
     for node in sorted(workflow.nodes.values(), key=lambda one: one.offset):
         for parent in node.parents:
-            if parent.stage is not Stage.SUCCEEDED:
+            if node.stage is not Stage.RELEASED and parent.stage is not Stage.SUCCEEDED:
                 parent.children.append(node)
                 node.pending += 1
                 node.failed += parent.stage >= Stage.FAILED
-        if node.of_group is not None:
+        if node.of_group is not None and node.stage is not Stage.RELEASED:
             node.of_group.children.setdefault(node.policy, []).append(node)
         group = node.group
         if group is not None:

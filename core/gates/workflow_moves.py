@@ -1,9 +1,10 @@
 """How the jobs of a workflow move from stage to stage, and what their children make of it."""
 
 from collections import deque
+from collections.abc import Iterable
 
-from core.gates.dependencies import OnParentFailure
-from core.gates.fold import Effect, Passed, Refuses, Skips
+from core.gates.dependencies import OnParentFailure, ParentGroup
+from core.gates.fold import Boosts, Effect, Passed, Refuses, Skips
 from core.gates.workflow_graph import (
     FAILED_STAGES,
     NOWHERE,
@@ -12,9 +13,12 @@ from core.gates.workflow_graph import (
     Stage,
     Workflow,
     blocking_parent,
+    key_of,
     results_of,
 )
+from core.gates.workflow_records import EnteredJob
 from core.ledger.finished import FinishedJobs
+from core.urgency import Urgency, worth_a_copy
 
 
 class Moves:
@@ -41,8 +45,10 @@ class Moves:
         workflow.alive += (stage is Stage.RELEASED) - (before is Stage.RELEASED)
         if stage is not Stage.WAITING and node.place is not None:
             self._left.succeeded(node.place)
+        if stage in (Stage.SUCCEEDED, Stage.FAILED):
+            node.parents, node.of_group = (), None
         if stage not in (Stage.WAITING, Stage.SKIPPED):
-            node.parents, node.of_group, node.pending, node.failed = (), None, 0, 0
+            node.pending, node.failed = 0, 0
         self._unsettled.append((node, before, stage))
 
     def settle(self, workflow: Workflow) -> None:
@@ -86,13 +92,97 @@ class Moves:
         if child.stage is not Stage.WAITING:
             return
         if child.is_ready:
-            passed = Passed(child.offset, child.n, results_of(child))
+            self.effects.append(Passed(child.offset, child.n, results_of(child), child.inherits))
+            child.passed_offset = child.offset
             self.move(workflow, child, Stage.RELEASED)
-            self.effects.append(passed)
         elif child.policy is OnParentFailure.SKIP and child.is_blocked:
             reason = f"its parent {blocking_parent(child).job_id} ended without success"
             self.move(workflow, child, Stage.SKIPPED)
             self.effects.append(Skips(child.offset, reason))
+
+    def join_group(self, workflow: Workflow, node: Node, name: str | None) -> str | None:
+        """Let a job be a member of a group; say why not if it cannot."""
+        if name is None:
+            return None
+        group = workflow.group(name)
+        if group.is_full:
+            return (
+                f"the group `{name}` is sealed with {group.count} jobs and has them all: send a larger count "
+                "with the jobs that depend on it, or leave this job out of the group"
+            )
+        group.members.append(node)
+        node.group = group
+        node.urgency = node.urgency.joined(group.urgency)
+        if node.has_ended:
+            self.count_member(workflow, node, group, Stage.EXPECTED, node.stage)
+        return None
+
+    def depend(self, workflow: Workflow, node: Node, event: EnteredJob) -> str | None:
+        """Let a job depend on its parents; say why not if it cannot."""
+        if isinstance(event.depends_on, ParentGroup):
+            return self._depend_on_group(workflow, node, event.depends_on)
+        keys = dict.fromkeys(key_of(parent) for parent in event.depends_on)
+        if node.key in keys:
+            return "the job depends on itself: remove its own id from `depends_on`"
+        node.parents = tuple(workflow.node(key) for key in keys)
+        for parent in node.parents:
+            if parent.stage is not Stage.SUCCEEDED:
+                node.pending += 1
+                node.failed += parent.stage in FAILED_STAGES
+                parent.children.append(node)
+        return None
+
+    def _depend_on_group(self, workflow: Workflow, node: Node, parents: ParentGroup) -> str | None:
+        name, count = parents.group, parents.count
+        group = workflow.group(name)
+        if node.group is group:
+            return f"the job depends on the group `{name}` and is a member of it: leave one of the two out"
+        if count is not None and group.count not in (NOWHERE, count):
+            return (
+                f"the group `{name}` is sealed with {group.count} jobs already, and this job says {count}: "
+                "send the same count, or leave it out"
+            )
+        if count is not None and len(group.members) > count:
+            return (
+                f"the group `{name}` has {len(group.members)} jobs already, and this job seals it with "
+                f"{count}: send the count of all its jobs"
+            )
+        node.of_group = group
+        if count is not None and group.count == NOWHERE:
+            group.count = count
+            for child in [*group.dependents()]:
+                self.look_at(workflow, child)
+        group.children.setdefault(node.policy, []).append(node)
+        return None
+
+    def raise_parents(self, node: Node, now_ms: int) -> None:
+        """Make all that a waiting job waits for as urgent as it, and what they wait for.
+
+        A job or group is raised a few times at most (``worth_a_copy``), so this costs no more than a few
+        looks at each edge, however often it is asked.
+        """
+        below = [node]
+        while below:
+            child = below.pop()
+            parents: Iterable[Node] = child.parents
+            if child.of_group is not None:
+                raised = worth_a_copy(child.of_group.urgency, child.urgency, now_ms)
+                parents = () if raised is None else child.of_group.members
+                child.of_group.urgency = raised or child.of_group.urgency
+            for parent in parents:
+                raised = worth_a_copy(parent.urgency, child.urgency, now_ms)
+                if raised is None or parent.stage is Stage.SUCCEEDED:
+                    continue
+                parent.urgency = raised
+                if parent.stage is Stage.WAITING:
+                    below.append(parent)
+                elif parent.stage is Stage.RELEASED and parent.passed_offset != NOWHERE:
+                    self._boost(parent, raised)
+
+    def _boost(self, node: Node, urgency: Urgency) -> None:
+        # A record with which it was opened again says itself what its parents gave.
+        parents = results_of(node) if node.passed_offset == node.offset else None
+        self.effects.append(Boosts(node.passed_offset, urgency, node.n, parents))
 
     def refuse(self, workflow: Workflow, node: Node, reason: str) -> None:
         """Close a job that can never run."""

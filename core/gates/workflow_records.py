@@ -3,7 +3,9 @@
 import msgspec
 
 from core.gates.dependencies import DependsOn, OnParentFailure
+from core.priority import DEFAULT_PRIORITY
 from core.states import State
+from core.urgency import Urgency, urgency_of
 
 TICK_KIND = b"TICK"
 
@@ -22,6 +24,17 @@ class EnteredJob(msgspec.Struct, frozen=True):
     depends_on: DependsOn = ()
     group: str | None = None
     on_parent_failure: OnParentFailure = OnParentFailure.SKIP
+    priority: int = DEFAULT_PRIORITY
+    deadline_ms: int | None = None
+    inherited_priority: int | None = None
+    inherited_deadline_ms: int | None = None
+
+    @property
+    def urgency(self) -> Urgency:
+        """How urgent it is before anybody waits for it here."""
+        return urgency_of(
+            self.priority, self.deadline_ms, self.inherited_priority, self.inherited_deadline_ms
+        )
 
 
 class EndedJob(msgspec.Struct, frozen=True):

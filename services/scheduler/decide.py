@@ -159,7 +159,8 @@ def carried_out(
         case GatePassed():
             return _let_pass(routes, gate, effect, job, now_ms)
         case Boosts():
-            return _raised(routes, job, gate, effect.inherits, now_ms)
+            told = _as_it_goes_on(routes, gate, effect, job, now_ms)
+            return _raised(routes, told, gate, effect.inherits, now_ms)
         case Waits():
             return [ledger_record(routes, notes.Waiting(job.origin, job.job_id, on=effect.on, n=job.n))]
         case Skips():
@@ -173,22 +174,27 @@ def carried_out(
 def _let_pass(
     routes: RouteMap, gate: Gate, passed: GatePassed, job: AcceptedJob, now_ms: int
 ) -> list[NewRecord]:
-    opened: list[NewRecord] = []
-    if passed.n > job.n:
-        opened = [_reopened_record(routes, gate, passed, job)]
-        job = msgspec.structs.replace(job, n=passed.n, attempt=1)
-    told, records = job, onward(routes, job, gate, now_ms)
-    parents = passed.parents
-    if parents is not None:
-        told = msgspec.structs.replace(
-            job, depends_on=(), parent_results=parents.results, parents_omitted=parents.omitted
-        )
-        records = onward(routes, told, gate, now_ms)
-        if not all(map(fits, records)):
-            told = msgspec.structs.replace(told, parent_results={}, parents_omitted=_NO_ROOM)
-            records = onward(routes, told, gate, now_ms)
+    opened = [_reopened_record(routes, gate, passed, job)] if passed.n > job.n else []
+    told = _as_it_goes_on(routes, gate, passed, job, now_ms)
     raised = [] if passed.inherits is None else _raised(routes, told, gate, passed.inherits, now_ms)
-    return [*opened, *(raised or _or_refused(routes, told, records))]
+    return [*opened, *(raised or _or_refused(routes, told, onward(routes, told, gate, now_ms)))]
+
+
+def _as_it_goes_on(
+    routes: RouteMap, gate: Gate, effect: GatePassed | Boosts, job: AcceptedJob, now_ms: int
+) -> AcceptedJob:
+    """Give the job as the dispatch it goes on as, told of its parents."""
+    if effect.n > job.n:
+        job = msgspec.structs.replace(job, n=effect.n, attempt=1)
+    parents = effect.parents
+    if parents is None:
+        return job
+    told = msgspec.structs.replace(
+        job, depends_on=(), parent_results=parents.results, parents_omitted=parents.omitted
+    )
+    if all(map(fits, onward(routes, told, gate, now_ms))):
+        return told
+    return msgspec.structs.replace(told, parent_results={}, parents_omitted=_NO_ROOM)
 
 
 def _raised(routes: RouteMap, job: AcceptedJob, gate: Gate, urgency: Urgency, now_ms: int) -> list[NewRecord]:

@@ -8,7 +8,7 @@ from pyroaring import BitMap64
 
 from core.frames import chunks_of, frames_in
 from core.gates.dependencies import OnParentFailure, ParentGroup
-from core.gates.fold import Passed
+from core.gates.fold import Boosts, Passed
 from core.gates.workflow_gate import WorkflowGate
 from core.states import State
 from tests.support.workflow_logs import (
@@ -21,6 +21,7 @@ from tests.support.workflow_logs import (
     Time,
     fates,
     play,
+    priorities,
     stories,
     times,
 )
@@ -33,6 +34,15 @@ def test_the_gate_lets_on_skips_and_refuses_as_the_slow_law_says(story: Story) -
     expected = [naive.take(*one) for one in zip(times(story.log), story.log, strict=True)]
     found = [fates(story, effects) for effects in play(WorkflowGate(EPOCH), story)]
     assert found == expected
+
+
+@settings(max_examples=400)
+@given(stories())
+def test_who_is_waited_for_inherits_as_the_slow_law_says(story: Story) -> None:
+    naive, gate = NaiveGate(story), WorkflowGate(EPOCH)
+    for stamp_ms, event, effects in zip(times(story.log), story.log, play(gate, story), strict=True):
+        naive.take(stamp_ms, event)
+        assert priorities(story, effects) == naive.inherit()
 
 
 @settings(max_examples=150)
@@ -76,7 +86,7 @@ def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
     restored = WorkflowGate.restored(EPOCH, frames_in(list(chunks_of(image.frames()))))
     assert restored.next_offset == cut
     assert play(restored, story, cut) == expected
-    needed = [effect.offset for effects in expected for effect in effects]
+    needed = [effect.offset for some in expected for effect in some if not isinstance(effect, Boosts)]
     assert all(offset >= image.keep_from() for offset in needed)
     assert shown(restored) == shown(gate)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from core.gates.dependencies import OnParentFailure, ParentGroup
-from core.gates.fold import Effect, Passed, Refuses, Skips
+from core.gates.fold import Boosts, Effect, Passed, Refuses, Skips
 from core.gates.workflow_gate import WorkflowGate
 from core.gates.workflow_records import EndedJob, EnteredJob, GateEvent, Tick
+from core.priority import DEFAULT_PRIORITY
 from core.states import TERMINAL, State
 
 EPOCH = "e"
@@ -29,6 +30,7 @@ class Spec:
     parents: tuple[int, ...] | ParentGroup
     group: str | None
     policy: OnParentFailure
+    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def specs() -> st.SearchStrategy[Spec]:
         parents,
         st.sampled_from([None, None, *GROUPS]),
         st.sampled_from(OnParentFailure),
+        st.integers(0, 9),
     )
 
 
@@ -111,7 +114,17 @@ def gate_event(story: Story, event: Event, keep_ms: int = KEEP_MS) -> GateEvent:
             spec = story.specs[job]
             parents = spec.parents
             named = parents if isinstance(parents, ParentGroup) else tuple(map(job_id, parents))
-            return EnteredJob(origin(job), job_id(job), "t", spec.workflow, n, named, spec.group, spec.policy)
+            return EnteredJob(
+                origin(job),
+                job_id(job),
+                "t",
+                spec.workflow,
+                n,
+                named,
+                spec.group,
+                spec.policy,
+                spec.priority,
+            )
         case End(job, n, state):
             offset = 1000 + job
             return EndedJob(origin(job), job_id(job), n, state, offset, "t", story.specs[job].workflow)
@@ -150,6 +163,18 @@ def fates(story: Story, effects: Iterable[Effect]) -> Fates:
     return sorted(found)
 
 
+def priorities(story: Story, effects: Iterable[Effect]) -> dict[int, int]:
+    """Say with which priority whom was let on, the last time when more than once."""
+    found: dict[int, int] = {}
+    for effect in effects:
+        if isinstance(effect, Passed | Boosts):
+            entered = story.log[effect.offset]
+            assert isinstance(entered, Enter)
+            own = story.specs[entered.job].priority
+            found[entered.job] = own if effect.inherits is None else effect.inherits.priority
+    return found
+
+
 @dataclass
 class Known:
     """What the naive gate knows of one job."""
@@ -172,6 +197,11 @@ class NaiveGate:
     lacking_since: list[tuple[int, int]] = field(default_factory=list)
     now_ms: int = 0
     found: Fates = field(default_factory=list)
+    raised: dict[int, int] = field(default_factory=dict)
+    """Largest priority of what has waited for a job."""
+    raised_groups: dict[tuple[str, str], int] = field(default_factory=dict)
+    said: dict[int, int] = field(default_factory=dict)
+    """Priority with which a job was let on last."""
 
     def take(self, stamp_ms: int, event: Event) -> Fates:
         self.found, self.now_ms = [], stamp_ms
@@ -186,6 +216,31 @@ class NaiveGate:
                 self.tick()
         self.settle()
         return sorted(self.found)
+
+    def inherit(self) -> dict[int, int]:
+        """Say with which priority whom the record taken last lets on, or lets on once more."""
+        passed = {job for fate, job in self.found if fate == "Passed"}
+        waiting = [job for job, known in self.known.items() if known.stage == "waiting"]
+        # Once for each step that what is inherited may have to go up.
+        for _ in JOBS:
+            for job in waiting:
+                self.raise_parents(job)
+        let_on: dict[int, int] = {}
+        for job, known in self.known.items():
+            priority = max(self.story.specs[job].priority, self.raised.get(job, 0))
+            if job in passed or (known.stage == "released" and priority > self.said[job]):
+                let_on[job] = self.said[job] = priority
+        return let_on
+
+    def raise_parents(self, job: int) -> None:
+        spec = self.story.specs[job]
+        priority = max(spec.priority, self.raised.get(job, 0))
+        if isinstance(spec.parents, ParentGroup):
+            group = (spec.workflow, spec.parents.group)
+            priority = self.raised_groups[group] = max(priority, self.raised_groups.get(group, 0))
+        for parent in self.parents(job):
+            if self.story.specs[parent].workflow == spec.workflow:
+                self.raised[parent] = max(priority, self.raised.get(parent, 0))
 
     def get(self, job: int) -> Known:
         return self.known.setdefault(job, Known())
@@ -205,6 +260,7 @@ class NaiveGate:
             refused = self.counts.get(group) == len(members)
             if not refused:
                 members.append(job)
+                self.raised[job] = max(self.raised.get(job, 0), self.raised_groups.get(group, 0))
         refused = refused or self.contradicts(job)
         if may_wait and refused:
             known.stage = "failed"

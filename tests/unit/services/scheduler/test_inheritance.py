@@ -142,3 +142,50 @@ async def test_crashes_anywhere_let_nobody_run_twice_and_leave_no_low_job_behind
         assert best == max([first, *behind])
     started = await finish(process, Runner(world, {}))
     assert sorted(job.origin for job in started) == sorted(a_job(n).origin for n in range(1, len(jobs) + 1))
+
+
+async def test_a_parent_goes_on_once_more_for_an_urgent_child_with_the_results_of_its_own_parents() -> None:
+    world = World()
+    runner, process = Runner(world, {}), Process(world)
+    root, middle, child = a_job(1), a_job(2), a_job(3)
+    ids = [root.job_id, middle.job_id]
+    for job, priority, parents in ((root, 5, ()), (middle, 0, ids[:1]), (child, 9, ids[1:])):
+        flow = {"workflow_id": "w", "priority": priority, "depends_on": tuple(parents)}
+        if job is child:
+            await process.run_for(30)
+            runner.claim()
+            runner.end_oldest()
+            await process.run_for(60)
+        submit(world, msgspec.structs.replace(job, **flow))
+    await process.run_for(60)
+    jobs = [decode_accepted(record) for record in world.records(ROUTES.ready)]
+    first, second = (job for job in jobs if job.origin == middle.origin)
+    assert (first.inherited, second.inherited) == (None, Urgency(9))
+    assert list(second.parent_results) == [root.job_id]
+    assert second == first.inheriting(Urgency(9))
+    started = await finish(process, runner)
+    assert [job.origin for job in started] == [root.origin, middle.origin, child.origin]
+
+
+async def test_a_copy_of_a_job_that_has_another_gate_before_it_passes_that_gate() -> None:
+    world = World()
+    runner, process = Runner(world, {}), Process(world)
+    submit(world, a_job(1, ordering_key="k"))
+    await process.run_for(30)
+    low = a_job(2, workflow_id="w", ordering_key="k", priority=0)
+    due = a_job(4, workflow_id="w", run_at_ms=START_MS + 5000, priority=0)
+    submit(world, low)
+    submit(world, due)
+    await process.run_for(30)
+    waits = {"workflow_id": "w", "depends_on": (low.job_id, due.job_id), "priority": 9}
+    submit(world, a_job(3, **waits))
+    await process.run_for(60)
+    assert [origin for origin, *_ in ready(world)] == [a_job(1).origin]
+    await process.run_for(5000)
+    started = await finish(process, runner)
+    assert [job.origin for job in started] == [a_job(number).origin for number in (1, 4, 2, 3)]
+    copies = [
+        record for record in world.records(ROUTES.ready) if decode_accepted(record).origin == due.origin
+    ]
+    assert len(copies) == 2
+    assert min(record.timestamp_ms for record in copies) >= START_MS + 5000
