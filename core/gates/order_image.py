@@ -12,7 +12,7 @@ from core.gates.endings import Endings
 from core.urgency import Urgency
 from penstock.identity import Origin
 
-LAYOUT = 2
+LAYOUT = 1
 SLICE = 500
 """Jobs encoded in one go, which no other thread can interrupt: under a millisecond."""
 

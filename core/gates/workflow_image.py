@@ -18,7 +18,7 @@ from core.ledger.finished import FinishedJobs
 from core.urgency import Urgency
 from penstock.identity import Origin
 
-LAYOUT = 2
+LAYOUT = 1
 SLICE = 500
 """Jobs encoded in one go, which no other thread can interrupt: about a millisecond."""
 _HELD = (Stage.WAITING, Stage.SKIPPED)
