@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
@@ -18,6 +19,7 @@ from adapters.postgres.migrate import upgrade
 from core.limits import ROOM_MIN
 from core.services import SERVICES
 from core.subjects import Scope
+from penstock.cli.main import build
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from ports.failpoint_list import PLACES
@@ -123,6 +125,19 @@ def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         yield Watched(mine, programs)
 
 
+def _run_schedule(watched: Watched) -> None:
+    """A schedule that fires and is shown in its table, and is then deleted."""
+
+    def schedule(*arguments: str) -> None:
+        environment = watched.mine.environment("cli")
+        result = CliRunner().invoke(build("schedule"), ["schedule", *arguments], env=environment)
+        assert result.exit_code == 0, (result.output, result.stderr)
+
+    schedule("create", "beat", "steady", "--every", "1s")
+    watched.wait_for("scheduler.ticks_settled", "materializer.schedules_committed")
+    schedule("delete", "beat")
+
+
 async def _run_jobs(watched: Watched) -> None:
     """Jobs that end in every way there is."""
     async with watched.client() as client:
@@ -171,6 +186,7 @@ async def _until_running(client: Client, job_id: str) -> None:
 
 
 def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
+    _run_schedule(watched)
     asyncio.run(_run_jobs(watched))
     asyncio.run(_hold_jobs(watched))
     executor = watched.programs["executor"]
