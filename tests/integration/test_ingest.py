@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def malformed(count: int, seed: int) -> list[bytes | None]:
         lambda: b'{"type":"a","timeout_s":"soon"}',
         lambda: json.dumps({"type": "a", f"x{dice.random()}": 1}).encode(),
         lambda: json.dumps({"type": "Not A Type"}).encode(),
-        lambda: json.dumps({"type": "a", "ordering_key": "k"}).encode(),
+        lambda: json.dumps({"type": "a", "depends_on": [str(uuid.UUID(int=7))]}).encode(),
         lambda: b'{"type":"a","payload":"\xff"}',
         lambda: json.dumps({"type": "a", "pool": "nowhere"}).encode(),
         lambda: b'{"type":"a","payload":"' + b"x" * 270_000 + b'"}',

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+
 from adapters.kafka.admin import create_topics, ensure_epoch
+from adapters.kafka.groups import administering
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from core.log import Record, TopicPartition
@@ -15,6 +18,8 @@ from schemas.control import EpochRecord
 from schemas.topics import RouteMap
 from tests.support.processes import Program, wait_until
 from tests.support.servers import Servers
+
+DELETE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,11 @@ def pipeline(
     database_url: str = "",
     pools: Sequence[str] = ("default",),
 ) -> Iterator[Pipeline]:
-    """Prepare the topics and the epoch of a pipeline of its own."""
+    """Prepare the topics and the epoch of a pipeline of its own; delete the topics when it is over.
+
+    A broker that keeps the topics of all tests has ten thousand partitions in the end, and stands still for
+    half a second every five seconds to write down how far each of them is.
+    """
     kafka = KafkaConnection(bootstrap=servers.kafka_bootstrap)
     names = PipelineNames(topic_prefix=prefix, partitions=2, pools=",".join(pools))
     routes = route_map(names)
@@ -111,4 +120,14 @@ def pipeline(
         await create_topics(kafka, routes.specs(), 1)
         return await ensure_epoch(kafka, routes)
 
-    yield Pipeline(servers, kafka, routes, asyncio.run(prepare()), directory, database_url)
+    try:
+        yield Pipeline(servers, kafka, routes, asyncio.run(prepare()), directory, database_url)
+    finally:
+        # With the broker away there is nothing to be tidy about.
+        with suppress(KafkaError, OSError, TimeoutError):
+            asyncio.run(_delete_topics(kafka, prefix))
+
+
+async def _delete_topics(kafka: KafkaConnection, prefix: str) -> None:
+    async with asyncio.timeout(DELETE_TIMEOUT_S), administering(kafka) as admin:
+        await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(prefix)])
