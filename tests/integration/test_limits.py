@@ -118,8 +118,8 @@ def test_limits_of_a_type_and_of_a_tenant_hold_together_and_hold_up_nothing_else
     assert max(of_type) <= 400 * MORE, said
     assert max(of_tenant) <= 100 * MORE, said
     assert statistics.median(of_type) >= 400 / MORE, said
-    # Tokens of the type go to who waits longest, so the tenant has less than its own limit (47 to 75 of 100 were
-    # seen); how much less is not promised, only that it is not passed over.
+    # Tokens of the type go to who waits longest, so the tenant has less than its own limit (47 to 75 of 100
+    # were seen); how much less is not promised, only that it is not passed over.
     assert statistics.median(of_tenant) >= 30, said
     # Nine times as long is what the type's limit alone would take for them.
     assert free_s < 15
