@@ -27,8 +27,8 @@ async def other(ctx, payload):
 """
 WINDOW_MS = 10_000
 MORE = 1.05
-"""What is promised of every window of ten seconds. That a limit is used is asked of the best window: a machine
-that stands still for a moment uses less, and how much is for ``benchmarks/holds.py``."""
+"""What is promised of every window of ten seconds. That a limit is used is asked of the best window: a
+machine that stands still for a moment uses less, and how much is for ``benchmarks/holds.py``."""
 
 
 @pytest.fixture
