@@ -6,6 +6,7 @@ goes on by the log's ticks alone, which carry the settings they apply.
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple, Self, assert_never
 
 import msgspec
@@ -185,7 +186,8 @@ class WorkflowGate:
     def _enter_first(
         self, workflow: Workflow, node: Node, offset: int, place: Origin, event: EnteredJob
     ) -> None:
-        if not node.has_ended and place in self._left:
+        if node.stage is Stage.EXPECTED and place in self._left:
+            # Of a workflow that is forgotten, and named as a parent since.
             return
         has_ended = node.has_ended or node.stage is Stage.RELEASED
         node.offset, node.place, node.policy = offset, place, event.on_parent_failure
@@ -193,7 +195,7 @@ class WorkflowGate:
             node.own, node.urgency = event.urgency, event.urgency.joined(node.urgency)
             node.stage = Stage.WAITING
             workflow.waiting += 1
-        refusal = self._moves.join_group(workflow, node, event.group) or self._moves.depend(
+        refusal = self._moves.join_group(workflow, node, event.group, self._now_ms) or self._moves.depend(
             workflow, node, event
         )
         if has_ended:
@@ -215,7 +217,8 @@ class WorkflowGate:
         waits_for_waiting = node.of_group is not None or any(
             parent.stage is Stage.WAITING for parent in node.parents
         )
-        is_waited_for = bool(node.children) or (node.group is not None and bool(node.group.children))
+        children = chain(node.children, () if node.group is None else node.group.dependents())
+        is_waited_for = any(child.stage is Stage.WAITING for child in children)
         if waits_for_waiting and is_waited_for:
             # Only the last job of a circle to come finds both.
             self._suspects.setdefault(workflow.key, self._now_ms)

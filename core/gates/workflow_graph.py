@@ -163,7 +163,7 @@ class Group:
 class Workflow:
     """The jobs of one (tenant, workflow_id)."""
 
-    __slots__ = ("alive", "groups", "is_over", "key", "last_ms", "nodes", "suspect", "waiting")
+    __slots__ = ("alive", "groups", "is_over", "key", "last_ms", "nodes", "waiting")
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
@@ -174,8 +174,6 @@ class Workflow:
         """Released and not ended: these may still bring further jobs."""
         self.last_ms = 0
         """Broker time of the last record about it."""
-        self.suspect = False
-        """A circle may have been closed since it was last looked for."""
         self.is_over = False
         """An alarm is set to forget it."""
 

@@ -100,7 +100,7 @@ class Moves:
             self.move(workflow, child, Stage.SKIPPED)
             self.effects.append(Skips(child.offset, reason))
 
-    def join_group(self, workflow: Workflow, node: Node, name: str | None) -> str | None:
+    def join_group(self, workflow: Workflow, node: Node, name: str | None, now_ms: int) -> str | None:
         """Let a job be a member of a group; say why not if it cannot."""
         if name is None:
             return None
@@ -112,7 +112,11 @@ class Moves:
             )
         group.members.append(node)
         node.group = group
-        node.urgency = node.urgency.joined(group.urgency)
+        if node.stage is Stage.RELEASED:
+            # It was opened again before it first came.
+            self._raise(node, group.urgency, now_ms)
+        else:
+            node.urgency = node.urgency.joined(group.urgency)
         if node.has_ended:
             self.count_member(workflow, node, group, Stage.EXPECTED, node.stage)
         return None
@@ -169,15 +173,17 @@ class Moves:
                 raised = worth_a_copy(child.of_group.urgency, child.urgency, now_ms)
                 parents = () if raised is None else child.of_group.members
                 child.of_group.urgency = raised or child.of_group.urgency
-            for parent in parents:
-                raised = worth_a_copy(parent.urgency, child.urgency, now_ms)
-                if raised is None or parent.stage is Stage.SUCCEEDED:
-                    continue
-                parent.urgency = raised
-                if parent.stage is Stage.WAITING:
-                    below.append(parent)
-                elif parent.stage is Stage.RELEASED and parent.passed_offset != NOWHERE:
-                    self._boost(parent, raised)
+            below.extend(parent for parent in parents if self._raise(parent, child.urgency, now_ms))
+
+    def _raise(self, node: Node, by: Urgency, now_ms: int) -> bool:
+        """Make a job as urgent as what waits for it; say whether what it waits for itself is to know."""
+        raised = worth_a_copy(node.urgency, by, now_ms)
+        if raised is None or node.stage is Stage.SUCCEEDED:
+            return False
+        node.urgency = raised
+        if node.stage is Stage.RELEASED and node.passed_offset != NOWHERE:
+            self._boost(node, raised)
+        return node.stage is Stage.WAITING
 
     def _boost(self, node: Node, urgency: Urgency) -> None:
         # A record with which it was opened again says itself what its parents gave.

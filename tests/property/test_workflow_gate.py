@@ -1,8 +1,9 @@
 """The workflow gate against the law said the slow way, and the law's promises on any log."""
 
 from collections import Counter
+from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap64
 
@@ -13,10 +14,12 @@ from core.gates.workflow_gate import WorkflowGate
 from core.states import State
 from tests.support.workflow_logs import (
     EPOCH,
+    JOBS,
     End,
     Enter,
     Event,
     NaiveGate,
+    Spec,
     Story,
     Time,
     fates,
@@ -26,8 +29,29 @@ from tests.support.workflow_logs import (
     times,
 )
 
+PLAIN = Spec("w", (), None, OnParentFailure.SKIP, 0)
+
+
+def story_of(jobs: dict[int, Spec], *log: Event) -> Story:
+    """Tell of these jobs; all others are plain."""
+    return Story(tuple(jobs.get(number, PLAIN) for number in JOBS), log)
+
+
+MEMBER_OPENED_BEFORE_IT_CAME = story_of(
+    {
+        1: replace(PLAIN, parents=ParentGroup("g", 1), priority=1),
+        2: replace(PLAIN, group="g"),
+    },
+    *(Enter(1), Enter(2, 2), Enter(2), End(2, 2, State.SUCCEEDED)),
+)
+CHILD_OPENED_WHILE_IT_WAITED = story_of(
+    {1: replace(PLAIN, parents=ParentGroup("g", None)), 4: replace(PLAIN, parents=(1,))},
+    *(Enter(4), Enter(4, 2), Enter(1), Time(1)),
+)
+
 
 @settings(max_examples=300)
+@example(MEMBER_OPENED_BEFORE_IT_CAME)
 @given(stories())
 def test_the_gate_lets_on_skips_and_refuses_as_the_slow_law_says(story: Story) -> None:
     naive = NaiveGate(story)
@@ -37,6 +61,7 @@ def test_the_gate_lets_on_skips_and_refuses_as_the_slow_law_says(story: Story) -
 
 
 @settings(max_examples=400)
+@example(MEMBER_OPENED_BEFORE_IT_CAME)
 @given(stories())
 def test_who_is_waited_for_inherits_as_the_slow_law_says(story: Story) -> None:
     naive, gate = NaiveGate(story), WorkflowGate(EPOCH)
@@ -74,11 +99,10 @@ def test_a_job_is_let_on_once_and_only_after_all_its_parents_succeeded(story: St
 
 
 @settings(max_examples=150)
-@given(stories(), st.data())
-def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(
-    story: Story, data: st.DataObject
-) -> None:
-    cut = data.draw(st.integers(0, len(story.log)))
+@example(CHILD_OPENED_WHILE_IT_WAITED, 0.5)
+@given(stories(), st.floats(0, 1))
+def test_a_gate_restored_at_any_offset_goes_on_as_if_it_had_never_stopped(story: Story, share: float) -> None:
+    cut = round(share * len(story.log))
     gate = WorkflowGate(EPOCH)
     play(gate, story, end=cut)
     image = gate.image()
