@@ -13,8 +13,7 @@ from psycopg import sql
 from tests.support.servers import Servers, session_servers
 
 # How long an example takes says how busy the machine is, not whether the code is right.
-# Examples are the same in every run: what is found by looking elsewhere is looked for on purpose.
-settings.register_profile("penstock", deadline=None, derandomize=True)
+settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
 
 
