@@ -4,15 +4,14 @@ import asyncio
 import logging
 
 from core.held import HeldFold
-from core.log import Record, TopicPartition, size_bytes
+from core.log import TopicPartition, size_bytes
 from ports.failpoints import Failpoint, reached
+from ports.last_record import last_record
 from ports.log import Appender, PartitionReader
 from schemas.held import HeldMarks, marks_of, marks_record
 from schemas.topics import APPEND_MAX_BYTES, RouteMap
 
 logger = logging.getLogger(__name__)
-
-POLL_S = 0.5
 
 
 class HeldMarkLog:
@@ -37,17 +36,9 @@ class HeldMarkLog:
         """Give the newest marks; None when there are none of this epoch."""
         place = TopicPartition(self._routes.held_marks, partition)
         async with self._lock:
-            end = (await self._reader.end_offsets([place]))[place]
-            if not end:
-                return None
-            last: Record | None = None
-            try:
-                # Compaction never removes the last record.
-                await self._reader.assign({place: end - 1})
-                while last is None:
-                    last = next(iter(await self._reader.poll(POLL_S)), None)
-            finally:
-                await self._reader.assign({})
+            last = await last_record(self._reader, place)
+        if last is None:
+            return None
         marks = marks_of(last)
         return marks if marks.epoch == self._epoch else None
 

@@ -6,8 +6,9 @@ Built on the other ports alone, so it is the same for the real log and for the o
 import asyncio
 
 from core.gates.id_gate import IdGate
-from core.log import Record, TopicPartition
+from core.log import TopicPartition
 from ports.failpoints import Failpoint, reached
+from ports.last_record import last_record
 from ports.log import Appender, PartitionReader
 from schemas.passages import Stretch, stretch_of, stretch_record, stretches
 from schemas.topics import RouteMap
@@ -63,16 +64,9 @@ class PassageLog:
         """Give an offset of ``jobs.gates`` below which every passage stands here; 0 when none does."""
         place = TopicPartition(self._routes.known, partition)
         async with self._lock:
-            end = (await self._reader.end_offsets([place]))[place]
-            if not end:
-                return 0
-            last: Record | None = None
-            try:
-                await self._reader.assign({place: end - 1})
-                while last is None:
-                    last = next(iter(await self._reader.poll(POLL_S)), None)
-            finally:
-                await self._reader.assign({})
+            last = await last_record(self._reader, place)
+        if last is None:
+            return 0
         stretch = stretch_of(last)
         return stretch.end if stretch.epoch == self._epoch else 0
 

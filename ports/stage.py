@@ -1,6 +1,7 @@
-"""The loop of a plain stage: poll, work, and only then let go."""
+"""The loop of a plain stage: poll, work, and only then let go; and the pause of loops beside it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,13 @@ COMMIT_INTERVAL_S = 0.25
 commit per small batch, and repeats are harmless by the delivery law."""
 
 Work = Callable[[list[Record]], Awaitable[None]]
+
+
+async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait for so long, or until told to stop; say whether that was said."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+    return stopping.is_set()
 
 
 async def run_stage(

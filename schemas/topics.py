@@ -3,9 +3,11 @@
 All topics use LogAppendTime. Nothing that is work is deleted by age: ``retention.ms=-1``.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.buckets import BUCKETS
+from core.log import TopicPartition
 from core.wheel import TIERS
 
 DAY_MS = 86_400_000
@@ -167,6 +169,14 @@ class RouteMap:
     def held_marks(self) -> str:
         """What stands in ``jobs.held`` and was not handed on, so that nobody needs to read all of it."""
         return f"{self.prefix}held.marks"
+
+    def schedule_places(self, owned: Collection[int]) -> list[TopicPartition]:
+        """Give the partitions of ``schedules`` that belong to these of the job topics."""
+        return [
+            TopicPartition(self.schedules, number)
+            for number in range(SCHEDULE_PARTITIONS)
+            if number % self.partitions in owned
+        ]
 
     def execution(self, pool: str, bucket: int) -> str:
         """Give the execution topic of one pool and bucket."""

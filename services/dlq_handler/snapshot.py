@@ -1,7 +1,6 @@
 """Begin at snapshots, and write those of the folds this instance keeps, beside its work."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -12,6 +11,7 @@ from core.snapshot_rule import SnapshotRule
 from ports.log import GroupMember
 from ports.snapshot_shelf import TornSnapshotError
 from ports.snapshots import SnapshotStore
+from ports.stage import stopped_within
 from schemas.ledger import LedgerFolds
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Snapshotter:
             for partition in sorted(self._member.assignment.partitions):
                 if not stopping.is_set():
                     await self._consider(partition, stopping)
-            await _pause(stopping)
+            await stopped_within(stopping, TURN_S)
 
     async def _consider(self, partition: int, stopping: asyncio.Event) -> None:
         if partition not in self._last:
@@ -71,8 +71,7 @@ class Snapshotter:
             return
         image, assignment = fold.image(), self._member.assignment.number
         while not self._is_committed(partition, image.next_offset):
-            await _pause(stopping)
-            if stopping.is_set() or self._member.assignment.number != assignment:
+            if await stopped_within(stopping, TURN_S) or self._member.assignment.number != assignment:
                 return
         try:
             async with self._shelf:
@@ -113,8 +112,3 @@ async def begin_at_snapshots(
         for job in folds.fold(partition).open.values():
             if job.phase is Phase.CLAIMED and job.claim is not None:
                 claims.opened(partition, job.claim_timestamp_ms, job.claim)
-
-
-async def _pause(stopping: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), TURN_S)

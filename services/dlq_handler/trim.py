@@ -1,7 +1,6 @@
 """Trim the topics of work: let go of what nobody can have to read again, on owned partitions, in turns."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from ports.meter import Meter, Metric
 from ports.passages import PassageLog
 from ports.retention import Bounds, RetentionLog, RetentionUnavailableError
 from ports.snapshots import SnapshotReader
+from ports.stage import stopped_within
 from schemas.held import HeldMarks
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
@@ -92,7 +92,7 @@ class Trimmer:
 
         A log that does not answer or refuses is left as it is: jobs go on, and the next turn tries again.
         """
-        while not await _stopped_within(stopping, every_s):
+        while not await stopped_within(stopping, every_s):
             try:
                 async with asyncio.timeout(TURN_TIMEOUT_S):
                     await self.turn()
@@ -234,9 +234,3 @@ def held_hold(marks: HeldMarks | None) -> Hold:
         return Hold(0, Reason.READER, "scheduler")
     reason = Reason.HELD_JOB if marks.oldest < marks.next_offset else Reason.READER
     return Hold(marks.oldest, reason, "scheduler")
-
-
-async def _stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
-    return stopping.is_set()

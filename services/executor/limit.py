@@ -1,7 +1,6 @@
 """Rate limits: this executor's tokens, what of a limit is its part, and what it says it wants."""
 
 import asyncio
-import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -12,6 +11,7 @@ from core.log import NewRecord
 from core.subjects import HasSubjects, Subject
 from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
+from ports.stage import stopped_within
 from schemas.codec import encode
 from schemas.executors import Demand
 from schemas.standing_orders import StandingOrders
@@ -183,8 +183,7 @@ class Limiter:
                 await self._say(Demand(self.name, self._wants()))
             # In time for all to have read it before the slot is over.
             left_ms = SLOT_MS - self._context.now_ms() % SLOT_MS
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), left_ms / 1000)
+            await stopped_within(stopping, left_ms / 1000)
         await self._leave()
 
     async def _leave(self) -> None:

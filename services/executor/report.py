@@ -1,7 +1,6 @@
 """Report what running jobs say (logs, progress) and what a second's endings looked like."""
 
 import asyncio
-import contextlib
 import math
 import zlib
 from collections import Counter
@@ -12,6 +11,7 @@ from core.log import NewRecord
 from core.masking import scrub, secrets
 from penstock.worker.frames import JobNote, JobOutcome
 from ports.failpoints import Failpoint, reached
+from ports.stage import stopped_within
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import encode, ledger_record
 from schemas.outcomes import OutcomeSketch
@@ -51,8 +51,7 @@ class Reporter:
     async def run_sketches(self, stopped: asyncio.Event) -> None:
         """Append one sketch a second and (type, tenant) that ended anything, until ``stopped``."""
         while not stopped.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), SKETCH_INTERVAL_S)
+            await stopped_within(stopped, SKETCH_INTERVAL_S)
             await self._append_sketches()
 
     def ended(self, job: AcceptedJob, outcome: JobOutcome) -> None:

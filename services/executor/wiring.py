@@ -16,6 +16,7 @@ from ports.fetch import RecordFetcher
 from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
 from ports.snapshots import SnapshotStore
+from ports.stage import stopped_within
 from schemas.ledger import FoldedEvent, LedgerFolds
 from services.executor.claim import Claimer
 from services.executor.context import ExecutorContext
@@ -304,8 +305,7 @@ class Executor:
                 health.set_unready("no confirmed lease")
             elif self._fetcher.assignment and self._follower.caught_up:
                 health.set_ready()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(finished.wait(), MEASURE_INTERVAL_S)
+            await stopped_within(finished, MEASURE_INTERVAL_S)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

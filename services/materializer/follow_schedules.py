@@ -1,15 +1,15 @@
 """Keep the table of schedules up with the topic ``schedules``, beside the ledger."""
 
 import asyncio
-import contextlib
 import logging
 
 from core.log import TopicPartition
 from core.offsets import next_positions
 from ports.log import GroupMember, PartitionReader
 from ports.schedule_table import ScheduleTable
+from ports.stage import stopped_within
 from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
-from schemas.topics import SCHEDULE_PARTITIONS, RouteMap
+from schemas.topics import RouteMap
 from services.materializer.decide import retry_delay_s
 from services.materializer.schedule_rows import schedule_rows
 
@@ -50,8 +50,7 @@ class ScheduleFollower:
                 failures += 1
                 self._followed = None
                 logger.warning("the table of schedules waits for Postgres: %s", error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), retry_delay_s(failures))
+                await stopped_within(stopping, retry_delay_s(failures))
 
     async def turn(self) -> None:
         """Go round once."""
@@ -68,12 +67,7 @@ class ScheduleFollower:
         self._at |= ends
 
     async def _follow(self) -> None:
-        owned = self._member.assignment.partitions
-        wanted = [
-            TopicPartition(self._routes.schedules, number)
-            for number in range(SCHEDULE_PARTITIONS)
-            if number % self._routes.partitions in owned
-        ]
+        wanted = self._routes.schedule_places(self._member.assignment.partitions)
         if wanted == self._followed:
             return
         await self._reader.assign({})

@@ -1,7 +1,6 @@
 """Put a batch of ledger records into the table, however long the database takes."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Protocol
 
 from core.log import Record
 from ports.meter import Meter, Metric
+from ports.stage import stopped_within
 from ports.state_table import OffsetsMovedError, StateTable, TableUnavailableError
 from schemas.ledger import FoldedEvent, LedgerFolds
 from services.materializer.decide import moves_of, retry_delay_s, rows_from
@@ -148,9 +148,7 @@ class Materialize:
         logger.warning(
             "Postgres takes no writes (%s); %d records wait, trying again in %.1f s", error, waiting, delay_s
         )
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
-        if self._stopping.is_set():
+        if await stopped_within(self._stopping, delay_s):
             raise StoppedError
 
     def _measure(self, records: list[Record]) -> None:

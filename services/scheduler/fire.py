@@ -13,7 +13,7 @@ from ports.log import Appender, GroupMember, PartitionReader
 from ports.meter import Meter, Metric
 from schemas.schedule_book import ScheduleBook, View
 from schemas.schedules import Fired, fired_record, plans_of, rfc3339, tick_record
-from schemas.topics import APPEND_MAX_BYTES, SCHEDULE_PARTITIONS, RouteMap
+from schemas.topics import APPEND_MAX_BYTES, RouteMap
 
 logger = logging.getLogger(__name__)
 
@@ -100,12 +100,7 @@ class Firer:
 
     async def _follow(self) -> None:
         """Read the partitions of the current assignment; one that is new is read from its start."""
-        owned = self._member.assignment.partitions
-        wanted = [
-            TopicPartition(self._routes.schedules, number)
-            for number in range(SCHEDULE_PARTITIONS)
-            if number % self._routes.partitions in owned
-        ]
+        wanted = self._routes.schedule_places(self._member.assignment.partitions)
         if wanted == self._followed:
             return
         lost = frozenset(place.partition for place in self._followed) - {p.partition for p in wanted}

@@ -1,11 +1,11 @@
 """Watch how much the remembered ids and keys take: they grow for ever, and nobody may forget one."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection
 
 from ports.meter import Meter, Metric
+from ports.stage import stopped_within
 from services.scheduler.admit import Admitter
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,7 @@ class KnownKeys:
         """Look at the gates until ``stopping``."""
         while not stopping.is_set():
             self.turn()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), TURN_S)
+            await stopped_within(stopping, TURN_S)
 
     def turn(self) -> None:
         """Look once."""

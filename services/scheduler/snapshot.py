@@ -1,7 +1,6 @@
 """Write snapshots of the gates beside the work, so that their logs can be trimmed."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from core.snapshot_rule import SnapshotRule
 from ports.gate_snapshots import GateSnapshots
 from ports.log import Appender, GroupMember
 from ports.snapshot_shelf import TornSnapshotError
+from ports.stage import stopped_within
 from schemas.gate_logs import GateLogs, Image
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class GateSnapshotter:
             for partition in sorted(self._member.assignment.partitions):
                 if not stopping.is_set():
                     await self._consider(partition, stopping)
-            await _pause(stopping)
+            await stopped_within(stopping, TURN_S)
 
     async def _consider(self, partition: int, stopping: asyncio.Event) -> None:
         position = sum(map(self._logs.next_offset, self._logs.places(partition).values()))
@@ -62,8 +62,7 @@ class GateSnapshotter:
             return
         image, assignment = self._logs.image(partition), self._member.assignment.number
         while not self._is_committed(image):
-            await _pause(stopping)
-            if stopping.is_set() or self._member.assignment.number != assignment:
+            if await stopped_within(stopping, TURN_S) or self._member.assignment.number != assignment:
                 return
         try:
             await self._snapshots.save(self._appender, image)
@@ -77,8 +76,3 @@ class GateSnapshotter:
             return False
         places, positions = self._logs.places(image.partition), image.positions()
         return all(self._member.committed(place) >= positions[name] for name, place in places.items())
-
-
-async def _pause(stopping: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), TURN_S)

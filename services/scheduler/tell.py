@@ -1,7 +1,6 @@
 """Write down who passed the id gates, beside the work, so that the gates' log can be trimmed."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from core.gates.id_gate import IdGate
 from core.log import TopicPartition
 from ports.log import Appender, GroupMember
 from ports.passages import PassageLog
+from ports.stage import stopped_within
 
 TURN_S = 1.0
 
@@ -54,8 +54,7 @@ class Teller:
         """Look at the gates until ``stopping``."""
         while not stopping.is_set():
             await self.turn()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), TURN_S)
+            await stopped_within(stopping, TURN_S)
 
     async def turn(self) -> None:
         """Write what is due."""

@@ -1,7 +1,6 @@
 """Tell workflow gates the time when something in them waits for it, beside the work."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from core.gates.gate import Gate
@@ -9,6 +8,7 @@ from core.gates.workflow_gate import WorkflowGate
 from core.gates.workflow_records import Tick
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
+from ports.stage import stopped_within
 from schemas.gate_logs import GateLogs
 from schemas.gates import tick_record
 from schemas.topics import RouteMap
@@ -44,8 +44,7 @@ class Ticker:
         """Tick until ``stopping``."""
         while not stopping.is_set():
             await self.turn()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), TURN_S)
+            await stopped_within(stopping, TURN_S)
 
     async def turn(self) -> None:
         """Tick where it is due."""

@@ -62,7 +62,7 @@ class Log:
 
 
 class StepReader:
-    """A ``PartitionReader`` of which every question takes a step."""
+    """A ``PartitionReader`` of which every question takes a step; refuses what firing never asks."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

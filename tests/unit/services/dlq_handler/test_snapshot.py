@@ -31,7 +31,7 @@ class World:
     """One handler of the ledger that folds and commits when the test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(snapshot, "_pause", self._pause)
+        monkeypatch.setattr(snapshot, "stopped_within", self._pause)
         ticks = itertools.count(1)
         self.broker = MemoryBroker(lambda: next(ticks))
         self.broker.create_topics(ROUTES.specs())
@@ -48,12 +48,13 @@ class World:
     def another_store(self) -> SnapshotStore:
         return SnapshotStore(ROUTES, EPOCH, MemoryAppender(self.broker), MemoryReader(self.broker), "one")
 
-    async def _pause(self, _stopping: asyncio.Event) -> None:
+    async def _pause(self, stopping: asyncio.Event, _seconds: float) -> bool:
         """Stand in for the pause between two looks."""
         async with self.paused:
             self.pauses += 1
             self.paused.notify_all()
         await asyncio.sleep(0)
+        return stopping.is_set()
 
     async def fold(self, records: int) -> None:
         for number in itertools.islice(self.jobs, records):
