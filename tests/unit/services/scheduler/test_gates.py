@@ -56,6 +56,27 @@ async def run(world: World, runner: Runner, process: Process, turns: int = 60) -
         runner.end_oldest()
 
 
+async def crashed(
+    world: World, runner: Runner, crashes: Iterable[tuple[int, int]], cache_bytes: int
+) -> Process:
+    """Give the scheduler that goes on after others; each ran for so long, or died at an append before."""
+    for after, span_ms in crashes:
+        world.crash_after = after
+        process = Process(world, cache_bytes=cache_bytes)
+        try:
+            await process.restore()
+            await process.run_for(span_ms)
+            runner.claim()
+            runner.end_oldest()
+            await process.save()
+        except CrashError:
+            continue
+    world.crash_after = None
+    process = Process(world, cache_bytes=cache_bytes)
+    await process.restore()
+    return process
+
+
 def numbers(jobs: Iterable[AcceptedJob]) -> list[int]:
     return [int(job.origin.rpartition(":")[2]) for job in jobs]
 
@@ -222,20 +243,7 @@ async def test_crashes_anywhere_repeat_nothing_overtake_nothing_and_leave_nobody
         if cancel_ms is not None:
             world.put_later(ledger_record(ROUTES, Cancel(job.origin, job.job_id, "test")), cancel_ms)
             cancelled.add(number)
-    for after, span_ms in crashes:
-        world.crash_after = after
-        process = Process(world, cache_bytes=cache_bytes)
-        try:
-            await process.restore()
-            await process.run_for(span_ms)
-            runner.claim()
-            runner.end_oldest()
-            await process.save()
-        except CrashError:
-            continue
-    world.crash_after = None
-    process = Process(world, cache_bytes=cache_bytes)
-    await process.restore()
+    process = await crashed(world, runner, crashes, cache_bytes)
     await run(world, runner, process, 5 * len(jobs) + 20)
     first_starts = [job for job in runner.started if job.n == 1]
     assert len(set(numbers(first_starts))) == len(first_starts)

@@ -39,12 +39,11 @@ from tests.unit.services.scheduler.runner import Fate, Runner
 from tests.unit.services.scheduler.simulation import (
     ROUTES,
     START_MS,
-    CrashError,
     Process,
     World,
     a_job,
 )
-from tests.unit.services.scheduler.test_gates import numbers, run, said, submit
+from tests.unit.services.scheduler.test_gates import crashed, numbers, run, said, submit
 
 TICK = Tick(unknown_wait_ms=1000, keep_ms=10_000)
 
@@ -250,20 +249,7 @@ async def test_crashes_anywhere_repeat_nothing_start_nothing_early_and_leave_nob
         if cancel_ms is not None:
             world.put_later(ledger_record(ROUTES, Cancel(job.origin, job.job_id, "test")), cancel_ms)
             cancelled.add(number)
-    for after, span_ms in crashes:
-        world.crash_after = after
-        process = Process(world, cache_bytes=cache_bytes)
-        try:
-            await process.restore()
-            await process.run_for(span_ms)
-            runner.claim()
-            runner.end_oldest()
-            await process.save()
-        except CrashError:
-            continue
-    world.crash_after = None
-    process = Process(world, cache_bytes=cache_bytes)
-    await process.restore()
+    process = await crashed(world, runner, crashes, cache_bytes)
     await run(world, runner, process, 5 * len(jobs) + 20)
     runner.check(jobs, cancelled)
     dead = [
