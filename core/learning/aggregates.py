@@ -9,7 +9,7 @@ import math
 import struct
 from dataclasses import dataclass, fields
 
-from core.learning.events import Ended, Status, Submitted
+from core.learning.events import DID_NOT_RUN, Ended, Status, Submitted
 from core.learning.seconds import SecondOfKey
 
 HOUR_S = 3600.0
@@ -183,6 +183,9 @@ def _end(state: KeyAggregates, ends: tuple[Ended, ...]) -> None:
 def _follow(state: KeyAggregates, end: Ended) -> None:
     """Take in what depends on the order of ends."""
     at_ms, _, _, run_ms, status, ready_ms = end
+    state.in_flight_ready_ms -= ready_ms
+    if run_ms == DID_NOT_RUN:
+        return
     log_run = math.log(run_ms + 1.0)
     failed, cancelled = float(status == Status.FAILED), float(status == Status.CANCELLED)
     if state.last_status == NEVER:
@@ -205,7 +208,6 @@ def _follow(state: KeyAggregates, end: Ended) -> None:
     state.last_status = status
     state.previous_run_ms, state.last_run_ms = state.last_run_ms, run_ms
     state.last_end_ms = max(at_ms, state.last_end_ms)
-    state.in_flight_ready_ms -= ready_ms
 
 
 def _toward(mean: float, value: float, weight: float) -> float:

@@ -14,6 +14,10 @@ class Status(IntEnum):
     EXPIRED = 4
 
 
+DID_NOT_RUN = -1
+"""``run_ms`` of a dispatch that ended before it ran, or of whose run nobody can tell."""
+
+
 class Submitted(NamedTuple):
     """A dispatch became ready. ``(origin, n)`` names it, so that saying it twice counts once."""
 
@@ -32,7 +36,7 @@ class Ended(NamedTuple):
     origin: str
     n: int
     run_ms: int
-    """How long it ran, >= 0; of one that was stopped at its limit, the limit."""
+    """How long it ran, >= 0; of one that was stopped at its limit, the limit. Else ``DID_NOT_RUN``."""
     status: Status
     ready_ms: int
     """When this dispatch became ready: ``at_ms`` of its ``Submitted``."""

@@ -153,7 +153,7 @@ def _of_key(state: KeyAggregates, t_ms: int) -> tuple[float, ...]:
         state.log_gap,
         _since(t_ms, state.first_submit_ms),
     )
-    if not ended:
+    if state.last_status == NEVER:
         return (*begun, *_ABSENT[len(begun) : -len(seen)], *seen)
     return (
         *begun,

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from core.learning.aggregates import KeyAggregates, restored
-from core.learning.events import Ended, Kind, Status, Submitted, keys_of
+from core.learning.events import DID_NOT_RUN, Ended, Kind, Status, Submitted, keys_of
 from core.learning.features import COLUMN, FEATURES, JobFacts, features
 from core.learning.fold import FeatureFold
 from core.learning.seconds import LAG_MS
@@ -91,3 +91,36 @@ def test_facts_of_the_job_stand_beside_its_history() -> None:
 def test_bytes_of_another_version_are_refused() -> None:
     with pytest.raises(ValueError, match="not an image"):
         restored(b"short")
+
+
+def test_what_ended_without_running_is_counted_and_says_nothing_about_runs() -> None:
+    fold = _fold(Status.OK, run_ms=1_000)
+    before = _after(fold, 3)
+    ready_ms = T0_MS + 60_000
+    for number, status in enumerate((Status.LOST, Status.CANCELLED, Status.EXPIRED), start=7):
+        fold.take(Submitted(ready_ms, str(number), 1, 99), KEYS)
+        fold.take(Ended(ready_ms + 900, str(number), 1, DID_NOT_RUN, status, ready_ms), KEYS)
+    after = _after(fold, 6)
+    assert after["type.in_flight"] == 0
+    assert after["type.ends"] == pytest.approx(math.log(1 + 4))
+    same = (
+        "run",
+        "run_slow",
+        "run_spread",
+        "last_run",
+        "last_status",
+        "streak",
+        "failed_share",
+        "cancelled_share",
+    )
+    assert {name: after[f"type.{name}"] for name in same} == {name: before[f"type.{name}"] for name in same}
+
+
+def test_a_key_of_which_nothing_ever_ran_has_the_defaults_of_one_without_ends() -> None:
+    fold = FeatureFold()
+    fold.take(Submitted(T0_MS, "7", 1, 99), KEYS)
+    fold.take(Ended(T0_MS + 900, "7", 1, DID_NOT_RUN, Status.LOST, T0_MS), KEYS)
+    after = _after(fold, 1)
+    assert math.isnan(after["type.run"])
+    assert math.isnan(after["type.last_run"])
+    assert after["type.ends"] == pytest.approx(math.log(2))
