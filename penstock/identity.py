@@ -21,6 +21,9 @@ _SPAWN_NAMESPACE = uuid.UUID("b7d1c2f4-3e5a-5f68-9c0d-2a4e6b8d0f13")
 _TICK_NAMESPACE = uuid.UUID("2b7d4c0e-5a19-5f83-8e46-c1d90b7f3a52")
 """Namespace of ids made from the ticks of schedules; arbitrary, fixed for ever."""
 
+_CRC_POLYNOMIAL = 0xEDB88320
+"""Of CRC-32 (ISO-HDLC), lowest bit first."""
+
 
 class Origin(NamedTuple):
     """Where a job came from: the coordinate of its record in the topic ``jobs``.
@@ -88,7 +91,10 @@ def job_id_of_spawned(parent_job_id: str, name: str) -> str:
 
 
 def job_id_from_tick(schedule: str, incarnation: str, at_ms: int, asked: str = "") -> str:
-    """Make the id of the job of one tick of a schedule: a UUIDv5, the same whoever fires it, however often.
+    """Make the id of the job of one tick of a schedule: the same whoever fires it, however often.
+
+    A UUIDv5 of which the last four bytes are such that all jobs of a schedule have one home, whatever the
+    partition count: so they pass every gate in the order in which they fire. 90 bits are left of the hash.
 
     Parameters
     ----------
@@ -97,7 +103,22 @@ def job_id_from_tick(schedule: str, incarnation: str, at_ms: int, asked: str = "
     asked
         Names a run that a person asked for; empty for a tick.
     """
-    return str(uuid.uuid5(_TICK_NAMESPACE, f"{schedule}\x00{incarnation}\x00{at_ms}\x00{asked}"))
+    hashed = uuid.uuid5(_TICK_NAMESPACE, f"{schedule}\x00{incarnation}\x00{at_ms}\x00{asked}").bytes[:12]
+    same = zlib.crc32(f"{schedule}\x00{incarnation}".encode())
+    return str(uuid.UUID(bytes=hashed + _bytes_to_crc(hashed, same)))
+
+
+def _bytes_to_crc(head: bytes, wanted: int) -> bytes:
+    """Give the four bytes behind ``head`` with which the CRC-32 of the whole is ``wanted``.
+
+    The register before them is known; run backward from its end over four bytes of zeros, it says by which
+    bits the two differ.
+    """
+    register = wanted ^ 0xFFFFFFFF
+    for _ in range(32):
+        odd = register & 0x80000000
+        register = ((register ^ _CRC_POLYNOMIAL) << 1 | 1) if odd else register << 1
+    return (register ^ zlib.crc32(head) ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def home(job_id: str, partitions: int) -> int:

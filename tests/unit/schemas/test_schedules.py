@@ -1,11 +1,15 @@
 import json
+import uuid
+from collections import Counter
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.log import Record
 from core.schedules import CatchUp, Overlap
-from penstock.identity import job_id_from_tick
+from penstock.identity import home, job_id_from_tick
 from schemas.codec import UnreadableRecordError
 from schemas.schedule_book import ScheduleBook
 from schemas.schedule_edits import PAST_MAX, UnsettledError, check_size, edited, ended, with_pause
@@ -99,6 +103,30 @@ def test_another_incarnation_and_a_run_by_hand_are_other_jobs() -> None:
     }
     assert len(keys) == 5
     assert run_record(ROUTES, defined(), START_MS, "r1") == run_record(ROUTES, defined(), START_MS, "r1")
+
+
+@given(
+    name=st.text("abc.-", min_size=1, max_size=20),
+    times=st.sets(st.integers(0, 2**42), min_size=2, max_size=20),
+    partitions=st.integers(1, 1_000),
+)
+def test_all_jobs_of_a_schedule_go_one_way_so_that_none_overtakes_another(
+    name: str, times: set[int], partitions: int
+) -> None:
+    routes = RouteMap(partitions=partitions)
+    records = [tick_record(routes, defined(name), plan(), at_ms) for at_ms in times]
+    records.append(run_record(routes, defined(name), START_MS, "r1"))
+    ids = [str(members(record.value)["job_id"]) for record in records]
+    assert {record.partition for record in records} == {home(one, partitions) for one in ids}
+    assert len({record.partition for record in records}) == 1
+    assert len(set(ids)) == len(records)
+    assert all(str(uuid.UUID(one)) == one and uuid.UUID(one).version == 5 for one in ids)
+
+
+def test_schedules_are_spread_over_the_partitions() -> None:
+    records = [tick_record(ROUTES, defined(f"s{number}"), plan(), START_MS) for number in range(200)]
+    counts = Counter(record.partition for record in records)
+    assert min(counts[number] for number in range(ROUTES.partitions)) > 200 / ROUTES.partitions / 3
 
 
 def test_a_name_has_one_partition_in_every_epoch() -> None:
