@@ -116,11 +116,11 @@ class Claimer:
 
         Else an executor busy for an hour would hold back the commit of what was stolen from it.
         """
-        self._fetcher.shed(self._is_over)
+        self._fetcher.shed(self.is_over)
         if self.stolen is not None:
-            self.stolen.shed(self._is_over)
+            self.stolen.shed(self.is_over)
 
-    def _is_over(self, waiting: WaitingJob) -> bool:
+    def is_over(self, waiting: WaitingJob) -> bool:
         """Whether no claim of this dispatch can hold any more, as ``_verdict`` finds it."""
         job, partition = waiting.queued.job, waiting.record.partition
         fold = self._folds.fold(partition)

@@ -1,5 +1,6 @@
 """Sift what was fetched: what may be claimed, what needs a token first, and what is to be held."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from core.log import NewRecord, TopicPartition
@@ -85,13 +86,22 @@ class Parked(NamedTuple):
 
 
 class Parker:
-    """Moves queued dispatches to ``jobs.held``: once each, with no attempt used up."""
+    """Moves queued dispatches to ``jobs.held``: once each, with no attempt used up.
 
-    def __init__(self, context: ExecutorContext) -> None:
+    Parameters
+    ----------
+    is_over
+        Whether no claim of a dispatch can hold any more. Such a one is left where it is: held, it would come
+        back to be held again for as long as there is a surplus.
+    """
+
+    def __init__(self, context: ExecutorContext, is_over: Callable[[WaitingJob], bool]) -> None:
         self._context = context
+        self._is_over = is_over
 
     async def park(self, parked: list[Parked]) -> None:
         """Return when all stand in ``jobs.held``; of repeats after a crash the ledger refuses all but one."""
+        parked = [one for one in parked if not self._is_over(one.waiting)]
         outputs = [record for one in parked for record in self._records(one)]
         reached(Failpoint.PARKING, when=outputs)
         await self._context.appender.append(outputs)

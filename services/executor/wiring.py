@@ -23,7 +23,7 @@ from services.executor.context import ExecutorContext
 from services.executor.end import Closer
 from services.executor.fetch import Fetcher, Lanes
 from services.executor.follow import Follower, claims_of, stops_of
-from services.executor.held import Held, Stage
+from services.executor.held import Held, Stage, WaitingJob
 from services.executor.lanes import ForeignLanes
 from services.executor.leased import Leased, boot_clock_s
 from services.executor.limit import Limiter, Room
@@ -151,7 +151,9 @@ class Executor:
             may_claim=lambda: leased.may_claim,
         )
         self._demand.on_read(limiter.read)
-        self._fetcher = self._fetcher_of(member, limiter.room, settings.lane_buffer, Parker(context))
+        self._fetcher = self._fetcher_of(
+            member, limiter.room, settings.lane_buffer, Parker(context, self._is_over)
+        )
         folds = LedgerFolds(service.epoch.epoch, with_notes=False)
         store = SnapshotStore(
             service.routes, service.epoch.epoch, service.appender, readers.snapshots, service.instance
@@ -186,6 +188,9 @@ class Executor:
             sift=Sift(self._control.orders, self._limiter, room),
             parker=parker,
         )
+
+    def _is_over(self, waiting: WaitingJob) -> bool:
+        return self._claimer.is_over(waiting)
 
     def steal_with(self, reader: PartitionReader, progress: GroupProgress) -> None:
         """Take work of other partitions too; call before ``run``."""

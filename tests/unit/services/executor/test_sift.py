@@ -98,6 +98,8 @@ class World:
         )
         self.orders, self.demand = StandingOrders(), DemandLog()
         self.may_claim = True
+        self.over: set[str] = set()
+        """Origins of jobs that were claimed or have ended."""
         self.limiter = Limiter(
             context,
             self.orders,
@@ -112,7 +114,7 @@ class World:
             per_decade_s=1200.0,
             lane_buffer=500,
             sift=Sift(self.orders, self.limiter, self.limiter.stealable if steals else self.limiter.room),
-            parker=None if steals else Parker(context),
+            parker=None if steals else Parker(context, lambda one: one.queued.job.origin in self.over),
         )
 
     async def fetch(self) -> None:
@@ -181,6 +183,15 @@ async def test_what_was_fetched_before_its_pause_is_held_too() -> None:
     await world.fetch()
     assert [origin for origin, _ in world.held()] == ["e:0:0", "e:0:1", "e:0:2"]
     assert world.member.committed == 6
+
+
+async def test_what_was_claimed_or_has_ended_is_not_held_but_committed_past() -> None:
+    world = World(*(dispatch(n, "paused") for n in range(4)))
+    world.over = {"e:0:1", "e:0:3"}
+    world.pause(Subject(Scope.TYPE, "paused"))
+    await world.fetch()
+    assert [origin for origin, _ in world.held()] == ["e:0:0", "e:0:2"]
+    assert world.member.committed == 4
 
 
 async def test_a_thief_holds_nothing_and_lets_go_of_what_is_paused() -> None:
