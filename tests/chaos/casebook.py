@@ -187,6 +187,7 @@ _LAST_ENDING = """select max(ended) from (select max(events.at_ms) as ended, max
     from records join sends using (send) join events on events.job = records.job
     where records.round = (select max(round) from records) and records.at_ms < :healed
     and events.state in ('succeeded', 'dead', 'cancelled', 'expired')
+    and intent -> 'options' ->> 'workflow_id' is null and intent -> 'options' ->> 'ordering_key' is null
     and intent ->> 'kind' in ('steady', 'thread')
     and intent -> 'options' ->> 'run_at' is null and intent -> 'options' ->> 'expires_at' is null
     group by records.job) where submitted >= :began or ended >= :began"""

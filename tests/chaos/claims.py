@@ -58,14 +58,14 @@ def nobody_is_lost(evidence: Evidence) -> list[Violation]:
             silent_s = evidence.silences_s.get(executor, 0.0)
             if silent_s < enough_s:
                 place = f"job {case.job_id}: {verdict}; {executor} was silent for {silent_s:.1f} s at most"
-                found.append(_claim("an attempt was lost although no lease ended", place))
+                found.append(broken("an attempt was lost although no lease ended", place))
     return found
 
 
 def no_service_ended(evidence: Evidence) -> list[Violation]:
     """Ask that no service ended without being asked to."""
     return [
-        _claim("a service ended", f"{line.what}: {line.detail}")
+        broken("a service ended", f"{line.what}: {line.detail}")
         for line in evidence.history
         if line.event == "note" and line.what.endswith(" ended")
     ]
@@ -84,10 +84,10 @@ def done_but_not_closed_is_lost_and_done_once_more(evidence: Evidence) -> list[V
             place = f"job {case.job_id}, dispatch {n}, ledger {event.partition}/{event.offset}"
             again = case.claims.get(n + 1)
             if again is None and case.state is not State.CANCELLED:
-                found.append(_claim("work that was lost when it was done was not dispatched again", place))
+                found.append(broken("work that was lost when it was done was not dispatched again", place))
             elif again is not None and again[0].offset < event.offset:
-                found.append(_claim("it was claimed again before it was lost", place))
-    return found or _unless(bitten, "no work was done and then lost")
+                found.append(broken("it was claimed again before it was lost", place))
+    return found or unless(bitten, "no work was done and then lost")
 
 
 def peers_take_over_what_was_evicted(evidence: Evidence) -> list[Violation]:
@@ -98,7 +98,7 @@ def peers_take_over_what_was_evicted(evidence: Evidence) -> list[Violation]:
     span = span_of(evidence, LOOP_BLOCKED)
     evicted = next((line for line in evidence.history if line.what == EVICTED), None)
     if span is None or evicted is None:
-        return [_claim("nobody was evicted", "history")]
+        return [broken("nobody was evicted", "history")]
     after = Span(evicted.at_ms, span.end_ms)
     mine = f"{evicted.detail['name']}:"
     had: set[int] = set()
@@ -112,10 +112,10 @@ def peers_take_over_what_was_evicted(evidence: Evidence) -> list[Violation]:
         elif event.timestamp_ms < span.begin_ms and verdict.executor.startswith(mine):
             had.add(event.partition)
     if own:
-        return [_claim("an executor claimed while it was evicted", f"partitions {sorted(own)}")]
+        return [broken("an executor claimed while it was evicted", f"partitions {sorted(own)}")]
     if not had & peers:
         what = f"it had {sorted(had)}, peers claimed on {sorted(peers)} in {after}"
-        return [_claim("peers did not take partitions over", what)]
+        return [broken("peers did not take partitions over", what)]
     return []
 
 
@@ -126,20 +126,20 @@ def a_blocked_handler_is_left_to_finish(evidence: Evidence) -> list[Violation]:
     for case in evidence.cases():
         lost = [n for n, (_, closure) in case.closures.items() if isinstance(closure, Lost)]
         if lost:
-            found.append(_claim("a dispatch was lost to a blocked handler", f"job {case.job_id}, {lost}"))
+            found.append(broken("a dispatch was lost to a blocked handler", f"job {case.job_id}, {lost}"))
         if case.order is not None and case.order.kind is Kind.BLOCKING:
             blocking += 1
             closure = case.closures.get(1)
             if closure is None or not isinstance(closure[1], Succeeded):
-                found.append(_claim("the blocking job did not succeed at once", f"job {case.job_id}"))
-    return found or _unless(blocking, "no job blocked its worker")
+                found.append(broken("the blocking job did not succeed at once", f"job {case.job_id}"))
+    return found or unless(blocking, "no job blocked its worker")
 
 
 def failures_stand_until_they_are_decided(evidence: Evidence) -> list[Violation]:
     """Ask that failures of the time without a dlq_handler are in the log undecided, and decided after it."""
     span = span_of(evidence, DECIDER_AWAY)
     if span is None:
-        return [_claim("the dlq_handler was never away", "history")]
+        return [broken("the dlq_handler was never away", "history")]
     away = Span(span.begin_ms + SETTLE_MS, span.end_ms)
     stood = 0
     found: list[Violation] = []
@@ -151,17 +151,17 @@ def failures_stand_until_they_are_decided(evidence: Evidence) -> list[Violation]
             stood += 1
             place = f"job {case.job_id}, dispatch {n}, ledger {event.partition}/{event.offset}"
             if n not in decided and case.state not in TERMINAL:
-                found.append(_claim("a failure was never decided", place))
+                found.append(broken("a failure was never decided", place))
             elif n in decided and away.has(decided[n].timestamp_ms):
-                found.append(_claim("a failure was decided without a dlq_handler", place))
-    return found or _unless(stood, "nothing failed while the dlq_handler was away")
+                found.append(broken("a failure was decided without a dlq_handler", place))
+    return found or unless(stood, "nothing failed while the dlq_handler was away")
 
 
 def what_fell_due_meanwhile_is_released_once(evidence: Evidence) -> list[Violation]:
     """Ask that retries which fell due between the kills were claimed after them, once and not early."""
     span = span_of(evidence, DUE_KILLED)
     if span is None:
-        return [_claim("the scheduler was not killed", "history")]
+        return [broken("the scheduler was not killed", "history")]
     fell_due = 0
     found: list[Violation] = []
     for case in evidence.cases():
@@ -173,8 +173,8 @@ def what_fell_due_meanwhile_is_released_once(evidence: Evidence) -> list[Violati
             fell_due += 1
             if verdict.n + 1 not in case.claims and case.state not in (State.CANCELLED, State.EXPIRED):
                 place = f"job {case.job_id}, dispatch {verdict.n + 1}, due {verdict.due_ms}"
-                found.append(_claim("a retry that fell due was never claimed", place))
-    return found or _unless(fell_due, "no retry fell due between the kills")
+                found.append(broken("a retry that fell due was never claimed", place))
+    return found or unless(fell_due, "no retry fell due between the kills")
 
 
 def versions_share_the_work(evidence: Evidence) -> list[Violation]:
@@ -193,8 +193,8 @@ def versions_share_the_work(evidence: Evidence) -> list[Violation]:
                     seen[mixed].add(claim.seq > 0)
     alone = [mixed for mixed, counted in seen.items() if len(counted) < 2]
     return [
-        *(_claim("the fault did not bite", f"{mixed}: one version alone claimed") for mixed in alone),
-        *_unless(crossed, "no job was retried by the other version"),
+        *(broken("the fault did not bite", f"{mixed}: one version alone claimed") for mixed in alone),
+        *unless(crossed, "no job was retried by the other version"),
     ]
 
 
@@ -208,10 +208,11 @@ def _verdicts(evidence: Evidence) -> Iterator[tuple[FoldedEvent, object]]:
             yield event, verdict
 
 
-def _unless(count: int, what: str) -> list[Violation]:
+def unless(count: int, what: str) -> list[Violation]:
     """Say that the fault did not bite, unless something was seen of it."""
-    return [] if count else [_claim("the fault did not bite", what)]
+    return [] if count else [broken("the fault did not bite", what)]
 
 
-def _claim(what: str, evidence: str) -> Violation:
+def broken(what: str, evidence: str) -> Violation:
+    """Say that what a scenario promises is not so."""
     return Violation("claim", what, evidence)

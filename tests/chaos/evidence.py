@@ -19,7 +19,7 @@ class Violation(NamedTuple):
     """Something that must not be, with what shows it."""
 
     invariant: str
-    """``I1`` to ``I14``, or ``claim`` for what one scenario promises beyond them."""
+    """``I1`` to ``I15``, or ``claim`` for what one scenario promises beyond them."""
     what: str
     evidence: str
 
@@ -43,7 +43,9 @@ class Stage(Enum):
     """Where a record with a dispatch in it waits."""
 
     GATES = "gates"
+    WORKFLOW = "workflow"
     WHEEL = "wheel"
+    ORDER = "order"
     HELD = "held"
     READY = "ready"
     EXECUTION = "execution"
@@ -117,6 +119,8 @@ class Evidence:
         executions = (topic for pool in routes.pools for topic in routes.executions(pool))
         return {
             routes.gates: Stage.GATES,
+            routes.workflows: Stage.WORKFLOW,
+            routes.orders: Stage.ORDER,
             routes.held: Stage.HELD,
             routes.ready: Stage.READY,
             **dict.fromkeys(routes.delays, Stage.WHEEL),

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from core.gates.ended import ENDED_KIND
+from core.gates.order_gate import RELEASED_KIND
+from core.gates.workflow_records import TICK_KIND
 from core.log import Record
 from penstock.client.submission import canonical_id
 from penstock.identity import Origin, job_id_from_key, job_id_from_origin
@@ -16,6 +19,8 @@ from tests.chaos.casebook import Casebook
 from tests.chaos.orders import SECRET_MARK, TRACE_HEADER, send_of
 
 LEAKS_MAX = 20
+NO_HOPS = (ENDED_KIND, RELEASED_KIND, TICK_KIND)
+"""Records of gates in which no job is."""
 _MARK = SECRET_MARK.encode()
 
 
@@ -68,7 +73,8 @@ class Intake:
             routes.dlq: self._letters,
             routes.dead: self._letters,
         }
-        hops = (routes.gates, routes.held, routes.ready, *routes.delays)
+        gates = (routes.gates, routes.workflows, routes.orders)
+        hops = (*gates, routes.held, routes.ready, *routes.delays)
         executions = (topic for pool in routes.pools for topic in routes.executions(pool))
         self._takers |= dict.fromkeys((*hops, *executions), self._hops)
 
@@ -157,8 +163,8 @@ class Intake:
         """Note where a dispatch came by; most of these records are whole jobs, of which little is read."""
         rows = []
         for record in records:
-            if record.key is None:
-                continue  # In `jobs.held`: the word that jobs were handed on.
+            if record.key is None or record.header("kind") in NO_HOPS:
+                continue  # In `jobs.held`: the word that jobs were handed on; in gates: of ends and times.
             carrier = _CARRIER.decode(record.value or b"{}")
             n = carrier.n if carrier.job is None else carrier.job.n
             rows.append(

@@ -141,8 +141,9 @@ class LoadRunner:
         self._loop = asyncio.get_running_loop()
         try:
             await self._pace(client, producer)
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
+            until_s = time.monotonic() + STOP_TIMEOUT_S
+            while self._tasks and (left_s := until_s - time.monotonic()) > 0:
+                await asyncio.wait(self._tasks, timeout=left_s)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -161,9 +162,13 @@ class LoadRunner:
             orders = [next(self._orders) for _ in range(count)]
             with contextlib.suppress(queue.Empty):
                 orders.append(self._orders.extra(*self._asked.get_nowait()))
-            if orders:
-                await asyncio.to_thread(self._ledger.intend, orders)
-                self._dispatch(client, producer, orders)
+            await self._send(client, producer, orders)
+        await self._send(client, producer, self._orders.rest())
+
+    async def _send(self, client: Client, producer: Any, orders: Sequence[Order]) -> None:
+        if orders:
+            await asyncio.to_thread(self._ledger.intend, orders)
+            self._dispatch(client, producer, orders)
 
     def _dispatch(self, client: Client, producer: Any, orders: Sequence[Order]) -> None:
         self.sent += len(orders)
@@ -235,11 +240,8 @@ class LoadRunner:
     async def _again(self, client: Client, producer: Any, order: Order) -> None:
         """Do what the client's errors advise: send a named job again until it is acknowledged."""
         await asyncio.sleep(AGAIN_AFTER_S)
-        if self._stopping.is_set():
-            return
-        repeat = self._orders.again(order)
-        await asyncio.to_thread(self._ledger.intend, [repeat])
-        self._dispatch(client, producer, [repeat])
+        if not self._stopping.is_set() or order.is_awaited:
+            await self._send(client, producer, [self._orders.again(order)])
 
     async def _cancel(self, client: Client, order: Order, ref: SubmittedRef, after_s: float) -> None:
         await asyncio.sleep(after_s)

@@ -3,6 +3,7 @@
 import base64
 import random
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from penstock.demo.malformed import MALFORMED
+from tests.chaos.flows import draw_flow
 
 SECRET_MARK = "pstk-secret-"
 """Every planted secret begins so; nothing else in the pipeline does."""
@@ -23,6 +25,10 @@ _TRACE_MARK = "c4a05c4a05"
 ORDERING_KEYS = 5
 KEPT_KEYS = 50
 """Keys of late that a repeat may name."""
+OF_BEGUN = 0.7
+"""Draws that go on with a workflow that was begun."""
+UNHEEDING_RUN_S = (1.0, 3.0)
+"""Work that does not mind is cancelled so long after it was submitted, when most of it runs."""
 
 
 HOSTILE: tuple[bytes, ...] = (
@@ -52,7 +58,15 @@ class Kind(StrEnum):
     CRASH = "crash"
     HEAVY = "heavy"
     BLOCKING = "blocking"
+    STUBBORN = "stubborn"
+    """Goes on when it is cancelled, in the worker's event loop."""
+    DEAF = "deaf"
+    """The same, in a thread."""
     POISON = "poison"
+
+
+UNHEEDING = frozenset({Kind.STUBBORN, Kind.DEAF})
+"""All of it is cancelled while it runs."""
 
 
 class Way(StrEnum):
@@ -83,15 +97,14 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"chaos.{self.kind}"
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it runs once, at once, and by its own work succeeds."""
-        plain = self.kind in (Kind.STEADY, Kind.THREAD) and self.cancel_after_s is None
-        return plain and not {"run_at", "expires_at", "ordering_key"} & self.options.keys()
-
-    @property
     def is_named(self) -> bool:
         """Whether the producer names the job, so that repeats of it are found."""
         return bool({"idempotency_key", "job_id"} & self.options.keys())
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether other jobs may wait for this one to be submitted."""
+        return "workflow_id" in self.options
 
     @property
     def traceparent(self) -> str:
@@ -130,10 +143,14 @@ class Mix:
     secret: float = 0.1
     ordered: float = 0.0
     """Jobs with one of a few ordering keys."""
+    workflows: float = 0.0
+    """Draws that begin a whole workflow, of some ten jobs."""
     hostile: float = 0.0
     """Of the records that are no job: so many are meant to hurt."""
     slow_s: tuple[float, float] = (1.0, 4.0)
     """How long slow work takes, at least and at most."""
+    unheeding_s: tuple[float, float] = (20.0, 30.0)
+    """How long work takes that does not mind being cancelled: longer than anybody waits for it."""
 
 
 class Orders:
@@ -144,16 +161,24 @@ class Orders:
         self._mix = mix
         self._send = first_send
         self._named: list[Order] = []
+        self._begun: deque[dict[str, Any]] = deque()
+        """Jobs of workflows of which others were drawn already."""
 
     def __iter__(self) -> Iterator[Order]:
         return self
 
     def __next__(self) -> Order:
-        order = self._draw()
+        return self._noted(self._draw())
+
+    def _noted(self, order: Order) -> Order:
         self._send += 1
         if order.repeats is None and order.is_named:
             self._named = [*self._named[1 - KEPT_KEYS :], order]
         return order
+
+    def rest(self) -> list[Order]:
+        """Give what is left of workflows that were begun: others of them wait for it."""
+        return [self._noted(self._step()) for _ in range(len(self._begun))]
 
     def again(self, order: Order) -> Order:
         """Make the order that repeats one whose outcome is not known; only named jobs may be repeated."""
@@ -175,6 +200,12 @@ class Orders:
 
     def _draw(self) -> Order:
         rng, mix = self._rng, self._mix
+        if self._begun and rng.random() < OF_BEGUN:
+            return self._step()
+        # Mixes without workflows draw as they always did.
+        if mix.workflows and rng.random() < mix.workflows:
+            self._begun.extend(draw_flow(rng))
+            return self._step()
         if self._named and rng.random() < mix.repeated:
             return msgspec.structs.replace(
                 (first := rng.choice(self._named)), send=self._send, repeats=first.send, cancel_after_s=None
@@ -186,8 +217,25 @@ class Orders:
             return Order(
                 self._send, kind, way, poison_base64=None if bad is None else base64.b64encode(bad).decode()
             )
-        cancel = rng.uniform(0.0, 1.0) if rng.random() < mix.cancelled else None
+        cancel = self._cancel_after_s(kind)
+        if kind in UNHEEDING:
+            way = Way.CLIENT  # It alone can cancel.
         return Order(self._send, kind, way, *self._body(kind), cancel_after_s=cancel)
+
+    def _cancel_after_s(self, kind: Kind) -> float | None:
+        if kind in UNHEEDING:
+            return self._rng.uniform(*UNHEEDING_RUN_S)
+        return self._rng.uniform(0.0, 1.0) if self._rng.random() < self._mix.cancelled else None
+
+    def _step(self) -> Order:
+        """Make the next job of a workflow that was begun."""
+        told = self._begun.popleft()
+        while (kind := self._kind()) is Kind.POISON or kind in UNHEEDING:
+            pass
+        way = Way.RAW if self._rng.random() < self._mix.raw else Way.CLIENT
+        payload, options = self._body(kind)
+        options = {name: value for name, value in options.items() if name != "idempotency_key"} | told
+        return Order(self._send, kind, way, payload, options, cancel_after_s=self._cancel_after_s(kind))
 
     def _kind(self) -> Kind:
         draw = self._rng.random()
@@ -226,7 +274,9 @@ class Orders:
         return payload, options
 
     def _run_s(self, kind: Kind) -> float:
-        low_s, high_s = {Kind.SLOW: self._mix.slow_s, Kind.HEAVY: (0.2, 0.5)}.get(kind, (0.0, 0.1))
+        unheeding = dict.fromkeys(UNHEEDING, self._mix.unheeding_s)
+        lengths = {Kind.SLOW: self._mix.slow_s, Kind.HEAVY: (0.2, 0.5), **unheeding}
+        low_s, high_s = lengths.get(kind, (0.0, 0.1))
         return round(self._rng.uniform(low_s, high_s), 3)
 
 

@@ -32,7 +32,11 @@ def watch_of(stack: Stack, every_s: float = LOOK_EVERY_S) -> OffsetWatch:
     executions = [topic for pool in routes.pools for topic in routes.executions(pool)]
     outputs = [
         TopicPartition(topic, number)
-        for topic in (routes.ledger, routes.rejected, routes.held, routes.ready, *routes.delays, *executions)
+        for topic in (
+            *(routes.ledger, routes.rejected, routes.workflows, routes.orders, routes.held, routes.ready),
+            *routes.delays,
+            *executions,
+        )
         for number in range(routes.partitions)
     ]
     table = TablePositions(stack.database.conninfo, stack.epoch)

@@ -105,10 +105,10 @@ class Story:
         self.letters.append(said)
         return at
 
-    def fail(self, n: int = 1, by: str = "a") -> "Story":
+    def fail(self, n: int = 1, by: str = "a", error_class: str = "transient") -> "Story":
         at = self.letter(n)
         return self.tell(
-            Failed(self.origin, self.job_id, n, by, self.now_ms, 0.1, "transient", "ValueError", "no", at)
+            Failed(self.origin, self.job_id, n, by, self.now_ms, 0.1, error_class, "ValueError", "no", at)
         )
 
     def lose(self, n: int = 1, by: str = "a") -> "Story":
@@ -205,12 +205,15 @@ def watched(
         Committed(ROUTES.group("executor.default"), "jobs.exec.default.b0", 0): committed,
         Committed(ROUTES.group("prioritizer"), ROUTES.ready, 0): 10_000,
         Committed(ROUTES.group("scheduler"), ROUTES.delay(0), 0): 10_000,
+        Committed(ROUTES.group("scheduler"), ROUTES.gates, 0): 10_000,
         Committed(ROUTES.group("materializer"), ROUTES.ledger, 0): table,
     }
     ends = {
         ROUTES.ledger: ledger_end,
         ROUTES.rejected: 100,
         ROUTES.held: hops_end,
+        ROUTES.workflows: hops_end,
+        ROUTES.orders: hops_end,
         ROUTES.ready: hops_end,
         ROUTES.execution("default", 0): hops_end,
         TABLE: 50,

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -159,6 +159,25 @@ async def blocking(ctx: Context, work: Work) -> dict[str, object]:
     """Hold the worker's event loop, as a call that should have been awaited does."""
     with witnessed(ctx):
         time.sleep(work.run_s)  # noqa: ASYNC251 - the mistake is the point
+    return {"dispatch": ctx.dispatch}
+
+
+@task("chaos.stubborn", payload=Work, retry=_QUICK)
+async def stubborn(ctx: Context, work: Work) -> dict[str, object]:
+    """Go on although it is cancelled."""
+    with witnessed(ctx):
+        until_s = time.monotonic() + work.run_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            with suppress(asyncio.CancelledError):  # The mistake is the point.
+                await asyncio.sleep(left_s)
+    return {"dispatch": ctx.dispatch}
+
+
+@task("chaos.deaf", payload=Work, retry=_QUICK)
+def deaf(ctx: Context, work: Work) -> dict[str, object]:
+    """Never ask whether it is cancelled, as an ordinary function in a thread."""
+    with witnessed(ctx):
+        time.sleep(work.run_s)
     return {"dispatch": ctx.dispatch}
 
 

@@ -62,11 +62,14 @@ def jobs_end_once(case: Case, _evidence: Evidence) -> Iterator[Violation]:
 
 
 def jobs_end_as_their_work(case: Case, _evidence: Evidence) -> Iterator[Violation]:
-    """Ask that work that can succeed succeeded, and work that always fails did not."""
+    """Ask that work that can succeed succeeded, and work that always fails did not.
+
+    Whether what was skipped was to be skipped is asked of all jobs of its workflow (``gated``).
+    """
     order, state = case.order, case.state
     if order is None or state not in TERMINAL or state == _ending(order):
         return
-    if state in (State.CANCELLED, State.EXPIRED) and _may_be(state, case):
+    if state in (State.CANCELLED, State.EXPIRED, State.SKIPPED) and _may_be(state, case):
         return
     row = case.rows.get(f"jobs/{case.job_id}", {})
     if state is State.DEAD and row.get("error_class") in ENVIRONMENT_CLASSES:
@@ -84,7 +87,8 @@ def _may_be(state: State, case: Case) -> bool:
     orders = [one.order for one in case.records if one.order is not None]
     if state is State.CANCELLED:
         return any(order.cancel_after_s is not None for order in orders)
-    return any("expires_at" in order.options for order in orders)
+    member = "expires_at" if state is State.EXPIRED else "depends_on"
+    return any(member in order.options for order in orders)
 
 
 def nothing_foreign_runs(case: Case, _evidence: Evidence) -> Iterator[Violation]:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from core.ledger.notes import Accepted
 from tests.chaos.case import Case
-from tests.chaos.checkers import delivery, effects, hops, ledger, letters, offsets, secrets, table
+from tests.chaos.checkers import delivery, effects, gated, hops, ledger, letters, offsets, secrets, table
 from tests.chaos.evidence import Evidence, Violation
 
 EvidenceCheck = Callable[[Evidence], Iterator[Violation]]
@@ -107,10 +107,14 @@ def check_everything(evidence: Evidence) -> Findings:
     for check in EVIDENCE_CHECKS:
         findings.add(check(evidence))
     findings.forgotten = offsets.forgotten(evidence)
+    members = gated.Members()
     for case in evidence.cases():
         for case_check in CASE_CHECKS:
             findings.add(case_check(case, evidence))
+        members.take(case)
         _count(findings, case, evidence)
+    for members_check in gated.MEMBERS_CHECKS:
+        findings.add(members_check(members, evidence))
     return findings
 
 

@@ -12,6 +12,11 @@ from tests.chaos.evidence import Clocks, Evidence, Stage, Violation
 from tests.chaos.watch import EndsThen
 
 GROUPS = {Stage.GATES: "scheduler", Stage.WHEEL: "scheduler", Stage.READY: "prioritizer"}
+FURTHER = {
+    Stage.GATES: (Stage.WORKFLOW, Stage.WHEEL, Stage.ORDER, Stage.READY),
+    Stage.WHEEL: (Stage.WHEEL, Stage.ORDER, Stage.READY),
+}
+"""Where a dispatch may go from a stage: past gates that it does not have."""
 EXPIRE = "expire"
 
 
@@ -45,21 +50,15 @@ def _end(ends: EndsThen, place: Place) -> float:
 
 
 def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[Place]]]:
-    """Give what a record that is done with owes: one place of each list must be in the log.
-
-    Where the way of an ordered job leads through the order gate, it may wait there for any time.
-    """
-    waits = case.order is not None and "ordering_key" in case.order.options
+    """Give what a record that is done with owes: one place of each list must be in the log."""
     ended = _in_ledger((one for one in case.events if isinstance(one.event, Expired | Refused)), evidence)
     match evidence.stages[hop.topic]:
         case Stage.GATES:
             own = [one for one in case.events if isinstance(one.event, Accepted | Repeated)]
             own = [one for one in own if one.event.origin == hop.origin]
             yield "note", _in_ledger(own, evidence)
-            if any(isinstance(one.event, Accepted) for one in own) and not waits:
+            if any(isinstance(one.event, Accepted) for one in own):
                 yield "onward record", [*_onward(hop, case, evidence), *ended]
-        case Stage.WHEEL if waits and hop.n == 1:
-            return
         case Stage.WHEEL:
             yield "onward record", [*_onward(hop, case, evidence), *ended]
         case Stage.READY:
@@ -68,6 +67,8 @@ def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[
             others = (one for one in case.hops if evidence.stages[one.topic] in onward)
             placed = [_place(one) for one in others if one.n == hop.n]
             yield "dispatch", [*placed, *ended, *_in_ledger(failed, evidence)]
+        case Stage.WORKFLOW | Stage.ORDER:
+            return  # It may wait there for any time: what is never let on shows as a job that does not end.
         case Stage.EXECUTION:
             return  # Executors owe claims: ``offsets.executors_claim_first``.
         case Stage.HELD:
@@ -75,12 +76,13 @@ def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[
 
 
 def _onward(hop: Hop, case: Case, evidence: Evidence) -> list[Place]:
-    """Give the records further on with the same purpose: in the wheel, or ready to run."""
+    """Give the records further on with the same purpose: in a gate behind, in the wheel, or ready to run."""
+    further = FURTHER[evidence.stages[hop.topic]]
     return [
         _place(one)
         for one in case.hops
         if one.n == hop.n
-        and evidence.stages[one.topic] in (Stage.WHEEL, Stage.READY)
+        and evidence.stages[one.topic] in further
         and (one.next == EXPIRE) == (hop.next == EXPIRE)
         and (one.topic, one.partition, one.offset) != (hop.topic, hop.partition, hop.offset)
     ]

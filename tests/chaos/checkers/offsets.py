@@ -8,7 +8,7 @@ from core.ledger.verdicts import Decided, Failed, Lost, Released
 from core.log import TopicPartition
 from core.states import TERMINAL
 from tests.chaos.case import Case
-from tests.chaos.evidence import Evidence, Violation
+from tests.chaos.evidence import Evidence, Stage, Violation
 from tests.chaos.watch import TABLE, Fall
 
 
@@ -83,11 +83,21 @@ def handlers_decide_first(case: Case, evidence: Evidence) -> Iterator[Violation]
 
 
 def executors_claim_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
-    """Ask that the claim stood in the log when its dispatch's offset was seen committed."""
+    """Ask that the claim stood in the log when its dispatch's offset was seen committed.
+
+    Or the dispatch stood in ``jobs.held`` since it was queued: whoever parks it lets go of it too, and
+    somebody else who has read it before may claim it all the same.
+    """
     for event, claim in case.claims.values():
-        output = TopicPartition(evidence.routes.ledger, event.partition), event.offset
         place = (claim.topic, claim.partition, claim.offset)
-        yield from _is_before(case, evidence, "executor.default", place, output)
+        queued_ms = min((one.at_ms for one in case.hops if one[1:4] == place), default=0)
+        parked = [
+            (TopicPartition(one.topic, one.partition), one.offset)
+            for one in case.hops
+            if evidence.stages[one.topic] is Stage.HELD and one.n == claim.n and one.at_ms >= queued_ms
+        ]
+        output = TopicPartition(evidence.routes.ledger, event.partition), event.offset
+        yield from _is_before(case, evidence, "executor.default", place, output, *parked)
 
 
 def _is_before(
@@ -96,10 +106,13 @@ def _is_before(
     group: str,
     place: tuple[str, int, int],
     output: tuple[TopicPartition, int],
+    *others: tuple[TopicPartition, int],
 ) -> Iterator[Violation]:
     ends = evidence.output_ends(group, *place)
+    if ends is None or any(offset < (ends.get(partition) or 0) for partition, offset in others):
+        return
     partition, offset = output
-    end = None if ends is None else ends.get(partition)
+    end = ends.get(partition)
     if end is not None and offset >= end:
         what = f"{group} committed past a record whose outcome was not in the log"
         where = f"{'/'.join(map(str, place))}: {partition.topic}/{partition.partition} ended at {end} then"

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import (
     brokers,
+    cancels,
     disk,
     executors,
     failpoints,
@@ -13,11 +14,14 @@ from tests.chaos.scenarios import (
     kills,
     moments,
     network,
+    orders,
+    schedules,
     shortages,
     stalls,
     submits,
     tables,
     upgrades,
+    workflows,
 )
 
 ALL: tuple[Scenario, ...] = (
@@ -34,6 +38,10 @@ ALL: tuple[Scenario, ...] = (
     *executors.SCENARIOS,
     *shortages.SCENARIOS,
     *upgrades.SCENARIOS,
+    *orders.SCENARIOS,
+    *schedules.SCENARIOS,
+    *cancels.SCENARIOS,
+    *workflows.SCENARIOS,
 )
 BY_NAME: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in ALL})
 assert len(BY_NAME) == len(ALL), "two scenarios have one name"

@@ -46,6 +46,7 @@ LOAD = Load(
         due=0.1,
         cancelled=0.2,
         ordered=0.15,
+        workflows=0.03,
     ),
 )
 """All ways in which a job can go, the rare ones often; few enough to be caught up with afterwards."""
@@ -114,18 +115,18 @@ def lift_orders(field: Field) -> None:
     )
 
 
-def order(field: Field, *records: NewRecord) -> None:
-    """Append records to ``control``."""
+def order(field: Field, *records: NewRecord) -> int:
+    """Append records to ``control``; give the broker's time of the last."""
 
-    async def append() -> None:
+    async def append() -> int:
         appender = KafkaAppender(field.stack.kafka, BrokerClock(), client_id="chaos-orders")
         await appender.start()
         try:
-            await appender.append(records)
+            return (await appender.append(records))[-1].timestamp_ms
         finally:
             await appender.close()
 
-    asyncio.run(append())
+    return asyncio.run(append())
 
 
 _STOPS = Situation({"PENSTOCK_DRAIN_GRACE_S": "0.5"}, bring=ask_to_stop)
@@ -217,17 +218,17 @@ OFTEN = frozenset(
 """Passed on and on, so a drawn number of passings may go by before the kill."""
 
 
-_NOT_SENT = "a tick is a job nobody sent; tests/integration/test_schedules.py kills there"
+_TICKS = "there are no schedules here; `schedules-through-scheduler-kills` kills there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
     {
         Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit of every record",
-        Failpoint.TICKS_DUE: _NOT_SENT,
-        Failpoint.TICKS_APPENDED: _NOT_SENT,
-        Failpoint.TICKS_SETTLED: _NOT_SENT,
-        Failpoint.SCHEDULES_OPEN: _NOT_SENT,
-        Failpoint.SCHEDULES_MOVED: _NOT_SENT,
-        Failpoint.SCHEDULES_MERGED: _NOT_SENT,
-        Failpoint.SCHEDULES_COMMITTED: _NOT_SENT,
+        Failpoint.TICKS_DUE: _TICKS,
+        Failpoint.TICKS_APPENDED: _TICKS,
+        Failpoint.TICKS_SETTLED: _TICKS,
+        Failpoint.SCHEDULES_OPEN: _TICKS,
+        Failpoint.SCHEDULES_MOVED: _TICKS,
+        Failpoint.SCHEDULES_MERGED: _TICKS,
+        Failpoint.SCHEDULES_COMMITTED: _TICKS,
     }
 )
 """Points that no walk can go to, and why; ``tests/model``, or the test that is named, crashes there."""
