@@ -3,17 +3,16 @@
 import asyncio
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 from aiokafka.admin import NewPartitions
-from typer.testing import CliRunner, Result
 
 from adapters.kafka.admin import (
     EpochError,
@@ -28,11 +27,10 @@ from adapters.kafka.groups import administering, committed_of
 from adapters.kafka.new_epoch import begin, finish
 from adapters.postgres.migrate import upgrade
 from core.services import SERVICES
-from penstock.cli.main import build
-from penstock.client import Client
-from penstock.connection import DatabaseConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from schemas.control import EpochRecord
 from schemas.topics import SCHEDULE_PARTITIONS
+from tests.support.epochs import drained, left, live_executors, run_cli, states, submit
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
 from tests.support.servers import Servers
@@ -63,34 +61,6 @@ def refusal(mine: Pipeline) -> str:
     with pytest.raises(EpochError) as caught:
         asyncio.run(require_epoch(mine.kafka, mine.routes))
     return str(caught.value)
-
-
-def run_cli(mine: Pipeline, *arguments: str, code: int = 0, partitions: int | None = None) -> Result:
-    environment = mine.environment("cli")
-    if partitions is not None:
-        environment["PENSTOCK_PARTITIONS"] = str(partitions)
-    result = CliRunner().invoke(build(arguments[0]), list(arguments), env=environment)
-    assert result.exit_code == code, (result.output, result.stderr, result.exception)
-    return result
-
-
-def submit(
-    mine: Pipeline, count: int, *, partitions: int | None = None, run_s: float = 0, **options: Any
-) -> list[str]:
-    async def send() -> list[str]:
-        names = PipelineNames(
-            topic_prefix=mine.routes.prefix, partitions=partitions or mine.routes.partitions
-        )
-        async with Client(kafka=mine.kafka, names=names) as client:
-            sent = [await client.submit("penstock.replay", {"run_s": run_s}, **options) for _ in range(count)]
-        return [str(one.job_id) for one in sent]
-
-    return asyncio.run(send())
-
-
-def states(url: str) -> dict[str, int]:
-    with psycopg.connect(url) as connection:
-        return dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY 1").fetchall())
 
 
 def test_every_topic_of_the_epoch_is_bound_to_it(mine: Pipeline) -> None:
@@ -218,13 +188,6 @@ def test_services_stop_when_a_topic_is_made_again_under_them(mine: Pipeline, top
             program.process.wait()
 
 
-def drained(mine: Pipeline) -> bool:
-    result = CliRunner().invoke(
-        build("epoch"), ["epoch", "new", "--dry-run", "--json"], env=mine.environment("cli")
-    )
-    return bool(json.loads(result.stdout)["drained"])
-
-
 @pytest.mark.parametrize("partitions", [5, 1])
 def test_a_pipeline_goes_on_in_a_new_epoch_with_other_partition_counts(
     mine: Pipeline, partitions: int
@@ -275,6 +238,21 @@ def test_jobs_claimed_and_never_closed_keep_the_epoch(mine: Pipeline) -> None:
     said = run_cli(mine, "epoch", "new", "--yes", code=1).stdout
     assert f"1 open jobs in the ledger ({job} claimed)" in said
     assert "live executors by their heartbeats" in said
+
+
+def test_jobs_that_wait_at_a_gate_keep_the_epoch_when_nothing_else_does(mine: Pipeline) -> None:
+    with mine.running(*ALL, PENSTOCK_GATES_SNAPSHOT_EVERY="1", PENSTOCK_GATES_SNAPSHOT_NOT_BEFORE_S="0.5"):
+        [waits] = submit(mine, 1, workflow_id="w", depends_on=[str(uuid.uuid4())])
+        submit(mine, 3, ordering_key="k")
+        wait_until(lambda: states(mine.database_url) == {"waiting": 1, "succeeded": 3}, "one waits", 60)
+    wait_until(lambda: left(mine) == [("gated jobs", 1, [waits])], "nothing else is under way", 90)
+    said = run_cli(mine, "epoch", "new", "--yes", code=1)
+    assert f"1 gated jobs not ended ({waits})" in said.stdout
+    assert asyncio.run(require_epoch(mine.kafka, mine.routes)) == mine.epoch
+    with mine.running(*ALL):
+        run_cli(mine, "cancel", waits)
+        wait_until(lambda: states(mine.database_url) == {"cancelled": 1, "succeeded": 3}, "it is over", 60)
+    wait_until(lambda: drained(mine), "it is drained", 90)
 
 
 class CrashError(Exception):
@@ -342,11 +320,6 @@ def test_a_lost_jobs_topic_can_be_given_up(mine: Pipeline) -> None:
     run_cli(mine, "epoch", "new", "--yes", "--abandon")
     with mine.running(*ALL):
         wait_until(lambda: states(mine.database_url) == {"succeeded": 13}, "the three run", 60)
-
-
-def live_executors(mine: Pipeline) -> bool:
-    result = CliRunner().invoke(build("epoch"), ["epoch", "new", "--dry-run"], env=mine.environment("cli"))
-    return "live executors" in result.stdout
 
 
 def test_a_lost_control_topic_is_not_taken_for_a_fresh_start(mine: Pipeline) -> None:
