@@ -94,7 +94,7 @@ class GatedJobs:
     folded are the verdicts of gated jobs, and all cancels; whether they hold is said by the same rules as
     everywhere.
 
-    Memory: about 400 bytes for each gated job that has not ended, and what ``LedgerFold`` takes for those.
+    Memory: about 350 bytes for each gated job that has not ended, and what ``LedgerFold`` takes for those.
     """
 
     def __init__(self, epoch: str, partition: int) -> None:
