@@ -146,9 +146,19 @@ def _let_on(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
         alarm = DelayedJob(job.expires_at_ms, Then.EXPIRE, msgspec.structs.replace(job, payload=_NULL))
         expiry = delayed_record(routes, alarm, now_ms)
         if expiry is None:
-            return [_expired_record(routes, job)]
+            return [_expired_record(routes, job), *_entering_all_the_same(routes, job, now_ms)]
         records.append(expiry)
     return [*records, *onward(routes, job, Gate.ID, now_ms)]
+
+
+def _entering_all_the_same(routes: RouteMap, job: AcceptedJob, now_ms: int) -> list[NewRecord]:
+    """Let a job that is over enter its workflow: others may wait for its group to be whole.
+
+    Should it pass there before its end is known, its dispatch dies at the claim.
+    """
+    if job.workflow_id is None:
+        return []
+    return [record for record in onward(routes, job, Gate.ID, now_ms) if fits(record)]
 
 
 def carried_out(

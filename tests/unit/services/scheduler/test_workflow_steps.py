@@ -19,6 +19,7 @@ from core.ledger.verdicts import (
     Cancel,
     Claimed,
     Decided,
+    Expired,
     Failed,
     Redriven,
     Refused,
@@ -130,6 +131,19 @@ async def test_a_child_is_told_where_its_parents_results_stand_and_passes_its_ot
         assert verdict.job_id == job_id
     waits = [(event.job_id, event.on) for event in said(world, Waiting) if isinstance(event, Waiting)]
     assert (a_job(3).job_id, "parents") in waits
+
+
+async def test_a_member_that_comes_expired_makes_its_group_whole() -> None:
+    world = World()
+    runner, process = Watched(world, {}), Process(world)
+    submit(world, a_child(3, ParentGroup("g", 2), on_parent_failure=OnParentFailure.RUN))
+    submit(world, a_child(4, ParentGroup("g", 2)))
+    submit(world, a_child(1, group="g", expires_at_ms=START_MS - 1))
+    submit(world, a_child(2, group="g"))
+    await run(world, runner, process)
+    assert numbers(runner.started) == [2, 3]
+    assert [event.job_id for event in said(world, Expired) if isinstance(event, Expired)] == [a_job(1).job_id]
+    assert states(world) == {"skipped": {a_job(4).job_id}, "refused": set()}
 
 
 def events(world: World, partition: int) -> list[object]:
