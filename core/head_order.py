@@ -3,9 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Turn(Enum):
+    """Whose turn the next start is."""
+
+    BEST = "best"
+    """The head with the earliest ready time less its head start."""
+    OLDEST = "oldest"
+    """The head with the earliest ready time, whatever its head start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,9 @@ class HeadOrder(Generic[T]):
         wanted: int,
         fits: Callable[[T], bool],
         is_open: Callable[[Hashable], bool] = lambda _lane: True,
+        turn: Turn = Turn.BEST,
     ) -> Iterator[T]:
-        """Give up to ``wanted`` items, best first, passing over items that do not fit right now.
+        """Give up to ``wanted`` items, best first or oldest first, passing over what does not fit right now.
 
         An item passed over keeps its place at the front of its lane. ``fits`` is asked once per
         item and call, so it may count what it has let through. Of a lane that is not open nothing is
@@ -52,7 +63,7 @@ class HeadOrder(Generic[T]):
         passed: list[tuple[Lane[T], tuple[int, T]]] = []
         given = 0
         while given < wanted:
-            lane = self._best(is_open)
+            lane = self._next(is_open, turn)
             if lane is None:
                 break
             entry = lane.items.popleft()
@@ -72,8 +83,10 @@ class HeadOrder(Generic[T]):
                 shed.append(lane.items.popleft()[1])
         return shed
 
-    def _best(self, is_open: Callable[[Hashable], bool]) -> Lane[T] | None:
+    def _next(self, is_open: Callable[[Hashable], bool], turn: Turn) -> Lane[T] | None:
         waiting = [lane for key, lane in self._lanes.items() if lane.items and is_open(key)]
+        if turn is Turn.OLDEST:
+            return min(waiting, key=lambda lane: lane.items[0][0], default=None)
         return min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms, default=None)
 
     def waiting(self, lane: Hashable) -> int:

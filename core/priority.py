@@ -8,7 +8,8 @@ waiting is bounded without ageing. Before there is a model, and whenever there i
 import math
 from typing import NamedTuple
 
-from core.buckets import REFERENCE_COST_S
+from core.buckets import BUCKETS, REFERENCE_COST_S, head_start_step_s
+from core.learning.spread import STANDARD, Spread, relative_cost_s
 from core.urgency import Urgency
 
 DEFAULT_PRIORITY = 5
@@ -44,6 +45,7 @@ def score(
     inherited: Urgency | None = None,
     now_ms: int,
     rule: PriorityRule,
+    spread: Spread = STANDARD,
 ) -> Score:
     """Score one job.
 
@@ -57,7 +59,10 @@ def score(
         Urgency of what waits for it; what it gives beyond its own is a part of the score.
     now_ms
         When it became ready (broker time, ms since 1970).
+    spread
+        The range of costs over which buckets are spaced.
     """
+    cost_s = relative_cost_s(predicted_run_s, spread)
 
     def deadline_s(urgency: Urgency) -> float:
         if urgency.deadline_ms is None:
@@ -66,7 +71,7 @@ def score(
         return rule.deadline_s * min(1.0, max(0.0, 1.0 - slack_s / rule.deadline_window_s))
 
     parts = {
-        "cost": rule.per_decade_s * math.log10(REFERENCE_COST_S / max(predicted_run_s, 1e-3)),
+        "cost": rule.per_decade_s * math.log10(REFERENCE_COST_S / max(cost_s, 1e-3)),
         "urgency": rule.per_level_s * (own.priority - DEFAULT_PRIORITY),
     }
     if own.deadline_ms is not None:
@@ -77,3 +82,14 @@ def score(
         parts["inherited"] = rule.per_level_s * levels + deadline_s(gained) - deadline_s(own)
     total_s = min(rule.max_s, max(0.0, sum(parts.values())))
     return Score(round(total_s, 3), {name: round(value, 3) for name, value in parts.items()})
+
+
+def scaled(rule: PriorityRule, step_s: float) -> PriorityRule:
+    """Stretch a rule until neighbouring buckets are ``step_s`` apart; what is worth one stays worth one."""
+    factor = step_s / head_start_step_s(rule.per_decade_s)
+    return rule._replace(
+        per_decade_s=rule.per_decade_s * factor,
+        per_level_s=rule.per_level_s * factor,
+        deadline_s=rule.deadline_s * factor,
+        max_s=max(rule.max_s * factor, (BUCKETS - 1) * step_s),
+    )

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.buckets import BUCKET_BOUNDS_S, BUCKETS, REFERENCE_COST_S, bucket_head_start_s, bucket_of
-from core.head_order import HeadOrder
+from core.head_order import HeadOrder, Turn
 from core.priority import PriorityRule, Score, score
 from core.urgency import Urgency
 
@@ -120,3 +120,23 @@ def test_shedding_takes_what_is_over_off_the_front_of_each_lane_and_nothing_else
         gone = [item for item in shed if item[0] == lane]
         assert all(item[2] for item in gone)
         assert [item[1] for item in gone + mine] == sorted(item[1] for item in gone + mine)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 50)), max_size=40),
+    st.lists(st.booleans(), max_size=40),
+)
+def test_the_oldest_is_given_whatever_its_head_start_when_it_is_its_turn(
+    arrivals: list[tuple[int, int]], oldest: list[bool]
+) -> None:
+    order: HeadOrder[int] = HeadOrder()
+    waiting: dict[int, int] = {}
+    for number, (lane, ready_ms) in enumerate(sorted(arrivals, key=lambda arrival: arrival[1])):
+        order.offer(lane, 1000.0 * (7 - lane), ready_ms, number)
+        waiting[number] = ready_ms
+    for is_oldest in oldest[: len(arrivals)]:
+        (given_,) = order.take(1, lambda _item: True, turn=Turn.OLDEST if is_oldest else Turn.BEST)
+        if is_oldest:
+            assert waiting[given_] == min(waiting.values())
+        del waiting[given_]
+    assert len(order) == len(waiting)

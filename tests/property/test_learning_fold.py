@@ -28,6 +28,7 @@ def _folded(history: list[Happened]) -> dict[Key, bytes]:
     return _state(fold)
 
 
+@fewer
 @given(histories(), st.data())
 def test_any_order_and_repetition_before_the_watermark_gives_the_same_state(
     history: list[Happened], data: st.DataObject
@@ -36,6 +37,7 @@ def test_any_order_and_repetition_before_the_watermark_gives_the_same_state(
     assert _folded(data.draw(st.permutations(history + repeats))) == _folded(history)
 
 
+@fewer
 @given(histories(), st.data())
 def test_closing_early_gives_the_same_state_as_closing_at_the_end(
     history: list[Happened], data: st.DataObject
@@ -51,6 +53,7 @@ def test_closing_early_gives_the_same_state_as_closing_at_the_end(
     assert _state(fold) == _folded(history)
 
 
+@fewer
 @given(histories(), st.integers(1, 4), st.data())
 def test_parts_of_a_second_make_it_in_any_split_and_order(
     history: list[Happened], parts: int, data: st.DataObject
@@ -69,6 +72,7 @@ def test_parts_of_a_second_make_it_in_any_split_and_order(
     assert whole.run_ms == sum(event.run_ms for event in events if isinstance(event, Ended))
 
 
+@fewer
 @given(histories(), st.integers(0, 9_000), st.data())
 def test_features_do_not_change_with_what_comes_after_the_decision(
     history: list[Happened], at_ms: int, data: st.DataObject
@@ -90,6 +94,7 @@ def test_features_do_not_change_with_what_comes_after_the_decision(
     assert vectors[0] == vectors[1] == vectors[2]
 
 
+@fewer
 @given(histories(), st.data())
 def test_what_is_late_counts_in_the_first_open_second_and_once(
     history: list[Happened], data: st.DataObject

@@ -1,0 +1,35 @@
+"""The order as it is shipped, for one pool: all of it that decides who is next, in one value."""
+
+from typing import NamedTuple
+
+from core.learning.spread import Spread
+from core.learning.starts import StartGuard
+from core.priority import PriorityRule, scaled
+
+STEPS_OF_TOP = 6.0
+"""Neighbouring buckets are so many times the cost at the last bound apart: where a job of the dearest bucket
+runs two hours, one of the bucket before it is served as if it had come half a day earlier."""
+LONGEST_WAITS_OF_TOP = 9.0
+"""So many times that cost the oldest job waits at most while others are preferred."""
+OLDEST_SHARE = 0.1
+
+
+class OrderLaw(NamedTuple):
+    """Weights of a score, the range of costs its buckets cover, and the guards."""
+
+    rule: PriorityRule
+    spread: Spread
+    guard: StartGuard
+
+
+def law_for(spread: Spread, rule: PriorityRule, oldest_share: float = OLDEST_SHARE) -> OrderLaw:
+    """Give the law of a pool with this range of costs.
+
+    Head starts and the longest wait are measured by what its dearest jobs cost: seconds that suit jobs of
+    minutes would serve jobs of days in order of arrival.
+    """
+    return OrderLaw(
+        scaled(rule, STEPS_OF_TOP * spread.top_s),
+        spread,
+        StartGuard(oldest_share, LONGEST_WAITS_OF_TOP * spread.top_s),
+    )

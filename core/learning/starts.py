@@ -1,0 +1,41 @@
+"""Guards outside the models: which starts go to the oldest job, whatever any score says."""
+
+import math
+from typing import NamedTuple
+
+from core.head_order import Turn
+
+
+class StartGuard(NamedTuple):
+    """What no prediction can take away.
+
+    ``oldest_share`` of the slots is for the jobs that are ready longest: a wrong model starves nobody while
+    the pool makes progress. Above ``max_wait_s`` the oldest is promoted whatever is free.
+    """
+
+    oldest_share: float = 0.1
+    max_wait_s: float = math.inf
+
+
+def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldest_wait_s: float) -> Turn:
+    """Say whose turn the next start is.
+
+    Parameters
+    ----------
+    slots
+        Of all executors that follow this guard together, or of this one; > 0.
+    oldest_running
+        Slots that run what was started because it was the oldest.
+    started
+        Starts so far; too few slots to set one apart give every so-manyth start to the oldest.
+    oldest_wait_s
+        How long the oldest job has waited.
+    """
+    if oldest_wait_s > guard.max_wait_s:
+        return Turn.OLDEST
+    apart = math.floor(guard.oldest_share * slots + 1e-9)
+    if apart:
+        return Turn.OLDEST if oldest_running < apart else Turn.BEST
+    if guard.oldest_share <= 0:
+        return Turn.BEST
+    return Turn.OLDEST if started % math.ceil(1 / guard.oldest_share) == 0 else Turn.BEST
