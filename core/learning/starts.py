@@ -25,7 +25,7 @@ def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldes
     slots
         Of all executors that follow this guard together, or of this one; > 0.
     oldest_running
-        Slots that run what was started because it was the oldest.
+        Slots that run what was the oldest when it started, also where that was the best anyway.
     started
         Starts so far; too few slots to set one apart give every so-manyth start to the oldest.
     oldest_wait_s

@@ -1,0 +1,1 @@
+"""Models that are learned, and the plain ones they must beat."""

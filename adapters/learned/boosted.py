@@ -1,0 +1,83 @@
+"""XGBoost models as bytes, and how they predict.
+
+Bytes are UBJSON, never pickles; whoever loads them checks first where they come from (a damaged tree
+can crash the process that predicts with it).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import xgboost as xgb
+from typing_extensions import override
+
+from core.learning.features import COLUMN, FEATURES
+from ports.models import Column, Model, Predictions, Vectors, checked
+
+
+class Head(NamedTuple):
+    """One trained output."""
+
+    ubj: bytes
+    """The booster as ``Booster.save_raw("ubj")`` gives it."""
+    rounds: int
+
+
+class Heads(NamedTuple):
+    """The outputs of one model."""
+
+    run: tuple[Head, ...]
+    """Their logarithms are averaged."""
+    failed: tuple[Head, ...]
+    """Their probabilities are averaged."""
+    run_high: Head | None = None
+
+
+def booster_of(head: Head) -> xgb.Booster:
+    """Load a booster that predicts with one thread.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no booster.
+    """
+    booster = xgb.Booster({"nthread": 1})
+    try:
+        booster.load_model(bytearray(head.ubj))
+    except xgb.core.XGBoostError as error:
+        raise ValueError(f"not a booster: {str(error).splitlines()[0]}") from error
+    return booster
+
+
+class BoostedModel(Model):
+    """Run time as a correction of the running mean, and probability of failing."""
+
+    def __init__(self, name: str, heads: Heads) -> None:
+        self._name = name
+        self._run = [booster_of(head) for head in heads.run]
+        self._failed = [booster_of(head) for head in heads.failed]
+        self._run_high = None if heads.run_high is None else booster_of(heads.run_high)
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
+
+    @override
+    def predict(self, vectors: Vectors) -> Predictions:
+        vectors = checked(vectors, len(FEATURES))
+        expected = np.ascontiguousarray(vectors[:, COLUMN["expected_run"]])
+        return Predictions(
+            log_run=_mean([_predict(one, vectors, expected) for one in self._run]),
+            failed=_mean([_predict(one, vectors, None) for one in self._failed]),
+            log_run_high=None if self._run_high is None else _predict(self._run_high, vectors, expected),
+        )
+
+
+def _mean(columns: list[Column]) -> Column:
+    found: Column = np.mean(columns, axis=0, dtype=np.float32)
+    return found
+
+
+def _predict(booster: xgb.Booster, vectors: Vectors, base_margin: Column | None) -> Column:
+    found = booster.inplace_predict(vectors, base_margin=base_margin, validate_features=False)
+    return np.asarray(found, dtype=np.float32)
