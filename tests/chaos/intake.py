@@ -19,6 +19,7 @@ from tests.chaos.casebook import Casebook
 from tests.chaos.orders import SECRET_MARK, TRACE_HEADER, send_of
 
 LEAKS_MAX = 20
+SPAWNED_LABEL = b'"spawned"'
 NO_HOPS = (ENDED_KIND, RELEASED_KIND, TICK_KIND)
 """Records of gates in which no job is."""
 _MARK = SECRET_MARK.encode()
@@ -30,6 +31,7 @@ class _Named(msgspec.Struct):
     job_id: str | None = None
     idempotency_key: str | None = None
     tenant: str | None = None
+    labels: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Dispatch(msgspec.Struct):
@@ -123,7 +125,8 @@ class Intake:
         except (msgspec.DecodeError, ValueError, RecursionError):
             return f"jobs/{record.partition}/{record.offset}", send
         if supplied:
-            return supplied, send
+            # A job that a task added carries on the trace of the job that added it.
+            return supplied, None if SPAWNED_LABEL in bytes(named.labels) else send
         if named.idempotency_key:
             return job_id_from_key(named.tenant or "default", named.idempotency_key), send
         origin = Origin(self._epoch, record.partition, record.offset)

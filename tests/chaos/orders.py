@@ -27,6 +27,9 @@ KEPT_KEYS = 50
 """Keys of late that a repeat may name."""
 OF_BEGUN = 0.7
 """Draws that go on with a workflow that was begun."""
+SPAWNING = 0.2
+"""Steady jobs of a workflow that add jobs to it."""
+SPAWNED_MAX = 3
 UNHEEDING_RUN_S = (1.0, 3.0)
 """Work that does not mind is cancelled so long after it was submitted, when most of it runs."""
 
@@ -234,6 +237,8 @@ class Orders:
             pass
         way = Way.RAW if self._rng.random() < self._mix.raw else Way.CLIENT
         payload, options = self._body(kind)
+        if kind is Kind.STEADY and self._rng.random() < SPAWNING:
+            payload["spawns"] = self._rng.randint(1, SPAWNED_MAX)
         options = {name: value for name, value in options.items() if name != "idempotency_key"} | told
         return Order(self._send, kind, way, payload, options, cancel_after_s=self._cancel_after_s(kind))
 

@@ -8,6 +8,7 @@ import pytest
 
 from core.ledger.verdicts import Skipped
 from core.log import TopicPartition
+from penstock.identity import job_id_of_spawned
 from tests.chaos.case import Case
 from tests.chaos.checkers import delivery, gated, hops, offsets
 from tests.chaos.checkers.everything import check_everything
@@ -142,6 +143,14 @@ def overtaken_in_its_key() -> Evidence:
     return stories(ran(in_line(1, LATER_MS)), ran(in_line(2, START_MS)))
 
 
+def added_job_missing() -> Evidence:
+    return stories(adding())
+
+
+def adding() -> Story:
+    return ran(Story(1, order_of(1, options=FLOW, payload={"spawns": 1})))
+
+
 PLANTED: list[tuple[MembersCheck, Callable[[], Evidence]]] = [
     (gated.children_start_after_their_parents, child_beside_its_parent),
     (gated.children_start_after_their_parents, child_of_a_job_that_never_ends),
@@ -150,6 +159,7 @@ PLANTED: list[tuple[MembersCheck, Callable[[], Evidence]]] = [
     (gated.children_end_as_their_parents, child_skipped_for_nothing),
     (gated.children_end_as_their_parents, careless_child_skipped),
     (gated.children_end_as_their_parents, child_of_half_a_group),
+    (gated.added_jobs_are_there, added_job_missing),
     (gated.keys_run_one_at_a_time, two_of_a_key_at_once),
     (gated.keys_run_one_at_a_time, one_behind_a_job_that_never_ends),
     (gated.keys_run_one_at_a_time, work_of_a_key_at_once),
@@ -174,6 +184,11 @@ def made(check: MembersCheck, planted: Evidence) -> list[Violation]:
     for case in planted.cases():
         members.take(case)
     return list(check(members, planted))
+
+
+def test_a_job_that_another_one_added_is_found_where_it_is() -> None:
+    added = Case(job_id_of_spawned(ONE, "part-0"))
+    assert made(gated.added_jobs_are_there, evidence(adding().case(), added)) == []
 
 
 def test_every_checker_of_gated_jobs_has_been_shown_to_fail() -> None:

@@ -39,6 +39,8 @@ class Work(BaseModel):
     send: int
     run_s: float = Field(ge=0, le=3600)
     fail_attempts: int = 0
+    spawns: int = 0
+    """Jobs it adds to its workflow."""
     secret: str = ""
 
 
@@ -98,6 +100,9 @@ async def _perform(ctx: Context, work: Work) -> dict[str, object]:
     with witnessed(ctx):
         await asyncio.sleep(work.run_s)
         _conclude(ctx, work)
+        for number in range(work.spawns):
+            part = {"send": work.send, "run_s": 0.05}
+            ctx.spawn("chaos.steady", part, name=f"part-{number}", labels={"spawned": str(work.send)})
     return {"dispatch": ctx.dispatch}
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from core.states import TERMINAL, State
+from penstock.identity import job_id_of_spawned
 from tests.chaos.case import Case
 from tests.chaos.evidence import Clocks, Evidence, Violation
 from tests.chaos.orders import Order
@@ -64,10 +65,14 @@ class Members:
     def __init__(self) -> None:
         self.by_id: dict[str, Member] = {}
         self._groups: dict[tuple[str, str], list[Member]] = defaultdict(list)
+        self.unsent: set[str] = set()
+        """Jobs that no load sent: a task added them, or a schedule."""
 
     def take(self, case: Case) -> None:
         """Keep what is needed of a case."""
         order = case.order
+        if order is None:
+            self.unsent.add(case.job_id)
         if order is None or not {"workflow_id", "ordering_key"} & order.options.keys():
             return
         member = _member(case, order)
@@ -145,6 +150,17 @@ def children_end_as_their_parents(members: Members, evidence: Evidence) -> Itera
             yield Violation("I15", "a job was skipped although nothing it depends on failed", place)
 
 
+def added_jobs_are_there(members: Members, evidence: Evidence) -> Iterator[Violation]:
+    """Ask that what a job added to its workflow was accepted when the job succeeded."""
+    for member in members.by_id.values():
+        if member.state is not State.SUCCEEDED or evidence.has_gaps:
+            continue
+        for number in range(member.order.payload.get("spawns", 0)):
+            if job_id_of_spawned(member.job_id, f"part-{number}") not in members.unsent:
+                said = f"job {member.job_id} of {member.workflow}, part-{number}"
+                yield Violation("I15", "a job that another one added is not there", said)
+
+
 def keys_run_one_at_a_time(members: Members, evidence: Evidence) -> Iterator[Violation]:
     """Ask that no job of an ordering key was claimed, or worked, before the one ahead of it had ended."""
     for key, line in _lines(members):
@@ -194,6 +210,7 @@ MembersCheck = Callable[[Members, Evidence], Iterator[Violation]]
 MEMBERS_CHECKS: tuple[MembersCheck, ...] = (
     children_start_after_their_parents,
     children_end_as_their_parents,
+    added_jobs_are_there,
     keys_run_one_at_a_time,
     keys_keep_their_order,
 )
