@@ -163,15 +163,35 @@ def failure_delay_s(closed: ClosedDispatch, policy: RetryPolicy, draw: float) ->
     Backoff and Jitter", AWS Architecture Blog, 2015). A ``Retry-After`` is never cut short, below
     ``RETRY_AFTER_MAX_S``.
     """
-    law = LAWS[closed.fault]
-    base_s = (DEFAULT_BASE_S if policy.base_s is None else policy.base_s) * law.base_factor
-    cap_s = law.cap_s if policy.cap_s is None else policy.cap_s
-    backoff_s = max(FLOOR_S, draw * _window_s(closed.failures, base_s, cap_s, policy.factor or GROWTH))
+    backoff_s = max(FLOOR_S, draw * window_of(closed, policy).length_s)
     asked_s = closed.retry_after_s
     if asked_s is None or not asked_s > 0:
         return backoff_s
     asked_s = min(asked_s, RETRY_AFTER_MAX_S)
     return max(backoff_s, asked_s + draw * max(DEFAULT_BASE_S, RETRY_AFTER_SPREAD * asked_s))
+
+
+class Window(NamedTuple):
+    """What the wait after a failure is drawn from, and what that is made of; seconds."""
+
+    length_s: float
+    """The wait is uniform below it."""
+    base_s: float
+    class_factor: float
+    """What the class of the failure multiplies the base by."""
+    growth: float
+    failures: int
+    cap_s: float
+
+
+def window_of(closed: ClosedDispatch, policy: RetryPolicy) -> Window:
+    """Give the window of the wait after a failure."""
+    law = LAWS[closed.fault]
+    base_s = DEFAULT_BASE_S if policy.base_s is None else policy.base_s
+    cap_s = law.cap_s if policy.cap_s is None else policy.cap_s
+    growth = policy.factor or GROWTH
+    length_s = _window_s(closed.failures, base_s * law.base_factor, cap_s, growth)
+    return Window(length_s, base_s, law.base_factor, growth, closed.failures, cap_s)
 
 
 def _window_s(failures: int, base_s: float, cap_s: float, factor: float = GROWTH) -> float:

@@ -28,3 +28,17 @@ def tier_for(remaining_ms: int) -> int | None:
 def leaves_at_ms(tier: int, appended_ms: int) -> int:
     """Broker time at which a record appended to ``tier`` at ``appended_ms`` may leave it."""
     return appended_ms + TIER_DELAYS_MS[tier]
+
+
+def hop_at(entered_ms: int, due_ms: int, now_ms: int) -> tuple[int, int] | None:
+    """Give the tier in which a record stands, and when it leaves it; None when it is due.
+
+    Assumes that it entered the wheel at ``entered_ms`` and that every hop was made in time.
+    """
+    at_ms = entered_ms
+    while (tier := tier_for(due_ms - at_ms)) is not None:
+        leaves_ms = leaves_at_ms(tier, at_ms)
+        if leaves_ms > now_ms:
+            return tier, leaves_ms
+        at_ms = leaves_ms
+    return None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.wheel import TICK_MS, TIER_DELAYS_MS, TIERS, leaves_at_ms, tier_for
+from core.wheel import TICK_MS, TIER_DELAYS_MS, TIERS, hop_at, leaves_at_ms, tier_for
 
 YEAR_MS = 365 * 86_400_000
 FURTHEST_MS = 8000 * YEAR_MS
@@ -70,3 +70,19 @@ def test_a_delay_of_exactly_one_tier_takes_one_hop_and_is_exact(tier: int) -> No
 def test_inside_a_tier_first_in_is_first_out(tier: int, appended_ms: list[int]) -> None:
     leaving = [leaves_at_ms(tier, at_ms) for at_ms in sorted(appended_ms)]
     assert leaving == sorted(leaving)
+
+
+@given(st.integers(0, YEAR_MS), st.integers(0, YEAR_MS), st.integers(0, YEAR_MS))
+def test_where_a_record_stands_is_where_its_hops_have_brought_it(
+    entered_ms: int, delay_ms: int, passed_ms: int
+) -> None:
+    due_ms, now_ms = entered_ms + delay_ms, entered_ms + passed_ms
+    hop = hop_at(entered_ms, due_ms, now_ms)
+    if hop is None:
+        assert due_ms <= now_ms
+        return
+    tier, leaves_ms = hop
+    assert now_ms < leaves_ms <= max(due_ms, now_ms) + TICK_MS
+    assert leaves_ms - TIER_DELAYS_MS[tier] <= now_ms
+    # The hop that was right when it was made.
+    assert tier == tier_for(due_ms - (leaves_ms - TIER_DELAYS_MS[tier]))
