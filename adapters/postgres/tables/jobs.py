@@ -91,6 +91,9 @@ jobs = sa.Table(
     # On a column that updates leave alone: an index that names the state, even in its condition, makes
     # every change of state write all indexes (no heap-only tuples): half as much CPU again, measured.
     sa.Index(None, "submitted_at"),
+    # Written once a dispatch, when it is queued, and left alone by changes of state: `penstock why` walks it
+    # from where the executors are.
+    sa.Index(None, "pool", "bucket", "ready_at"),
     sa.Index(None, "workflow_id", postgresql_where=sa.text("workflow_id IS NOT NULL")),
     comment="One row a job: the merge of all that jobs.events says about it.",
     postgresql_with={"fillfactor": str(FILLFACTOR)},
