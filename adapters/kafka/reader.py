@@ -134,6 +134,16 @@ class KafkaReader:
         )
         return {TopicPartition(tp.topic, tp.partition): start for tp, start in starts.items()}
 
+    async def offset_at(self, partition: TopicPartition, timestamp_ms: int) -> int | None:
+        """Give the offset of the first record appended then or later; None when there is none."""
+        tp = AioTopicPartition(*partition)
+        found = await answered(
+            lambda: self._consumer.offsets_for_times({tp: timestamp_ms}),
+            f"the offset of {partition} at {timestamp_ms}",
+            patience_s=self._patience_s,
+        )
+        return None if found[tp] is None else int(found[tp].offset)
+
     async def close(self) -> None:
         """Disconnect."""
         with contextlib.suppress(TimeoutError, KafkaError):

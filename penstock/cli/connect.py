@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
 
 import typer
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from adapters.embedded.env_file import read_env
 from adapters.embedded.home import Home
 from adapters.kafka.topology import route_map
+from core.priority import PriorityRule
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from penstock.errors import PenstockError
@@ -36,12 +37,22 @@ class NoPipelineError(PenstockError):
     """Nobody said where the pipeline is."""
 
 
+class _HeadStarts(BaseSettings):
+    """``PENSTOCK_HEAD_START_PER_DECADE_S``, which prioritizer and executors have."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", frozen=True, extra="ignore")
+
+    head_start_per_decade_s: float = PriorityRule().per_decade_s
+
+
 class Connections(NamedTuple):
     """How to reach one pipeline."""
 
     kafka: KafkaConnection
     database: DatabaseConnection
     names: PipelineNames
+    head_start_per_decade_s: float = PriorityRule().per_decade_s
+    """Per factor ten of predicted cost, as the executors have it."""
 
     @property
     def routes(self) -> RouteMap:
@@ -68,7 +79,10 @@ def connections(data: Path | None, environment: Mapping[str, str] = os.environ) 
     """
     settings = _settings(data, environment)
     return Connections(
-        _from(KafkaConnection, settings), _from(DatabaseConnection, settings), _from(PipelineNames, settings)
+        _from(KafkaConnection, settings),
+        _from(DatabaseConnection, settings),
+        _from(PipelineNames, settings),
+        _from(_HeadStarts, settings).head_start_per_decade_s,
     )
 
 

@@ -29,7 +29,7 @@ WIDTH_WHEN_PIPED = 240
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-_EXPECTED = (
+EXPECTED = (
     PenstockError,
     EnvFileError,
     EpochError,
@@ -41,6 +41,7 @@ _EXPECTED = (
     ConnectionError,
     TimeoutError,
 )
+"""What a command meets when something is away, missing or of another version: a message, no traceback."""
 
 
 def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -56,7 +57,7 @@ def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
             raise
         except InvalidJob as error:
             fail(str(error), code=2)
-        except _EXPECTED as error:
+        except EXPECTED as error:
             fail(explain(error))
 
     return run

@@ -74,7 +74,7 @@ async def list_(
     data: DataOption = None,
 ) -> None:
     """List executors by their last heartbeat."""
-    found = await _executors(connections(data))
+    found = await known_executors(connections(data))
     if not every:
         found = [executor for executor in found if executor.state not in ("gone", "silent")]
     if as_json:
@@ -91,7 +91,7 @@ async def drain(
 ) -> None:
     """Ask an executor to finish what it holds and to take no more; holds for its restarts, too."""
     where = connections(data)
-    known = {executor.heartbeat.instance for executor in await _executors(where)}
+    known = {executor.heartbeat.instance for executor in await known_executors(where)}
     if instance not in known and not undo:
         fail(f"no executor {instance!r}; known are: {', '.join(sorted(known)) or 'none'}")
     record = DrainRecord(instance, draining=not undo, by=f"cli:{getpass.getuser()}")
@@ -106,7 +106,8 @@ async def drain(
     say(f"{instance} takes jobs again" if undo else f"asked {instance} to drain; `executors list` shows it")
 
 
-async def _executors(where: Connections) -> list[Executor]:
+async def known_executors(where: Connections) -> list[Executor]:
+    """Give every boot that lately spoke by its last heartbeat, also those that are gone."""
     routes = where.routes
     await require_topics(where.kafka, [routes.executors, routes.control])
     orders = StandingOrders()

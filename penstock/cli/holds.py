@@ -16,6 +16,7 @@ import typer
 from adapters.kafka.admin import read_control, require_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
+from core.held import HeldFold
 from core.limits import default_burst
 from core.log import NewRecord, TopicPartition
 from core.subjects import Cause, HeldFor, Scope, Subject
@@ -76,7 +77,7 @@ async def pause(
 async def resume(scope: ScopeArgument, name: NameArgument, data: DataOption = None) -> None:
     """Let what was paused start again."""
     where = connections(data)
-    orders = await _orders(where)
+    orders = await standing_orders(where)
     if Subject(scope, name) not in orders.pauses:
         known = ", ".join(f"{one.scope} {one.name}" for one in sorted(orders.pauses)) or "nothing"
         fail(f"{scope} {name!r} is not paused; paused is: {known}")
@@ -88,7 +89,7 @@ async def resume(scope: ScopeArgument, name: NameArgument, data: DataOption = No
 async def paused(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List what is paused, and how many jobs are held for it."""
     where = connections(data)
-    orders = await _orders(where)
+    orders = await standing_orders(where)
     held = await _held(where)
     rows = [
         _pause_row(subject, standing, held[str(HeldFor(Cause.PAUSE, subject))])
@@ -119,7 +120,7 @@ async def limit(
     subject = Subject(Scope(scope), name)
     _check_name(where, subject.scope, name)
     if rate == "off":
-        if subject not in (await _orders(where)).limits:
+        if subject not in (await standing_orders(where)).limits:
             fail(f"{scope} {name!r} has no limit; `penstock limits` lists what has")
         record = LimitRecord(subject.scope, name, None, by=_me())
     else:
@@ -133,7 +134,7 @@ async def limit(
 async def limits(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List rate limits, and how many jobs are held for them."""
     where = connections(data)
-    orders = await _orders(where)
+    orders = await standing_orders(where)
     held = await _held(where)
     rows = [
         {
@@ -213,7 +214,8 @@ async def _append(where: Connections, record: NewRecord) -> None:
         await appender.close()
 
 
-async def _orders(where: Connections) -> StandingOrders:
+async def standing_orders(where: Connections) -> StandingOrders:
+    """Give what is ordered now; asks no service."""
     await require_topics(where.kafka, [where.routes.control])
     orders = StandingOrders()
     for record in await read_control(where.kafka, where.routes):
@@ -228,11 +230,18 @@ async def _marks(where: Connections, epoch: str) -> AsyncIterator[HeldMarkLog]:
 
 
 async def _held(where: Connections) -> Counter[str]:
-    """Give how many jobs are held, by what for: from the marks on, as the scheduler does."""
+    """Give how many jobs are held, by what for."""
+    counts: Counter[str] = Counter()
+    for fold in (await held_folds(where)).values():
+        counts.update(fold.counts())
+    return counts
+
+
+async def held_folds(where: Connections) -> dict[int, HeldFold]:
+    """Fold ``jobs.held`` to its end, by partition: from the marks on, as the scheduler does."""
     routes = where.routes
     await require_topics(where.kafka, [routes.held, routes.held_marks])
     epoch = await require_epoch(where.kafka, routes)
-    counts: Counter[str] = Counter()
     async with _marks(where, epoch.epoch) as marks, reading(where.kafka) as reader:
         places = [TopicPartition(routes.held, number) for number in range(routes.partitions)]
         folds = {place: await marks.restored(place.partition) for place in places}
@@ -244,6 +253,4 @@ async def _held(where: Connections) -> Counter[str]:
                 break
             for record in records:
                 fold_held(folds[TopicPartition(record.topic, record.partition)], record)
-    for fold in folds.values():
-        counts.update(fold.counts())
-    return counts
+    return {place.partition: fold for place, fold in folds.items()}

@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("submit", "submit", "Submit jobs."),
     Command("schedule", "schedule", "Create, show and change recurring jobs."),
     Command("get", "jobs", "Show one job."),
+    Command("why", "why", "Say why a job is where it is, and when it starts."),
     Command("list", "jobs", "List jobs."),
     Command("watch", "jobs", "Follow the numbers of jobs by state, or one job."),
     Command("tail", "jobs", "Follow what happens to jobs."),

@@ -51,7 +51,7 @@ async def list_(
 ) -> None:
     """List the keys that are busy: a job of theirs may run, or a dead one blocks them."""
     where = connections(data)
-    gates = await _gates(where, range(where.routes.partitions))
+    gates = await order_gates(where, range(where.routes.partitions))
     found = [_members(gate, holder) for gate in gates for holder in gate.holders()]
     found = [one for one in found if tenant in (None, one["tenant"]) and (not blocked or one["blocked"])]
     found.sort(key=lambda one: (not one["blocked"], -one["waiting"], one["tenant"], one["key"]))
@@ -108,7 +108,7 @@ async def release(
 
 async def _busy(where: Connections, tenant: str, key: str) -> tuple[OrderGate, Holder]:
     number = gate_home(tenant, key, partitions=where.routes.partitions)
-    (gate,) = await _gates(where, [number])
+    (gate,) = await order_gates(where, [number])
     holder = gate.holder(key_text(tenant, key))
     if holder is None:
         fail(
@@ -117,7 +117,7 @@ async def _busy(where: Connections, tenant: str, key: str) -> tuple[OrderGate, H
     return gate, holder
 
 
-async def _gates(where: Connections, partitions: Iterable[int]) -> list[OrderGate]:
+async def order_gates(where: Connections, partitions: Iterable[int]) -> list[OrderGate]:
     """Fold the log of the order gate to its end, from the newest snapshots; asks no service."""
     routes = where.routes
     await require_topics(where.kafka, [routes.orders, routes.gate_snapshots])
