@@ -13,6 +13,12 @@ from typing_extensions import override
 from core.learning.features import COLUMN, FEATURES
 from ports.models import Column, Model, Predictions, Vectors, checked
 
+RATE_WEIGHT = np.float32(0.2)
+"""Weight of the running rate of failures beside the trees. Chosen on three stretches of recorded days, on
+each of which it gained between 0.001 and 0.007 of PR-AUC, most where a type had just failed."""
+LEAST_P = np.float32(1e-6)
+"""Probabilities stay so far from 0 and 1."""
+
 
 class Head(NamedTuple):
     """One trained output."""
@@ -68,9 +74,25 @@ class BoostedModel(Model):
         expected = np.ascontiguousarray(vectors[:, COLUMN["expected_run"]])
         return Predictions(
             log_run=_mean([_predict(one, vectors, expected) for one in self._run]),
-            failed=_mean([_predict(one, vectors, None) for one in self._failed]),
+            failed=_hedged(
+                _mean([_predict(one, vectors, None) for one in self._failed]),
+                vectors[:, COLUMN["expected_failed"]],
+            ),
             log_run_high=None if self._run_high is None else _predict(self._run_high, vectors, expected),
         )
+
+
+def _hedged(failed: Column, rate: Column) -> Column:
+    """Draw a probability towards the running rate, in log odds: what drifts does so in the trees first."""
+    odds = (1 - RATE_WEIGHT) * _log_odds(failed) + RATE_WEIGHT * _log_odds(rate)
+    hedged: Column = np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
+    return hedged
+
+
+def _log_odds(p: Column) -> Column:
+    kept = np.clip(p, LEAST_P, 1 - LEAST_P)
+    found: Column = np.log(kept / (1 - kept))
+    return found
 
 
 def _mean(columns: list[Column]) -> Column:

@@ -85,6 +85,7 @@ _OF_JOB = (
     Feature("weekday", "day, Monday 0", MISSING),
     Feature("expected_run", "log ms", UNKNOWN_LOG_RUN),
     Feature("expected_failed", "share", PRIOR_FAILED),
+    Feature("ever_failed", "share", PRIOR_FAILED),
 )
 """What is computed of the job, or of several keys, in the order in which ``_of_job`` gives it."""
 
@@ -200,6 +201,7 @@ def _of_job(states: States, job: JobFacts, t_ms: int) -> tuple[float, ...]:
         float((t_ms - WEEK_BEGINS_MS) % WEEK_MS // 86_400_000),
         expected_log_run(states),
         expected_failed(states, t_ms),
+        ever_failed(states),
     )
 
 
@@ -228,4 +230,14 @@ def expected_failed(states: States, t_ms: int) -> float:
             by_day = 2.0 ** ((state.at_s - second) / DAY_S)
             ends = (state.ok_24h + state.failed_24h + state.cancelled_24h) * by_day
             share = (state.failed_24h * by_day + PRIOR_ENDS * share) / (ends + PRIOR_ENDS)
+    return share
+
+
+def ever_failed(states: States) -> float:
+    """Give ``expected_failed`` over all ends ever, however long ago: what is rare needs a long memory."""
+    share = PRIOR_FAILED
+    for kind in reversed(_NARROW_FIRST):
+        state = states[kind]
+        if state is not None:
+            share = (state.failed + PRIOR_ENDS * share) / (state.ended + PRIOR_ENDS)
     return share

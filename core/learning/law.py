@@ -9,7 +9,7 @@ from core.priority import PriorityRule, scaled
 STEPS_OF_TOP = 6.0
 """Neighbouring buckets are so many times the cost at the last bound apart: where a job of the dearest bucket
 runs two hours, one of the bucket before it is served as if it had come half a day earlier."""
-LONGEST_WAITS_OF_TOP = 9.0
+LONGEST_WAITS_OF_TOP = 11.0
 """So many times that cost the oldest job waits at most while others are preferred."""
 OLDEST_SHARE = 0.1
 

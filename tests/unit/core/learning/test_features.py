@@ -58,6 +58,7 @@ def test_history_shows_in_every_key_of_the_job() -> None:
         assert seen[of_key + "in_flight"] == 0
     assert seen["expected_run"] == pytest.approx(math.log(10_000))
     assert 0.3 < seen["expected_failed"] < 2 / 3
+    assert seen["ever_failed"] == pytest.approx(seen["expected_failed"], rel=1e-2)
 
 
 def test_what_runs_is_in_flight_with_its_age() -> None:
