@@ -9,10 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help init init-runtime demo test check chaos chaos-soak bench lock lock-jars generate clean
+.PHONY: help init init-runtime demo test check chaos chaos-soak bench bench-learning lock lock-jars generate clean
 
 help:  ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Stamps: a target that is up to date costs nothing. The last line of each recipe makes the stamp,
 # so an interrupted installation is done again.
@@ -68,6 +68,9 @@ chaos-%: init
 
 bench: init  ## Measure; ARGS are passed on
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-learning: init  ## Judge what is learned on recorded jobs; TRACES=DIR, FINAL=1 reads the held-out days
+	$(if $(TRACES),TRACES='$(TRACES)') OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.learning $(if $(FINAL),--final) $(ARGS)
 
 lock: $(VENV)/.created  ## Renew the locked requirements
 	requirements/lock.sh

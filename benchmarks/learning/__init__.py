@@ -1,0 +1,1 @@
+"""Judges what is learned on recorded jobs, in strict order of time."""

@@ -1,0 +1,115 @@
+"""Figures of merit, on arrays. None looks at time: which rows are judged is decided before."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BINS = 15
+"""Of calibration, as Guo et al. ("On calibration of modern neural networks", ICML 2017) draw it."""
+LEAST_P = 1e-6
+"""Probabilities are kept so far from 0 and 1 for the log loss: 13.8 is the most one job can cost."""
+
+
+def average_precision(hit: Floats, score: Floats, weight: Floats | None = None) -> float:
+    """Give the area under precision over recall, ties taken together; NaN without hits."""
+    order = np.argsort(-score, kind="stable")
+    weights = np.ones(len(hit)) if weight is None else weight[order]
+    hits = np.cumsum(hit[order] * weights)
+    taken = np.cumsum(weights)
+    last_of_tie = np.r_[np.diff(score[order]) != 0, True] & (taken > 0)
+    hits, taken = hits[last_of_tie], taken[last_of_tie]
+    if not len(hits) or hits[-1] <= 0:
+        return float("nan")
+    return float(np.sum(np.diff(np.r_[0.0, hits]) * hits / taken) / hits[-1])
+
+
+def roc_auc(hit: Floats, score: Floats) -> float:
+    """Give the chance that a hit is scored above a miss, ties half."""
+    hits, misses = hit.sum(), (1 - hit).sum()
+    if not hits or not misses:
+        return float("nan")
+    return float((ranks(score)[hit > 0].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+
+def recall_at_precision(hit: Floats, score: Floats, precision: float) -> tuple[float, float]:
+    """Give the most that is found at that precision or above, and the misses taken per 1,000 misses."""
+    order = np.argsort(-score, kind="stable")
+    hits, taken = np.cumsum(hit[order]), np.arange(1, len(hit) + 1)
+    # A threshold takes all of a tie.
+    fine = (hits / taken >= precision) & np.r_[np.diff(score[order]) != 0, True]
+    if not fine.any() or not hits[-1]:
+        return 0.0, 0.0
+    best = int(np.flatnonzero(fine)[-1])
+    misses = len(hit) - hits[-1]
+    return float(hits[best] / hits[-1]), float((taken[best] - hits[best]) / max(1.0, misses) * 1000)
+
+
+def log_loss(hit: Floats, p: Floats) -> float:
+    """Give the mean negative log likelihood, natural."""
+    kept = np.clip(p, LEAST_P, 1 - LEAST_P)
+    return float(-np.mean(hit * np.log(kept) + (1 - hit) * np.log(1 - kept)))
+
+
+def calibration(hit: Floats, p: Floats) -> list[tuple[float, float, int]]:
+    """Give (mean probability, share of hits, jobs) of each bin of equal width that holds any."""
+    places = np.minimum((p * BINS).astype(int), BINS - 1)
+    return [
+        (float(p[places == bin_].mean()), float(hit[places == bin_].mean()), int((places == bin_).sum()))
+        for bin_ in range(BINS)
+        if (places == bin_).any()
+    ]
+
+
+def calibration_error(hit: Floats, p: Floats) -> float:
+    """Give the expected calibration error: mean distance of the bins from the diagonal, by jobs."""
+    return sum(abs(said - true) * jobs for said, true, jobs in calibration(hit, p)) / len(hit)
+
+
+def ranks(values: Floats) -> Floats:
+    """Give ranks from 1, ties their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    found: Floats = (ends - (counts - 1) / 2)[inverse]
+    return found
+
+
+def spearman(one: Floats, other: Floats) -> float:
+    """Give the rank correlation; NaN where one of them is constant or there are fewer than three."""
+    if len(one) < 3:
+        return float("nan")
+    a, b = ranks(one), ranks(other)
+    if a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def within(log_true: Floats, log_said: Floats, factor: float) -> float:
+    """Give the share of predictions that are off by no more than a factor."""
+    return float(np.mean(np.abs(log_true - log_said) <= np.log(factor)))
+
+
+def by_cluster(
+    clusters: NDArray[np.int64],
+    statistic: Callable[[NDArray[np.int64]], float],
+    rounds: int,
+    seed: int = 1,
+) -> tuple[float, float] | tuple[None, None]:
+    """Give the 95 % interval of a statistic of rows, by drawing whole clusters with replacement.
+
+    Jobs of one tenant are alike: drawing jobs would make intervals that are far too narrow (Cameron, Gelbach
+    and Miller, 2008). ``statistic`` gets the places of the drawn rows. No rounds give no interval.
+    """
+    if not rounds:
+        return None, None
+    dice = np.random.default_rng(seed)
+    order = np.argsort(clusters, kind="stable")
+    bounds = np.flatnonzero(np.r_[True, np.diff(clusters[order]) != 0])
+    members = np.split(order, bounds[1:])
+    found = [
+        statistic(np.concatenate([members[one] for one in dice.integers(0, len(members), len(members))]))
+        for _ in range(rounds)
+    ]
+    low, high = np.nanpercentile(found, [2.5, 97.5])
+    return float(low), float(high)
