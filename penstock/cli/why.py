@@ -78,6 +78,7 @@ def members(known: Known, answer: Answer) -> dict[str, Any]:
             "ahead": {
                 "jobs": view.before,
                 "predicted_s": round(view.predicted_s, 3),
+                "tied": view.tied,
                 "kinds": [asdict(one) for one in view.ahead],
             },
             "served": None if view.served is None else asdict(view.served),

@@ -61,6 +61,8 @@ class QueueView:
     limits: dict[str, float] = field(default_factory=dict)
     """Starts a second, by limited subject of the job."""
     paused: str | None = None
+    tied: int = 0
+    """Others that became ready in the same instant, before it or behind: they may start in any order."""
     supported: float = 0.0
     """Share of the jobs ahead whose kind has ended lately: the others' times are mere predictions."""
 
@@ -131,11 +133,8 @@ def served_by(executors: Iterable[Executor], pool: str, type_: str) -> Served:
 
 def view_of(job: Row, seen: Seen, now: datetime, per_decade_s: float) -> QueueView:
     """Put together what is known of a queued job's place and start."""
-    ahead = tuple(
-        Ahead(row["bucket"], row["type"], row["tenant"], row["jobs"], float(row["predicted_s"]))
-        for row in seen.ahead
-        if not _is_paused(seen.orders, row, job["pool"])
-    )
+    around = [row for row in seen.ahead if not _is_paused(seen.orders, row, job["pool"])]
+    ahead = _ahead_in(row for row in around if row["before"])
     windows = taken_before_ms((job["ready_at"] - now).total_seconds() * 1000, job["bucket"], per_decade_s)
     until = {bucket: windows[bucket] / 1000 for bucket in range(job["bucket"]) if windows[bucket] > 0}
     times = SlotTimes([*past_of(seen.recent or ()), *_running(seen.recent or (), now)])
@@ -147,9 +146,14 @@ def view_of(job: Row, seen: Seen, now: datetime, per_decade_s: float) -> QueueVi
     start = None
     if served is not None and held_for is None:
         idle_s = idle_of(seen, job["pool"])
-        work = work_of(ahead, times, idle_s, seen.orders, job["pool"])
         busy = busy_of(seen.recent or (), served, times, now)
-        start = expected_start(work, Slots(served.slots, max(1, served.executors), busy), overtaking)
+        slots = Slots(served.slots, max(1, served.executors), busy)
+        start = _among_tied(
+            *(
+                expected_start(work_of(some, times, idle_s, seen.orders, job["pool"]), slots, overtaking)
+                for some in (_ahead_in(row for row in around if not row["tied"]), ahead, _ahead_in(around))
+            )
+        )
         for subject, limit in limits.items():
             if start is not None:
                 start = not_before(start, _ahead_of(subject, ahead), limit.rate_per_s, limit.burst)
@@ -161,8 +165,27 @@ def view_of(job: Row, seen: Seen, now: datetime, per_decade_s: float) -> QueueVi
         overtaking_load=sum(one.load for one in overtaking),
         limits={str(subject): limit.rate_per_s for subject, limit in limits.items()},
         paused=None if held_for is None else str(held_for.subject),
+        tied=sum(row["jobs"] for row in around if row["tied"]),
         supported=supported / sum(one.jobs for one in ahead) if ahead else 1.0,
     )
+
+
+def _ahead_in(rows: Iterable[Row]) -> tuple[Ahead, ...]:
+    found: dict[tuple[int, str, str], tuple[int, float]] = {}
+    for row in rows:
+        kind = row["bucket"], row["type"], row["tenant"]
+        jobs, predicted_s = found.get(kind, (0, 0.0))
+        found[kind] = jobs + row["jobs"], predicted_s + float(row["predicted_s"])
+    return tuple(Ahead(*kind, *sums) for kind, sums in found.items())
+
+
+def _among_tied(
+    first: ExpectedStart | None, start: ExpectedStart | None, last: ExpectedStart | None
+) -> ExpectedStart | None:
+    """Widen an interval to that of a job which is taken first, or last, of those it is tied with."""
+    if first is None or start is None or last is None:
+        return None
+    return ExpectedStart(min(first.low_s, start.low_s), start.point_s, max(last.high_s, start.high_s))
 
 
 def past_of(recent: Iterable[Row]) -> list[Past]:

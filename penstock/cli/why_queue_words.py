@@ -109,6 +109,8 @@ def place_part(known: Known, view: QueueView) -> Part:
         lines.append(
             f"what comes into bucket {bucket} overtakes it until {until}, into those between for less"
         )
+    if view.tied:
+        lines.append(f"{view.tied:7,} others became ready in the same instant: they start in any order")
     waited = "" if ready is None else f", ready for {span((now - ready).total_seconds())}"
     return Part(
         f"place: {view.before + 1:,} in pool {known.job['pool']}{waited}",

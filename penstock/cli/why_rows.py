@@ -25,17 +25,18 @@ UNKNOWN_RUN_S = 1.0
 """Prediction of a dispatch that has none in its row."""
 
 _LANE = """bucket = {0} AND ready_at >= %(since_{0})s AND ready_at <= %(until_{0})s
-           AND (ready_at < %(until_{0})s
-                OR %(bucket)s = {0} AND (origin_partition, origin_offset, job_id)
-                    < (%(partition)s, %(offset)s, %(job)s::uuid))"""
+           AND (ready_at < %(until_{0})s OR %(bucket)s = {0} AND job_id <> %(job)s::uuid)"""
 # One condition a bucket, each with its own times: the planner knows what it looks for, and a page that has
 # jobs of several buckets is read once.
 _AHEAD = f"""
-SELECT bucket, type, tenant, count(*) AS jobs, sum(coalesce(predicted_run_s, %(unknown_s)s)) AS predicted_s
+SELECT bucket, type, tenant, bucket = %(bucket)s AND ready_at = %(ready_at)s AS tied,
+       bucket <> %(bucket)s OR ready_at < %(ready_at)s
+       OR (origin_partition, origin_offset, job_id) < (%(partition)s, %(offset)s, %(job)s::uuid) AS before,
+       count(*) AS jobs, sum(coalesce(predicted_run_s, %(unknown_s)s)) AS predicted_s
 FROM jobs
 WHERE pool = %(pool)s AND state = 'queued'
   AND ({" OR ".join(f"({_LANE.format(bucket)})" for bucket in range(BUCKETS))})
-GROUP BY bucket, type, tenant
+GROUP BY 1, 2, 3, 4, 5
 """  # noqa: S608 - our own text
 _RECENT = """
 SELECT taken.type, taken.bucket, taken.state, taken.run_s,
@@ -91,12 +92,13 @@ Question = tuple[bytes, dict[str, Any]]
 def ahead_question(job: Mapping[str, Any], lanes: Mapping[int, tuple[datetime, datetime]]) -> Question:
     """Ask for those queued in the job's pool and in these stretches of ready times, by bucket, type, tenant.
 
-    Of a stretch's last instant only the job's own bucket counts, as far as its record in ``jobs`` was
-    earlier.
+    Of a stretch's last instant only the job's own bucket counts: those are ``tied``, and ``before`` it as far
+    as their records in ``jobs`` are.
     """
     return _AHEAD.encode(), {
         "pool": job["pool"],
         "bucket": job["bucket"],
+        "ready_at": job["ready_at"],
         "partition": job["origin_partition"],
         "offset": job["origin_offset"],
         "job": job["job_id"],

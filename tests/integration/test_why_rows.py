@@ -86,8 +86,11 @@ async def counted(database_url: str, job: dict[str, Any], heads: dict[int, datet
         found = await why_rows.answer(database, why_rows.ahead_question(row, lanes))
     kinds: dict[Any, tuple[int, float]] = {}
     for one in found:
-        kinds[one["bucket"], one["type"]] = (one["jobs"], round(one["predicted_s"], 3))
-    return kinds
+        if one["before"]:
+            jobs, predicted_s = kinds.get((one["bucket"], one["type"]), (0, 0.0))
+            summed = jobs + one["jobs"], round(predicted_s + one["predicted_s"], 3)
+            kinds[one["bucket"], one["type"]] = summed
+    return kinds, sum(one["jobs"] for one in found if one["tied"])
 
 
 def test_what_is_before_a_job_is_what_the_executors_law_says(
@@ -106,8 +109,10 @@ def test_what_is_before_a_job_is_what_the_executors_law_says(
                 jobs, predicted_s = expected.get(kind, (0, 0.0))
                 predicted = other["predicted"] or why_rows.UNKNOWN_RUN_S
                 expected[kind] = (jobs + 1, round(predicted_s + predicted, 3))
-        assert asyncio.run(counted(database_url, job, heads)) == expected
-        assert asyncio.run(counted(database_url, job, None)) == expected
+        names = ("pool", "bucket", "ready_at")
+        tied = sum(all(other[name] == job[name] for name in names) for other in queued) - 1
+        assert asyncio.run(counted(database_url, job, heads)) == (expected, tied)
+        assert asyncio.run(counted(database_url, job, None)) == (expected, tied)
 
 
 def test_neither_ended_jobs_nor_all_queued_ones_are_walked_through(

@@ -66,6 +66,8 @@ def ahead(jobs: int, bucket: int = 3, type_: str = "email.send", predicted_s: fl
         "bucket": bucket,
         "type": type_,
         "tenant": "acme",
+        "tied": False,
+        "before": True,
         "jobs": jobs,
         "predicted_s": predicted_s * jobs,
     }
@@ -130,6 +132,22 @@ def test_a_queued_job_has_its_place_its_score_and_its_start() -> None:
     # Predictions of 4 s turned out to be 2 s: ten jobs on two slots, with what still runs.
     start = members(known, explain(known))["expected_start"]
     assert 8 < start["low_s"] < start["point_s"] < start["high_s"] < 14
+
+
+def test_those_it_is_tied_with_widen_the_interval_and_no_more() -> None:
+    plain = [ahead(8), ahead(4) | {"tied": True}]
+    behind = ahead(6) | {"tied": True, "before": False}
+    past = [ended(4.0)] * 200
+    alone = view_of(queued(), Seen([ahead(12)], past, [], [executor()], orders()), NOW, PER_DECADE_S)
+    seen = Seen([*plain, behind], past, [], [executor()], orders())
+    view = view_of(queued(), seen, NOW, PER_DECADE_S)
+    assert (view.before, view.tied) == (12, 10)
+    assert "10 others became ready in the same instant" in text(known_of(queued(), seen))
+    assert alone.start is not None
+    assert view.start is not None
+    assert view.start.point_s == alone.start.point_s
+    assert view.start.low_s < alone.start.low_s
+    assert view.start.high_s > alone.start.high_s
 
 
 def test_a_job_that_is_queued_again_says_what_came_before() -> None:
