@@ -37,6 +37,17 @@ _LOOP = {
     Failpoint.STOPPING: "told to stop, the work is done; the last commit is not made",
     Failpoint.LAST_COMMITTED: "the last commit is made; it is still in its group",
 }
+_REPORTER = {
+    Failpoint.OUTCOMES_TAKEN: "what became of dispatches in a second is taken; it is not appended",
+    Failpoint.OUTCOMES_APPENDED: "it is appended; the next second begins",
+}
+_FEATURES = {
+    Failpoint.OUTCOMES_READ: "a record of outcomes is read; it is not folded",
+    Failpoint.SECONDS_CLOSED: "the seconds it closes are folded; the states are not in the changelog",
+    Failpoint.STATES_KEPT: "the states are in the changelog; no offset is let go of for that",
+    Failpoint.FEATURES_TAKEN: "states that changed are taken; they are not published",
+    Failpoint.FEATURES_APPENDED: "they are published; the next round has not begun",
+}
 _HAND_OVER = {
     Failpoint.DECIDED: "everything about a batch is decided; nothing is appended",
     Failpoint.APPENDED: "all outputs of a batch are acknowledged; it is not counted as done",
@@ -92,8 +103,6 @@ _EXECUTOR = {
     Failpoint.STOP_PASSED_ON: "the worker is told to stop; the job has not ended",
     Failpoint.NOTES_TAKEN: "a job's log lines or progress left its worker; they are not appended",
     Failpoint.NOTES_APPENDED: "log lines or progress are appended; the next are not taken",
-    Failpoint.SKETCHES_TAKEN: "a second's run times are summed up and taken; they are not appended",
-    Failpoint.SKETCHES_APPENDED: "run times are appended; the next second begins",
     Failpoint.TASK_ENDED: "a task has ended with all its effects; nothing says so in the log",
     Failpoint.FAILURE_APPENDED: "the failed attempt is in `jobs.dlq`; its closure is not appended",
     Failpoint.SPAWNED_APPENDED: "the jobs a task added are in `jobs`; its closure is not appended",
@@ -133,10 +142,11 @@ _MATERIALIZER = {
 _OF_SERVICE = {
     "ingest": _LOOP | _INGEST,
     "scheduler": _LOOP | _SCHEDULER | _SNAPSHOTS,
-    "prioritizer": _LOOP | _PRIORITIZER,
-    "executor": _COMMIT | _EXECUTOR,
-    "dlq_handler": _LOOP | _DLQ_HANDLER | _SNAPSHOTS,
+    "prioritizer": _LOOP | _PRIORITIZER | _REPORTER,
+    "executor": _COMMIT | _EXECUTOR | _REPORTER,
+    "dlq_handler": _LOOP | _DLQ_HANDLER | _SNAPSHOTS | _REPORTER,
     "materializer": _LOOP | _MATERIALIZER,
+    "features": _FEATURES,
 }
 
 PLACES: tuple[Place, ...] = tuple(

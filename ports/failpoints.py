@@ -30,6 +30,14 @@ class Failpoint(StrEnum):
     DECIDED = "decided"
     DIVERSION_APPENDED = "diversion_appended"
     APPENDED = "appended"
+    # Whoever reports outcomes, and the fold of them.
+    OUTCOMES_TAKEN = "outcomes_taken"
+    OUTCOMES_APPENDED = "outcomes_appended"
+    OUTCOMES_READ = "outcomes_read"
+    SECONDS_CLOSED = "seconds_closed"
+    STATES_KEPT = "states_kept"
+    FEATURES_TAKEN = "features_taken"
+    FEATURES_APPENDED = "features_appended"
     # Scheduler.
     ADMITTED = "admitted"
     DUE = "due"
@@ -67,8 +75,6 @@ class Failpoint(StrEnum):
     STOP_PASSED_ON = "stop_passed_on"
     NOTES_TAKEN = "notes_taken"
     NOTES_APPENDED = "notes_appended"
-    SKETCHES_TAKEN = "sketches_taken"
-    SKETCHES_APPENDED = "sketches_appended"
     TASK_ENDED = "task_ended"
     FAILURE_APPENDED = "failure_appended"
     SPAWNED_APPENDED = "spawned_appended"

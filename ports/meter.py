@@ -153,6 +153,26 @@ class Metric(Enum):
     CLOCK_SKEW = Definition(
         "penstock_wall_clock_skew_seconds", Kind.GAUGE, "Wall clock of this service minus broker time."
     )
+    OUTCOMES_DROPPED = Definition(
+        "penstock_outcomes_dropped_total",
+        Kind.COUNTER,
+        "Outcomes nobody will learn from: the log took none for too long, or refused them.",
+    )
+    OUTCOMES = Definition(
+        "penstock_outcomes_total",
+        Kind.COUNTER,
+        "Outcomes folded into features, by whether they came on time, late (their second was closed, so they "
+        "count in the next) or again.",
+        ("came",),
+    )
+    FEATURE_KEYS = Definition(
+        "penstock_feature_keys", Kind.GAUGE, "Tenants, types and pairs of them whose history is known."
+    )
+    FEATURE_LAG = Definition(
+        "penstock_features_lag_seconds",
+        Kind.GAUGE,
+        "How much older what is known of tenants and types is than the newest outcome.",
+    )
     TRIMMED = Definition(
         "penstock_trimmed_records_total",
         Kind.COUNTER,

@@ -52,6 +52,8 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """Dispatch number."""
     attempt: int = 1
     """1 + closures that count against ``max_attempts``."""
+    ready_ms: int | None = None
+    """When this dispatch first became ready, once the prioritizer has seen it; holds do not change it."""
     held_for: str | None = None
     """What this dispatch was last held for in ``jobs.held``, as ``core.subjects.HeldFor`` writes it."""
     inherited_priority: int | None = None

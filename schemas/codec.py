@@ -13,7 +13,7 @@ from schemas.accepted_job import AcceptedJob, DeadJob, DelayedJob, FailedAttempt
 from schemas.control import ControlRecord, FoldVersionRecord
 from schemas.executors import ExecutorRecord
 from schemas.gate_keys import gates_header, keys_of
-from schemas.outcomes import OutcomeSketch
+from schemas.outcomes import OutcomeBatch
 from schemas.topics import RouteMap
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ decode_queued = _reader(msgspec.json.Decoder(QueuedJob))
 decode_delayed = _reader(msgspec.json.Decoder(DelayedJob))
 decode_failed = _reader(msgspec.json.Decoder(FailedAttempt))
 decode_dead = _reader(msgspec.json.Decoder(DeadJob))
-decode_outcome = _reader(msgspec.json.Decoder(OutcomeSketch))
+decode_outcome = _reader(msgspec.json.Decoder(OutcomeBatch))
 decode_executor = _reader(_executor_decoder)
 decode_control = _reader(_control_decoder)
 decode_event = _reader(_event_decoder)

@@ -34,6 +34,10 @@ SCHEDULE_PARTITIONS = 16
 """Of ``schedules``, in every epoch: definitions outlive an epoch, so where one stands must not depend on the
 partition count. More schedulers than this would share no more of them."""
 
+LEARNING_PARTITIONS_MAX = 4
+"""Of the topics of learning, so many are used: one folds thousands of jobs a second, and each of these gets a
+record a second from everybody who reports."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -132,8 +136,26 @@ class RouteMap:
 
     @property
     def outcomes(self) -> str:
-        """One-second sketches of run times and failures."""
+        """What became of dispatches, told once a second by whoever saw it."""
         return f"{self.prefix}jobs.outcomes"
+
+    @property
+    def feature_states(self) -> str:
+        """What the feature fold restores itself from: the changelog of its table."""
+        return f"{self.prefix}features.states"
+
+    @property
+    def features(self) -> str:
+        """What is known of every tenant and type, for whoever decides."""
+        return f"{self.prefix}features"
+
+    @property
+    def learning_partitions(self) -> int:
+        """How many partitions of ``jobs.outcomes``, ``features.states`` and ``features`` are used.
+
+        They outlive epochs, so what a key has learned must not depend on the partition count.
+        """
+        return min(self.partitions, LEARNING_PARTITIONS_MAX)
 
     @property
     def executors(self) -> str:
@@ -220,7 +242,7 @@ class RouteMap:
 
     def specs(self) -> tuple[TopicSpec, ...]:
         """Give every topic of the pipeline."""
-        return (*self._job_topics(), *self._side_topics())
+        return (*self._job_topics(), *self._side_topics(), *self._learning_topics())
 
     def _job_topics(self) -> tuple[TopicSpec, ...]:
         def spec(
@@ -259,7 +281,6 @@ class RouteMap:
         count = self.partitions
         return (
             TopicSpec(self.rejected, count, 30 * DAY_MS, "ingest, scheduler", "desk", outlives_epoch=True),
-            TopicSpec(self.outcomes, count, 7 * DAY_MS, "executor", "prioritizer", outlives_epoch=True),
             TopicSpec(
                 self.snapshots,
                 count,
@@ -305,6 +326,40 @@ class RouteMap:
                 "people, all services",
                 "all",
                 compacted=True,
+                outlives_epoch=True,
+            ),
+        )
+
+    def _learning_topics(self) -> tuple[TopicSpec, ...]:
+        count = self.partitions
+        return (
+            TopicSpec(
+                self.outcomes,
+                count,
+                7 * DAY_MS,
+                "executor, prioritizer, dlq_handler",
+                "features, prioritizer",
+                segment_bytes=SNAPSHOT_SEGMENT_BYTES,
+                outlives_epoch=True,
+            ),
+            TopicSpec(
+                self.feature_states,
+                count,
+                FOREVER_MS,
+                "features",
+                "features",
+                compacted=True,
+                segment_bytes=WORK_SEGMENT_BYTES,
+                outlives_epoch=True,
+            ),
+            TopicSpec(
+                self.features,
+                count,
+                FOREVER_MS,
+                "features",
+                "prioritizer, people",
+                compacted=True,
+                segment_bytes=WORK_SEGMENT_BYTES,
                 outlives_epoch=True,
             ),
         )

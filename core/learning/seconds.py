@@ -8,9 +8,9 @@ This is the event-time model of Akidau et al. ("The dataflow model", VLDB 2015) 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from core.learning.events import Ended, Event, Key, Keys, Status, Submitted
 
@@ -23,6 +23,9 @@ REMEMBERED_S = 120
 takes to come back and hand over again. What is repeated later counts twice."""
 
 Identity = tuple[str, int, bool]
+"""Origin and n of a dispatch, and whether it is its end."""
+Remembered = tuple[int, tuple[Identity, ...]]
+"""A closed second, and what was new in it."""
 
 
 class SecondOfKey(NamedTuple):
@@ -98,7 +101,29 @@ class OpenSeconds:
         self._first_open = 0
         self._newest_ms = 0
         self._known: set[Identity] = set()
-        self._known_by_second: deque[tuple[int, tuple[Identity, ...]]] = deque()
+        self._known_by_second: deque[Remembered] = deque()
+
+    @classmethod
+    def restored(cls, first_open_s: int, remembered: Iterable[Remembered]) -> Self:
+        """Give what has closed the seconds before ``first_open_s``, and remembers these, oldest first.
+
+        What is open then is to be taken once more.
+        """
+        seconds = cls()
+        seconds._first_open = first_open_s
+        seconds._known_by_second = deque(remembered)
+        for _, identities in seconds._known_by_second:
+            seconds._known.update(identities)
+        return seconds
+
+    @property
+    def remembered(self) -> Sequence[Remembered]:
+        """The closed seconds whose events are known as repeats when they come again, oldest first."""
+        return self._known_by_second
+
+    def is_known(self, event: Event) -> bool:
+        """Whether an event would be a repeat of one in a closed second."""
+        return _identity(event) in self._known
 
     @property
     def watermark_ms(self) -> int:
@@ -112,7 +137,7 @@ class OpenSeconds:
 
     def take(self, event: Event, keys: Keys) -> Taken:
         """Put an event into its second, or into the first open one when its own is closed."""
-        identity = (event.origin, event.n, isinstance(event, Ended))
+        identity = _identity(event)
         at_ms = event.at_ms
         self._newest_ms = max(self._newest_ms, at_ms)
         if identity in self._known:
@@ -162,3 +187,7 @@ class OpenSeconds:
             before = found.get(key)
             found[key] = SecondOfKey(tuple(submits), () if before is None else before.ends)
         return found
+
+
+def _identity(event: Event) -> Identity:
+    return event.origin, event.n, isinstance(event, Ended)

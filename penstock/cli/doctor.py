@@ -18,6 +18,7 @@ from adapters.embedded.checks import Check, Outcome, check_machine
 from adapters.embedded.env_file import EnvFileError
 from adapters.embedded.home import Home
 from penstock.cli.connect import connections
+from penstock.cli.learned import check_features, features_lag_s
 from penstock.cli.services import Instance, describe_skew, running_instances
 from penstock.errors import PenstockError
 
@@ -41,7 +42,8 @@ def doctor(
     """Say what this machine lacks, and the remedy.
 
     Exit code 1 when `penstock up` would not work. A Kafka or Postgres named in the environment is
-    asked instead of the embedded one. Of a pipeline that runs, instances whose wall clock is wrong are named.
+    asked instead of the embedded one. Of a pipeline that runs, instances whose wall clock is wrong are named,
+    and features that are late.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its refused connections are our findings
     checks = asyncio.run(_check(data.resolve()))
@@ -59,10 +61,11 @@ async def _check(data: Path) -> list[Check]:
         where = connections(data if Home(data).env_file.exists() else None)
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             found = await running_instances(where)
+            behind_s = await features_lag_s(where)
     except (PenstockError, EnvFileError, KafkaError, OSError, TimeoutError):
         # There is no pipeline, or it is down: what of that is a fault is among the checks.
         return checks
-    return [*checks, check_clocks(found)] if found else checks
+    return [*checks, check_clocks(found), check_features(behind_s)] if found else checks
 
 
 def check_clocks(found: Sequence[Instance]) -> Check:

@@ -10,7 +10,8 @@ from adapters.kafka.admin import read_control
 from core.log import Record
 from core.wall_clock import SILENT_AFTER_S, is_wrong
 from penstock.cli.connect import Connections, DataOption, connections
-from penstock.cli.console import JsonOption, command, show_json, show_table
+from penstock.cli.console import JsonOption, command, say, show_json, show_table
+from penstock.cli.learned import LATE_S, describe_lag, features_lag_s
 from penstock.cli.reading import require_topics
 from penstock.cli.times import span
 from schemas.codec import decode_control
@@ -44,13 +45,17 @@ async def services(as_json: JsonOption = False, data: DataOption = None) -> None
     """List running instances, and whose wall clock is wrong.
 
     As each announced it at its start, every ten minutes, and whenever its clock moved; one that was silent
-    for 25 minutes is left out. Due times use the broker's clock, never these.
+    for 25 minutes is left out. Due times use the broker's clock, never these. Said besides: that
+    what is known of tenants and types is late.
     """
-    found = await running_instances(connections(data))
+    where = connections(data)
+    found = await running_instances(where)
     if as_json:
         show_json([_members(one) for one in found])
         return
     show_table(_COLUMNS, [_cells(one) for one in found])
+    if (behind_s := await features_lag_s(where)) > LATE_S:
+        say(describe_lag(behind_s))
 
 
 async def running_instances(where: Connections) -> list[Instance]:

@@ -91,6 +91,11 @@ def owed_by(events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold],
     return owed
 
 
+def untold(owed: Owed) -> list[Undecided]:
+    """Give the ended dispatches that no executor tells of as outcomes: it is gone, or did not run them."""
+    return [item for item in owed.undecided if isinstance(item.verdict, Lost | Released)]
+
+
 def _awaits_decision(fold: LedgerFold, job: OpenJob, verdict: Ended) -> bool:
     return fold.open.get(verdict.origin) is job and job.phase is Phase.CLOSED and job.n == verdict.n
 
@@ -197,13 +202,15 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
     verdict = item.verdict
     if verdict.action is Action.DEAD:
         return _dead_letter(item, attempt, routes)
-    following = msgspec.structs.replace(attempt.job, n=verdict.n + 1, attempt=item.job.attempt, held_for=None)
+    following = msgspec.structs.replace(
+        attempt.job, n=verdict.n + 1, attempt=item.job.attempt, held_for=None, ready_ms=None
+    )
     return release_record(routes, following, verdict.due_ms or now_ms, now_ms)
 
 
 def handed_on(item: Reopened, letter: FailedAttempt, routes: RouteMap, now_ms: int) -> list[NewRecord]:
     """Make the records that hand a redriven job on, through its gates again; its attempts count anew."""
-    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1)
+    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1, ready_ms=None)
     return onward(routes, job, None, now_ms)
 
 

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from core.keeper import LossReason, OpenClaims
+from core.learning.events import Status
 from core.ledger.verdicts import Action, Claimed, Failed, Lost, Released, Succeeded
 from core.log import NewRecord, Record, TopicPartition
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
+from ports.outcomes import OutcomeReporter
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
-from services.dlq_handler.decide import Owed, carried_out, decision, handed_on, owed_by
+from services.dlq_handler.decide import Owed, carried_out, decision, handed_on, owed_by, untold
 from services.dlq_handler.fetch import Attempts
 
 
@@ -35,6 +37,7 @@ class Handler:
         folds: LedgerFolds,
         claims: OpenClaims,
         attempts: Attempts,
+        outcomes: OutcomeReporter,
     ) -> None:
         self._routes = routes
         self._appender = appender
@@ -44,6 +47,7 @@ class Handler:
         self._folds = folds
         self._claims = claims
         self._attempts = attempts
+        self._outcomes = outcomes
         self.folded = asyncio.Event()
         """Set whenever more of the ledger was folded; whoever waits clears it first."""
 
@@ -111,6 +115,8 @@ class Handler:
             ledger_record(self._routes, decision(item, attempts[item.source], now_ms))
             for item in owed.undecided
         ]
+        for gone in untold(owed):
+            self._outcomes.ended(attempts[gone.source].job, Status.LOST)
         outputs.extend(
             carried_out(item, attempts[item.source], self._routes, now_ms) for item in owed.uncarried
         )

@@ -15,6 +15,7 @@ from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
 from ports.held_marks import HeldMarkLog
 from ports.log import PartitionReader
+from ports.outcomes import OutcomeReporter
 from ports.passages import PassageLog
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
@@ -51,7 +52,10 @@ async def run(service: Service) -> None:
         stack.push_async_callback(member.close)
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
-        handler = Handler(routes, service.appender, member, service.meter, now_ms, folds, claims, attempts)
+        outcomes = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
+        handler = Handler(
+            routes, service.appender, member, service.meter, now_ms, folds, claims, attempts, outcomes
+        )
         watch = KeepWatch(
             routes,
             service.appender,
@@ -81,6 +85,7 @@ async def run(service: Service) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch.run(service.stopping))
+            tasks.create_task(outcomes.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
             tasks.create_task(run_stage(member, handler.work, stopping=service.stopping, turn=turn))

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from core.learning.events import Status
 from core.ledger.verdicts import Claimed, Expired
 from core.log import NewRecord
 from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
+from schemas.accepted_job import AcceptedJob
 from schemas.codec import ledger_record
 from schemas.executors import dispatch_key
 from schemas.ledger import LedgerFolds
@@ -20,6 +22,9 @@ from services.executor.limit import Limiter
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
+
+CANCELLED_MAX = 10_000
+"""Cancelled jobs remembered until they leave the queue; of one forgotten nobody learns that it left."""
 
 
 class Queue(Protocol):
@@ -72,6 +77,7 @@ class Claimer:
         """Where to look when nothing of its own is left to claim; None: nowhere."""
         self._limiter = limiter
         self._seq = 0
+        self._cancelled: dict[str, None] = {}
         self.spare = asyncio.Event()
         """Set while slots stay free although everything that could be claimed was claimed."""
         self.wake = asyncio.Event()
@@ -121,14 +127,17 @@ class Claimer:
             self.stolen.shed(self.is_over)
 
     def is_over(self, waiting: WaitingJob) -> bool:
-        """Whether no claim of this dispatch can hold any more, as ``_verdict`` finds it."""
+        """Whether no claim of this dispatch can hold any more, as ``_verdict`` finds; then it is let go."""
         job, partition = waiting.queued.job, waiting.record.partition
         fold = self._folds.fold(partition)
-        return (
+        is_over = (
             self._may_claim_on(partition)
             and not fold.is_behind(job.origin, job.n)
             and not fold.may_claim(job.origin, job.job_id, job.n)
         )
+        if is_over:
+            self._let_go(job)
+        return is_over
 
     async def _claim_from(self, queue: Queue, free: int, source: Source) -> int:
         """Claim from one queue at most ``free``; how many dispatches were handled."""
@@ -140,6 +149,7 @@ class Claimer:
             return 0
         executor, now_s = self._leased.boot_id, self._context.now_s()
         outputs: list[NewRecord] = []
+        expired: list[AcceptedJob] = []
         for waiting in taken:
             verdict = self._verdict(waiting, executor)
             if not isinstance(verdict, Claimed) and self._limiter is not None:
@@ -148,18 +158,35 @@ class Claimer:
                 self._context.meter.count(
                     Metric.CLAIMS, pool=self._context.pool, source=source.value, result="skipped"
                 )
+                self._let_go(waiting.queued.job)
                 continue
             outputs.append(ledger_record(self._context.routes, verdict))
             if isinstance(verdict, Claimed):
                 partition = waiting.record.partition
                 held = HeldJob(waiting.queued, partition, now_s, verdict.seq, source, limits=waiting.limits)
                 self._held.add(held)
+            else:
+                expired.append(waiting.queued.job)
         reached(Failpoint.CLAIM_DECIDED, when=outputs)
         await self._context.appender.append(outputs)
         reached(Failpoint.CLAIM_APPENDED, when=outputs)
         # The claim is in the log: whatever happens to us now, the keeper finds it there.
         queue.handled(taken)
+        for job in expired:
+            self._context.outcomes.ended(job, Status.EXPIRED)
         return len(taken)
+
+    def cancelled(self, job_ids: Iterable[str]) -> None:
+        """Take in that jobs were cancelled that nobody has claimed: they will leave the queue."""
+        self._cancelled |= dict.fromkeys(job_ids)
+        for job_id in list(self._cancelled)[: max(0, len(self._cancelled) - CANCELLED_MAX)]:
+            del self._cancelled[job_id]
+
+    def _let_go(self, job: AcceptedJob) -> None:
+        """Tell of a dispatch that leaves the queue because it was cancelled there."""
+        if job.job_id in self._cancelled:
+            del self._cancelled[job.job_id]
+            self._context.outcomes.ended(job, Status.CANCELLED)
 
     def _fits(self, waiting: WaitingJob, budget: dict[str, int]) -> bool:
         """Whether this dispatch can be claimed in this round; counts what it lets through."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ports.log import Appender
 from ports.meter import Meter
+from ports.outcomes import OutcomeReporter
 from schemas.topics import RouteMap
 
 
@@ -24,3 +25,4 @@ class ExecutorContext:
     version: str
     now_ms: Callable[[], int]
     now_s: Callable[[], float]
+    outcomes: OutcomeReporter

@@ -1,10 +1,11 @@
 """What an executor decides without touching anything: may it start, and what an end means. Pure."""
 
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
+from core.learning.events import Status
 from core.ledger.verdicts import Failed, Released, Succeeded
 from core.masking import scrub, scrub_json, secrets
 from penstock.worker.frames import JobOutcome, TaskPolicy
@@ -97,6 +98,20 @@ def close(
         retry_after_s=outcome.retry_after_s,
     )
     return Closing(verdict, failed)
+
+
+def end_of(outcome: JobOutcome, closing: Closing, *, cancel_sent: bool) -> tuple[Status, int] | None:
+    """Say what learning takes from an attempt: how it ended, after how many ms; None: it was handed back."""
+    run_ms = round(outcome.run_s * 1000)
+    match closing.verdict:
+        case Succeeded():
+            return Status.OK, run_ms
+        case Failed():
+            return Status.CANCELLED if cancel_sent else Status.FAILED, run_ms
+        case Released():
+            return None
+        case _:
+            assert_never(closing.verdict)
 
 
 def _unstorable(outcome: JobOutcome, size_bytes: int) -> JobOutcome:

@@ -14,7 +14,7 @@ from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.routing import failed_record
 from services.executor.context import ExecutorContext
-from services.executor.decide import Closing, blame_lease, close
+from services.executor.decide import Closing, blame_lease, close, end_of
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
 from services.executor.report import Reporter
@@ -143,7 +143,9 @@ class Closer:
             case _:
                 result = "released"
         self._context.meter.observe(Metric.RUN, outcome.run_s, pool=self._context.pool, outcome=result)
-        self._reporter.ended(held.job, outcome)
+        self._reporter.ended(held.job)
+        if (ended := end_of(outcome, closing, cancel_sent=held.cancel_sent)) is not None:
+            self._context.outcomes.ended(held.job, *ended)
         if result not in ("succeeded", "released"):
             logger.info(
                 "attempt failed: %s",

@@ -131,5 +131,17 @@ def stops_of(events: Iterable[FoldedEvent], executor: str) -> list[tuple[str, st
     return stops
 
 
+def cancelled_unclaimed(events: Iterable[FoldedEvent]) -> list[str]:
+    """Give the ids of the jobs that a cancel ended at once: nobody had claimed them."""
+    return [
+        event.event.job_id
+        for event in events
+        if isinstance(event.event, Cancel)
+        and event.outcome is not None
+        and event.outcome.holds
+        and event.outcome.state is not None
+    ]
+
+
 def _holds(outcome: Outcome | None) -> bool:
     return outcome is not None and outcome.holds

@@ -15,6 +15,7 @@ from ports.failpoints import Failpoint, reached
 from ports.fetch import RecordFetcher
 from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
+from ports.outcomes import OutcomeReporter
 from ports.snapshots import SnapshotStore
 from ports.stage import stopped_within
 from schemas.ledger import FoldedEvent, LedgerFolds
@@ -22,7 +23,7 @@ from services.executor.claim import Claimer
 from services.executor.context import ExecutorContext
 from services.executor.end import Closer
 from services.executor.fetch import Fetcher, Lanes
-from services.executor.follow import Follower, claims_of, stops_of
+from services.executor.follow import Follower, cancelled_unclaimed, claims_of, stops_of
 from services.executor.held import Held, Stage, WaitingJob
 from services.executor.lanes import ForeignLanes
 from services.executor.leased import Leased, boot_clock_s
@@ -99,6 +100,9 @@ def _context(service: Service, settings: ExecutorSettings) -> ExecutorContext:
         version=package_version(),
         now_ms=service.clock.now_ms,
         now_s=boot_clock_s,
+        outcomes=OutcomeReporter(
+            service.routes, service.appender, service.meter, service.clock.now_ms, source=service.instance
+        ),
     )
 
 
@@ -224,7 +228,7 @@ class Executor:
                 tasks.create_task(self._foreign.run(stopping, wake, wake))
             tasks.create_task(self._closer.run(wake))
             tasks.create_task(self._reporter.run_notes())
-            tasks.create_task(self._reporter.run_sketches(finished))
+            tasks.create_task(self._context.outcomes.run(finished))
             tasks.create_task(self._control.run(stopping))
             tasks.create_task(self._demand.run(stopping))
             tasks.create_task(self._limiter.run(stopping))
@@ -271,6 +275,7 @@ class Executor:
         """React to what the ledger says: claims of ours, jobs to stop, and progress towards known ends."""
         boot_id = self._leased.boot_id
         self._starter.read_back(claims_of(events, boot_id))
+        self._claimer.cancelled(cancelled_unclaimed(events))
         self._start_ready()
         for key, reason in stops_of(events, boot_id):
             held = self._held.get(key)

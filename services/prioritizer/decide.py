@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from core.buckets import bucket_of
 from core.fault import FaultClass
 from core.ledger.notes import Queued
@@ -50,6 +52,11 @@ def queue(
     if not fits(record):
         return too_large(record)
     return Queueing([ledger_record(routes, note), record], queued.bucket)
+
+
+def ready_at(job: AcceptedJob, ready_ms: int) -> AcceptedJob:
+    """Note when a dispatch first became ready; one that was held since keeps that time."""
+    return job if job.ready_ms is not None else msgspec.structs.replace(job, ready_ms=ready_ms)
 
 
 def hold(routes: RouteMap, job: AcceptedJob, held_for: HeldFor) -> list[NewRecord]:

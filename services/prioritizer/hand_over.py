@@ -12,12 +12,13 @@ from core.subjects import Cause
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
+from ports.outcomes import OutcomeReporter
 from schemas.accepted_job import AcceptedJob, FailedAttempt
 from schemas.codec import decode_accepted, ledger_record
 from schemas.routing import failed_record
 from schemas.standing_orders import StandingOrders
 from schemas.topics import RouteMap
-from services.prioritizer.decide import Queueing, diversion, hold, never_queued, queue
+from services.prioritizer.decide import Queueing, diversion, hold, never_queued, queue, ready_at
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class HandOver:
         run_times: RunTimes,
         rule: PriorityRule,
         orders: StandingOrders,
+        outcomes: OutcomeReporter,
     ) -> None:
         self._routes = routes
         self._appender = appender
@@ -42,6 +44,7 @@ class HandOver:
         self._run_times = run_times
         self._rule = rule
         self._orders = orders
+        self._outcomes = outcomes
 
     async def work(self, records: list[Record]) -> None:
         """Return when every dispatch of the batch stands in its execution topic, or is held or closed.
@@ -50,21 +53,25 @@ class HandOver:
         which only a closure can end, is diverted: dlq_handler finds why in ``jobs.dlq`` and buries it.
         """
         outputs: list[NewRecord] = []
+        submitted: list[tuple[AcceptedJob, int]] = []
         stuck: list[FailedAttempt] = []
         counts: Counter[tuple[str, int]] = Counter()
         held: Counter[Cause] = Counter()
         for record in records:
-            job = decode_accepted(record)
+            arrived = decode_accepted(record)
+            job = ready_at(arrived, record.timestamp_ms)
             held_for = self._orders.pause_of(job)
             if held_for is not None:
                 outputs.extend(hold(self._routes, job, held_for))
                 held[held_for.cause] += 1
+                submitted.append((arrived, record.timestamp_ms))
                 continue
             route = queue(self._routes, job, record.timestamp_ms, self._run_times, self._rule)
             match route:
                 case Queueing():
                     outputs.extend(route.records)
                     counts[job.pool, route.bucket] += 1
+                    submitted.append((arrived, record.timestamp_ms))
                 case str() as problem:
                     _say(job, problem)
                     if job.n == 1:
@@ -82,6 +89,8 @@ class HandOver:
         )
         await self._appender.append(outputs)
         reached(Failpoint.APPENDED)
+        for arrived, ready_ms in submitted:
+            self._outcomes.submitted(arrived, ready_ms)
         self._measure(records, counts)
         for cause, count in held.items():
             self._meter.count(Metric.PARKED, count, stage="prioritizer", cause=str(cause))

@@ -1,37 +1,59 @@
-"""Follow ``jobs.outcomes``: what executors saw becomes the running means the score uses."""
+"""Follow ``jobs.outcomes``: what executors saw becomes the running means the rule's score uses."""
 
 import asyncio
 
+from core.learning.events import Kind, Status
 from core.log import TopicPartition
 from core.run_times import Completed, RunTimes
+from ports.feature_view import FeatureView
 from ports.log import PartitionReader
 from schemas.codec import decode_outcome
+from schemas.outcomes import OutcomeBatch, partition_of
 from schemas.topics import RouteMap
 
-HISTORY_RECORDS = 20_000
-"""Sketches read back per partition at start; older ones have decayed to nothing."""
+HISTORY_RECORDS = 2_000
+"""Reports read back per partition at start, a second each; older ones have decayed to nothing."""
 POLL_S = 0.5
 """Longest wait for records; also how soon a stop is noticed."""
 
 
 class Learner:
-    """Keeps ``RunTimes`` up to date; a late or missing sketch costs accuracy, never a job."""
+    """Keeps ``RunTimes`` up to date; a late or missing report costs accuracy, never a job."""
 
-    def __init__(self, reader: PartitionReader, routes: RouteMap, run_times: RunTimes) -> None:
+    def __init__(
+        self, reader: PartitionReader, routes: RouteMap, run_times: RunTimes, features: FeatureView
+    ) -> None:
         self._reader = reader
         self._routes = routes
         self._run_times = run_times
+        self._features = features
 
     async def start(self) -> None:
         """Begin with the newest stretch of every partition, whoever owns it."""
-        partitions = [TopicPartition(self._routes.outcomes, p) for p in range(self._routes.partitions)]
+        count = self._routes.learning_partitions
+        partitions = [TopicPartition(self._routes.outcomes, p) for p in range(count)]
         starts = await self._reader.start_offsets(partitions)
         ends = await self._reader.end_offsets(partitions)
         await self._reader.assign({tp: max(starts[tp], ends[tp] - HISTORY_RECORDS) for tp in partitions})
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Take in sketches until ``stopping``."""
+        """Take in reports until ``stopping``."""
         while not stopping.is_set():
             for record in await self._reader.poll(POLL_S):
-                sketch = decode_outcome(record)
-                self._run_times.add(Completed(sketch.type, sketch.succeeded, sketch.run_ms / 1000))
+                batch = decode_outcome(record)
+                self._features.told(record.partition, min(batch.end_ms, record.timestamp_ms))
+                for completed in completions(batch, record.partition, self._routes):
+                    self._run_times.add(completed)
+
+
+def completions(batch: OutcomeBatch, partition: int, routes: RouteMap) -> list[Completed]:
+    """Give what succeeded by type, each job where its type is at home: other partitions tell it again."""
+    found: list[Completed] = []
+    for history in batch.histories:
+        type_key = history.subject.keys[Kind.TYPE]
+        if partition_of(type_key, routes.learning_partitions) != partition:
+            continue
+        runs_ms = [end.run_ms for end in history.ends if end.status is Status.OK]
+        if runs_ms:
+            found.append(Completed(history.subject.type, len(runs_ms), sum(runs_ms) / 1000))
+    return found

@@ -31,6 +31,8 @@ class StackSpec:
         Broker settings beside the usual ones.
     services
         More environment by service; the empty name is all of them.
+    learning
+        Whether what only learns from jobs runs, too.
     """
 
     brokers: int = 1
@@ -43,6 +45,7 @@ class StackSpec:
     kafka: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     services: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     layout: Layout = Layout.PLAIN
+    learning: bool = False
 
     @override
     def __hash__(self) -> int:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from adapters.kafka.topology import route_map
 from adapters.prepare import prepare
+from core.services import LEARNING
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from tests.chaos.effects import create_effects
 from tests.chaos.history import History, boot_s
@@ -85,7 +86,7 @@ class Stack:
         self.environment = self._environment()
         self.services = Services(self.logs, self.environment, self.spec.services, self.history)
         self._exits.callback(self.services.close)
-        for service in SERVICES:
+        for service in (*SERVICES, *(LEARNING if self.spec.learning else ())):
             self.services.add(service)
         self.services.add("executor", self.spec.executors)
         self.services.wait_ready(READY_TIMEOUT_S)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from adapters.postgres.migrate import upgrade
 from core.ledger.verdicts import Cancel
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.cli.main import build
 from penstock.client import JobFilter, SubmittedRef, SyncClient
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -216,7 +216,7 @@ def test_cancelled_jobs_never_start_or_are_killed_and_their_neighbours_lose_noth
     file, go = quiet.directory / "deaf", quiet.directory / "go"
     with (
         SyncClient(**client_of(quiet)) as client,
-        quiet.running(*(spec.name for spec in SERVICES), **settings_of(quiet)),
+        quiet.running(*JOB_SERVICES, **settings_of(quiet)),
     ):
         refs = {
             "early": client.submit("noop", job_id=early),
@@ -248,7 +248,7 @@ def test_cancelled_jobs_never_start_or_are_killed_and_their_neighbours_lose_noth
 
 def test_a_job_whose_executor_dies_after_its_cancel_ends_as_cancelled(quiet: Pipeline, cli: Cli) -> None:
     file = quiet.directory / "deaf"
-    others = [spec.name for spec in SERVICES if spec.name != "executor"]
+    others = [name for name in JOB_SERVICES if name != "executor"]
     slow = settings_of(quiet) | {"PENSTOCK_CANCEL_GRACE_S": "3600"}
     with SyncClient(**client_of(quiet)) as client, quiet.running(*others, **slow):
         with quiet.start("executor", **slow) as executor:

@@ -17,7 +17,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.postgres.migrate import upgrade
 from core.ledger.notes import Accepted
 from core.log import NewRecord, Record
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.cli.main import build
 from penstock.connection import DatabaseConnection
 from schemas.codec import encode, ledger_record
@@ -334,7 +334,7 @@ def test_a_watch_shows_the_states_and_follows_a_job_to_its_end(mine: Pipeline, c
 
 def test_jobs_run_and_people_see_what_became_of_them(mine: Pipeline, cli: Cli) -> None:
     """The whole pipeline: a success, a failure, a refusal and a cancel, as the commands tell them."""
-    names = [spec.name for spec in SERVICES]
+    names = list(JOB_SERVICES)
     with mine.running(*names):
         (done,) = read_json(
             cli("submit", "penstock.replay", "--payload", OK, "--wait-timeout", "90s", "--json")

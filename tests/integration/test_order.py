@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from adapters.kafka.reader import KafkaReader
 from adapters.postgres.migrate import upgrade
 from core.log import TopicPartition
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.client import Client, SubmittedRef
 from penstock.client.submission import Job
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -139,7 +139,7 @@ def ordered(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         "PENSTOCK_SNAPSHOT_EVERY": "20",
         "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "0.5",
     }
-    others = [spec.name for spec in SERVICES if spec.name != "scheduler"]
+    others = [name for name in JOB_SERVICES if name != "scheduler"]
     with (
         pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine,
         mine.running(*others, **settings),

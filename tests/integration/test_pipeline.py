@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from pydantic import SecretStr
 
 from adapters.postgres.migrate import upgrade
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from penstock.identity import Origin, job_id_from_origin
@@ -67,7 +67,7 @@ def mine(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path)
     }
     with (
         pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as prepared,
-        prepared.running(*(spec.name for spec in SERVICES), **settings),
+        prepared.running(*JOB_SERVICES, **settings),
     ):
         yield prepared
 

@@ -11,7 +11,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.group import KafkaGroupMember
 from adapters.postgres.migrate import upgrade
 from core.ledger.verdicts import Claimed
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, PipelineNames
 from schemas.codec import decode_if_verdict
@@ -50,7 +50,7 @@ def mine(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path)
     settings = {"PENSTOCK_APP": "tasks_of_test", "PENSTOCK_APP_PATH": str(app), "PENSTOCK_WORKERS": "1"}
     with (
         pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as prepared,
-        prepared.running(*(spec.name for spec in SERVICES), **settings),
+        prepared.running(*JOB_SERVICES, **settings),
     ):
         yield prepared
 

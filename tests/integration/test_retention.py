@@ -23,7 +23,7 @@ from adapters.postgres.migrate import upgrade
 from adapters.postgres.refold import fold_ledger, read_table
 from core.ledger.verdicts import Claimed, Lost
 from core.log import NewRecord, TopicPartition
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from penstock.identity import home
@@ -168,7 +168,7 @@ def finishes(program: Program, code: int) -> str:
 
 
 def test_everything_read_goes_and_every_service_starts_again_on_what_is_left(mine: Pipeline) -> None:
-    names = [spec.name for spec in SERVICES]
+    names = list(JOB_SERVICES)
     with mine.running(*names, **settings_of(mine)):
         submit(mine, WAVE)
         wait_until(lambda: not any(left(mine, *work_topics(mine)).values()), "all work trimmed", 60)

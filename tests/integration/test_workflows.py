@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from adapters.postgres.migrate import upgrade
-from core.services import SERVICES
+from core.services import JOB_SERVICES
 from penstock.cli.connect import Connections
 from penstock.cli.main import build
 from penstock.cli.workflow_retry import retry_dead
@@ -139,7 +139,7 @@ def prepared(servers: Servers, topic_prefix: str, database_url: str, tmp_path: P
 
 @pytest.fixture
 def flows(prepared: Prepared) -> Iterator[Flows]:
-    with prepared.mine.running(*(spec.name for spec in SERVICES), **prepared.settings):
+    with prepared.mine.running(*JOB_SERVICES, **prepared.settings):
         yield Flows(*prepared)
 
 
@@ -313,7 +313,7 @@ async def test_a_workflow_runs_in_order_while_the_scheduler_is_killed_again_and_
 ) -> None:
     flows = Flows(*prepared)
     flow = layered("killed", 200, 10, random.Random(5))
-    others = [spec.name for spec in SERVICES if spec.name != "scheduler"]
+    others = [name for name in JOB_SERVICES if name != "scheduler"]
     with prepared.mine.running(*others, **prepared.settings):
         async with flows.client() as client:
             await client.submit_many(random.Random(6).sample(flow.jobs(), len(flow)))

@@ -25,6 +25,7 @@ from tests.model.laws import Boot, Lapse, Rules, Start
 from tests.model.pool import SLOTS, ModelPool, RunWatch
 from tests.model.process import Group, Log, NoMeter, Process
 from tests.model.thief import ModelLanes, begin, model_thief, read_on
+from tests.support.outcomes import unheard
 
 EPOCH = "e0"
 ROUTES = RouteMap(partitions=1)
@@ -135,16 +136,8 @@ class ModelExecutor(Process):
         self.folds = ModelFolds(rules)
         self.member = ModelMember(group, number)
         workers = cast("WorkerPool", self.pool)
-        context = ExecutorContext(
-            ROUTES,
-            self,
-            NoMeter(),
-            "default",
-            f"x{number}.{life}",
-            "1",
-            now_ms=lambda: log.now_ms,
-            now_s=lambda: log.now_ms / 1000,
-        )
+        name, clocks = f"x{number}.{life}", (lambda: log.now_ms, lambda: log.now_ms / 1000)
+        context = ExecutorContext(ROUTES, self, NoMeter(), "default", name, "1", *clocks, unheard(ROUTES))
         leased = type("RuledLeased", (ModelLeased,), {"rules": rules})
         self.leased: ModelLeased = leased(
             context,

@@ -21,6 +21,7 @@ from services.dlq_handler.keep import KeepWatch
 from tests.model.executor import LEASE_S, ROUTES, ModelFolds, ModelMember, Snapshot
 from tests.model.laws import Beginning, Commit, Rules
 from tests.model.process import Group, Log, NoMeter, Process
+from tests.support.outcomes import unheard
 
 LEDGER = TopicPartition(ROUTES.ledger, 0)
 
@@ -120,6 +121,7 @@ class ModelHandler(Process):
             self.folds,
             claims,
             fickle(fetcher, ROUTES, 1 << 20),
+            unheard(ROUTES),
         )
         self.reader = ModelReader(log, random)
         self.watch = ModelWatch(

@@ -24,6 +24,7 @@ from services.scheduler.decide import depart
 from tests.model.executor import EPOCH, ROUTES, ModelFolds, ModelMember
 from tests.model.laws import Rules, Sink
 from tests.model.process import Group, Log, NoMeter, Process
+from tests.support.outcomes import unheard
 
 KEY_WINDOW_MS = 86_400_000
 
@@ -132,7 +133,14 @@ class ModelPrioritizer(Stage):
     def __init__(self, log: Log, group: Group, number: int) -> None:
         super().__init__(log, group, number)
         self._hand_over = HandOver(
-            ROUTES, self, NoMeter(), lambda: log.now_ms, RunTimes(), PriorityRule(), StandingOrders()
+            ROUTES,
+            self,
+            NoMeter(),
+            lambda: log.now_ms,
+            RunTimes(),
+            PriorityRule(),
+            StandingOrders(),
+            unheard(ROUTES),
         )
         self.p_divert = 0.1
 

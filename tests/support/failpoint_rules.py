@@ -15,6 +15,7 @@ SHARED = (
     "adapters/postgres/sink.py",
     "adapters/runtime/presence.py",
     "adapters/runtime/service.py",
+    "adapters/streams/faust_fold.py",
     "ports",
 )
 """What services run besides their own directories. How a library sends one request is its own affair, so

@@ -7,7 +7,7 @@ dies at the next point; what one of them left wrong is in the log at the end, wh
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
@@ -15,12 +15,14 @@ from typing import TypeVar
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from core.log import NewRecord
+from core.services import LEARNING
 from core.subjects import Scope
 from ports.failpoint_list import PLACES, Place
 from ports.failpoints import Failpoint
 from schemas.control import LimitRecord, PauseRecord
 from schemas.standing_orders import limit_record, pause_record
 from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
+from tests.chaos.learned import wait_for_equal_features
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
 from tests.chaos.rig.process import NOTHING, wait_until
@@ -294,6 +296,7 @@ WALKED: Mapping[str, str] = MappingProxyType(
         "executor": "what ran is closed or lost and runs again, never beside itself",
         "dlq_handler": "every failure and every loss is decided and carried out once",
         "materializer": "the table ends equal to the fold",
+        "features": "what is known of tenants and types ends equal to a fold that never stopped",
     }
 )
 """Services whose failpoints are walked, and what must hold."""
@@ -304,13 +307,20 @@ def not_walked(places: Iterable[Place]) -> list[str]:
     return [place.name for place in places if place.service not in WALKED and place.point not in LEFT_OUT]
 
 
+def walk_learning(service: str, field: Field) -> None:
+    """Kill a service that only learns at each of its failpoints, and compare what it has made."""
+    walk(service, field)
+    wait_for_equal_features(field)
+
+
 def _walk(service: str, promise: str) -> Scenario:
+    learns = service in LEARNING
     return Scenario(
         f"{service.replace('_', '-')}-failpoints",
         "failpoint",
         f"{service} is killed at each of its failpoints, one after the other; {promise}.",
-        partial(walk, service),
-        stack=SPEC,
+        partial(walk_learning if learns else walk, service),
+        stack=replace(SPEC, learning=learns),
         load=LOAD,
         recovery_limit_s=120.0,
     )

@@ -4,9 +4,11 @@ import asyncio
 
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.reader import MemoryReader
+from adapters.telemetry.prometheus import PrometheusMeter
 from core.run_times import RunTimes
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
+from ports.feature_view import FeatureView
 from schemas.topics import RouteMap
 from services.prioritizer.learn import Learner
 
@@ -39,7 +41,8 @@ async def test_an_executor_that_waits_for_what_others_want_stops_soon() -> None:
 
 
 async def test_a_prioritizer_that_waits_for_run_times_stops_soon() -> None:
-    learner = Learner(MemoryReader(_broker()), ROUTES, RunTimes())
+    view = FeatureView(MemoryReader(_broker()), ROUTES, PrometheusMeter())
+    learner = Learner(MemoryReader(_broker()), ROUTES, RunTimes(), view)
     await learner.start()
     stopping = asyncio.Event()
     learning = asyncio.create_task(learner.run(stopping))

@@ -35,6 +35,7 @@ from services.dlq_handler.decide import (
     lost_attempt,
     owed_by,
     policy_of,
+    untold,
 )
 
 ROUTES = RouteMap(partitions=1)
@@ -252,3 +253,12 @@ def test_a_lost_claim_is_written_down_with_executor_and_reason() -> None:
 
 def test_a_handed_back_dispatch_keeps_the_job_as_it_was_queued() -> None:
     assert attempt_of_queued(QueuedJob(job(), 0, 3, 0.0)).job == job()
+
+
+@pytest.mark.parametrize(("closure", "is_told_here"), [(LOST, True), (RELEASED, True), (FAILED, False)])
+def test_learning_is_told_here_of_what_no_executor_ran_to_an_end(
+    closure: Verdict, is_told_here: bool
+) -> None:
+    ledger = Ledger()
+    owed = ledger.owed(CLAIM, closure)
+    assert [item.verdict for item in untold(owed)] == ([closure] if is_told_here else [])

@@ -1,8 +1,8 @@
 """What is appended for a dispatch whose time may be over."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -10,16 +10,18 @@ import pytest
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
 from adapters.telemetry.prometheus import PrometheusMeter
-from core.ledger.verdicts import Action, Claimed, Decided, Expired, Failed, Verdict
+from core.learning.events import DID_NOT_RUN, Ended, Status
+from core.ledger.verdicts import Action, Cancel, Claimed, Decided, Expired, Failed, Verdict
 from core.log import Record, TopicPartition
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_if_verdict
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
-from services.executor.claim import Claimer
+from services.executor.claim import CANCELLED_MAX, Claimer
 from services.executor.context import ExecutorContext
 from services.executor.held import Held, WaitingJob
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=1)
 NOW_MS = 1_000_000
@@ -44,6 +46,17 @@ class OneJob:
 
 async def appended(expires_at_ms: int | None, n: int, *before: Verdict) -> Verdict | None:
     """What an executor appends for dispatch ``n``, after these verdicts."""
+    return (await tried(expires_at_ms, n, *before)).appended
+
+
+class Tried(NamedTuple):
+    """What an executor appends for a dispatch, and how it tells learning that it ended."""
+
+    appended: Verdict | None
+    told: list[Status]
+
+
+async def tried(expires_at_ms: int | None, n: int, *before: Verdict, cancelled: Sequence[str] = ()) -> Tried:
     job = AcceptedJob("e:0:7", JOB_ID, "t", "default", "default", msgspec.Raw(b"{}"), 5, 0, 10.0, 3, "", "")
     job = msgspec.structs.replace(job, expires_at_ms=expires_at_ms, n=n)
     broker, folds = MemoryBroker(lambda: NOW_MS), LedgerFolds("e", with_notes=False)
@@ -59,20 +72,26 @@ async def appended(expires_at_ms: int | None, n: int, *before: Verdict) -> Verdi
         "0",
         lambda: NOW_MS,
         lambda: NOW_MS / 1000,
+        outcomes=unheard(ROUTES),
     )
     record = Record(ROUTES.execution("default", 0), 0, 3, NOW_MS, None, b"", ())
+    waiting = WaitingJob(QueuedJob(job, NOW_MS, 0, 0.0), record)
     claimer = Claimer(
         context,
         folds,
-        OneJob(WaitingJob(QueuedJob(job, NOW_MS, 0, 0.0), record)),
+        OneJob(waiting),
         Held(),
         cast("Any", SimpleNamespace(boot_id="executor-0:boot", may_claim=True)),
         cast("Any", SimpleNamespace(free_slots=4, policies={})),
         lambda partition: partition == home(JOB_ID, ROUTES.partitions),
     )
+    claimer.cancelled(cancelled)
     await claimer._claim_once()
+    claimer.is_over(waiting)
     records = broker.read(TopicPartition(ROUTES.ledger, 0), 0, 10)
-    return decode_if_verdict(records[0]) if records else None
+    ends = [report.event for report in context.outcomes._reports]
+    told = [end.status for end in ends if isinstance(end, Ended) and end.run_ms == DID_NOT_RUN]
+    return Tried(decode_if_verdict(records[0]) if records else None, told)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +115,19 @@ async def test_a_job_that_was_claimed_once_is_claimed_again_whatever_the_time() 
 
 async def test_nothing_is_appended_for_a_job_that_has_expired() -> None:
     assert await appended(NOW_MS - 1, 1, Expired("e:0:7", JOB_ID)) is None
+
+
+async def test_learning_is_told_once_of_what_expired_or_was_cancelled_in_the_queue() -> None:
+    cancel = Cancel("e:0:7", JOB_ID, "test")
+    assert await tried(NOW_MS - 1, 1) == (Expired("e:0:7", JOB_ID), [Status.EXPIRED])
+    assert (await tried(None, 1)).told == []
+    assert await tried(None, 1, cancel, cancelled=[JOB_ID]) == (None, [Status.CANCELLED])
+    # Cancelled before this executor followed the ledger, or ended elsewhere: whoever was there tells.
+    assert await tried(None, 1, cancel) == (None, [])
+
+
+def test_the_ids_of_cancelled_jobs_are_remembered_up_to_a_bound() -> None:
+    claimer = Claimer(*[cast("Any", None)] * 7)
+    claimer.cancelled(str(number) for number in range(CANCELLED_MAX + 5))
+    assert len(claimer._cancelled) == CANCELLED_MAX
+    assert "4" not in claimer._cancelled

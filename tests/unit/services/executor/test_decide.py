@@ -3,10 +3,11 @@ import json
 import msgspec
 import pytest
 
+from core.learning.events import Status
 from core.ledger.verdicts import Failed, Released, Succeeded
 from penstock.worker.frames import JobOutcome, RetryPolicy, TaskPolicy
 from schemas.accepted_job import AcceptedJob
-from services.executor.decide import LOST_WITH_OTHERS, Verdict, blame_lease, close, may_start
+from services.executor.decide import LOST_WITH_OTHERS, Verdict, blame_lease, close, end_of, may_start
 from services.executor.start import timeout_s
 
 JOB = AcceptedJob(
@@ -131,3 +132,19 @@ def test_a_worker_that_ended_with_the_lease_is_nobodys_fault() -> None:
 )
 def test_what_a_handler_did_itself_counts_also_without_a_lease(outcome: JobOutcome) -> None:
     assert blame_lease(outcome, lease_holds=False) is outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cancel_sent", "expected"),
+    [
+        (JobOutcome("k", True, 0.25, result=b"null"), False, (Status.OK, 250)),
+        (JobOutcome("k", True, 0.25, result=b"null"), True, (Status.OK, 250)),
+        (JobOutcome("k", False, 3.0, error_class="timeout"), False, (Status.FAILED, 3000)),
+        (JobOutcome("k", False, 0.1, error_class="transient"), True, (Status.CANCELLED, 100)),
+        (JobOutcome("k", False, 0.1, error_class="lost", collateral=True), False, None),
+    ],
+)
+def test_learning_takes_how_an_attempt_ended_unless_it_was_handed_back(
+    outcome: JobOutcome, cancel_sent: bool, expected: tuple[Status, int] | None
+) -> None:
+    assert end_of(outcome, closing(outcome), cancel_sent=cancel_sent) == expected

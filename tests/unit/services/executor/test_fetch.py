@@ -17,6 +17,7 @@ from schemas.topics import RouteMap
 from services.executor import fetch
 from services.executor.context import ExecutorContext
 from services.executor.fetch import LANE_MAX_BYTES, Fetcher
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap()
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -76,7 +77,15 @@ class Member:
 
 def fetcher_of(member: Member) -> Fetcher:
     context = ExecutorContext(
-        ROUTES, cast("Any", None), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, lambda: 1.0
+        ROUTES,
+        cast("Any", None),
+        PrometheusMeter(),
+        "default",
+        "executor-0",
+        "0",
+        lambda: 5,
+        lambda: 1.0,
+        outcomes=unheard(ROUTES),
     )
     return Fetcher(cast("Any", member), context, per_decade_s=1200.0, lane_buffer=500)
 

@@ -14,6 +14,7 @@ from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.held import Held
 from services.executor.leased import Leased
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=1)
 
@@ -21,7 +22,15 @@ ROUTES = RouteMap(partitions=1)
 def _context(broker: MemoryBroker, now_s: Callable[[], float]) -> ExecutorContext:
     broker.create_topics(ROUTES.specs())
     return ExecutorContext(
-        ROUTES, MemoryAppender(broker), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, now_s
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        "default",
+        "executor-0",
+        "0",
+        lambda: 5,
+        now_s,
+        outcomes=unheard(ROUTES),
     )
 
 

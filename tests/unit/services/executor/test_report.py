@@ -17,6 +17,7 @@ from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.held import Held, HeldJob
 from services.executor.report import Reporter
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=1)
 JOB = AcceptedJob(
@@ -47,6 +48,7 @@ async def test_the_most_a_job_can_log_at_once_fits_into_the_ledger() -> None:
         "0",
         lambda: 5,
         lambda: 1.0,
+        outcomes=unheard(ROUTES),
     )
     held = Held()
     held.add(HeldJob(QueuedJob(JOB, 1, 0, 0.0), 0, 1.0))

@@ -26,6 +26,7 @@ from services.executor.fetch import Fetcher
 from services.executor.held import WaitingJob
 from services.executor.limit import Came, Limiter
 from services.executor.sift import Parker, Sift
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=1)
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -95,6 +96,7 @@ class World:
             "0",
             lambda: self.now_ms,
             lambda: self.now_ms / 1000,
+            outcomes=unheard(ROUTES),
         )
         self.orders, self.demand = StandingOrders(), DemandLog()
         self.may_claim = True

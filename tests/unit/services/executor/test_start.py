@@ -22,6 +22,7 @@ from services.executor.follow import ReadClaim, claims_of
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.parents import Parents, ParentsGiven
 from services.executor.start import Starter
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap()
 BOOT_ID = "executor-0:boot"
@@ -102,7 +103,15 @@ def held() -> Held:
 def starter(workers: Workers, ledger: Ledger, held: Held, results: Results) -> Starter:
     """A starter that has read back one claim that holds."""
     context = ExecutorContext(
-        ROUTES, cast("Any", ledger), PrometheusMeter(), "default", "executor-0", "0", lambda: 5, lambda: 1.0
+        ROUTES,
+        cast("Any", ledger),
+        PrometheusMeter(),
+        "default",
+        "executor-0",
+        "0",
+        lambda: 5,
+        lambda: 1.0,
+        outcomes=unheard(ROUTES),
     )
     folds = LedgerFolds("e", with_notes=False)
     leased = SimpleNamespace(boot_id=BOOT_ID, holds=True, lease_s=45.0)

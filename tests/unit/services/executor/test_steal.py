@@ -28,6 +28,7 @@ from services.executor.fetch import Fetcher
 from services.executor.held import Held
 from services.executor.lanes import ForeignLanes
 from services.executor.steal import HEADS, Thief
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=2)
 MINE, THEIRS = 0, 1
@@ -60,6 +61,7 @@ class Neighbour:
             "0",
             lambda: self.clock.ms,
             lambda: self.clock.ms / 1000,
+            outcomes=unheard(ROUTES),
         )
         self.folds = LedgerFolds("e", with_notes=False)
         self.own = Fetcher(

@@ -15,6 +15,7 @@ from schemas.standing_orders import StandingOrders
 from schemas.topics import JOB_MAX_BYTES, RouteMap
 from services.prioritizer.hand_over import HandOver
 from services.prioritizer.settings import PrioritizerSettings
+from tests.support.outcomes import unheard
 
 ROUTES = RouteMap(partitions=1, pools=("default",))
 
@@ -48,6 +49,7 @@ async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothi
         RunTimes(),
         PrioritizerSettings().rule,
         StandingOrders(),
+        outcomes=unheard(ROUTES),
     )
 
     await hand_over.work([ready(0, "gone"), ready(1, "default")])
@@ -72,6 +74,7 @@ async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_
         RunTimes(),
         PrioritizerSettings().rule,
         StandingOrders(),
+        outcomes=unheard(ROUTES),
     )
     second = ready(0, "gone")
     job = msgspec.structs.replace(decode_accepted(second), n=2)
@@ -97,6 +100,7 @@ async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_n
         RunTimes(),
         PrioritizerSettings().rule,
         StandingOrders(),
+        outcomes=unheard(ROUTES),
     )
     first = ready(0, "default")
     large = msgspec.structs.replace(decode_accepted(first), payload=msgspec.Raw(encode("x" * JOB_MAX_BYTES)))

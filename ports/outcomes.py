@@ -1,0 +1,93 @@
+"""Tells ``jobs.outcomes`` what became of dispatches: one reporter, whatever service needs it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from core.learning.events import DID_NOT_RUN, Ended, Status, Submitted
+from core.learning.seconds import LAG_MS
+from ports.failpoints import Failpoint, reached
+from ports.log import Appender
+from ports.meter import Meter, Metric
+from ports.stage import stopped_within
+from schemas.accepted_job import AcceptedJob
+from schemas.outcomes import Report, Subject, homes, outcome_records
+from schemas.topics import RouteMap
+
+logger = logging.getLogger(__name__)
+
+REPORT_INTERVAL_S = 1.0
+KEPT_MAX = 50_000
+"""Reports kept while the broker takes none, about 15 MB; what comes on top is dropped and counted."""
+ATTEMPTS = 3
+"""So often an append is tried that fails otherwise than by a broker that is away, for which the appender
+waits; then the second's reports are dropped and counted. No job waits for them."""
+TICK_MS = LAG_MS + 2000
+"""After the last thing a partition was told, it is told the time for so long: until all of it is closed."""
+
+
+class OutcomeReporter:
+    """Collects what happens, and appends it once a second. Collecting neither waits nor fails.
+
+    What was collected and not yet appended when the process dies is told by nobody.
+
+    Parameters
+    ----------
+    now_ms
+        Broker time.
+    """
+
+    def __init__(
+        self, routes: RouteMap, appender: Appender, meter: Meter, now_ms: Callable[[], int], *, source: str
+    ) -> None:
+        self._routes = routes
+        self._appender = appender
+        self._meter = meter
+        self._now_ms = now_ms
+        self._source = source
+        self._reports: list[Report] = []
+        self._told_ms: dict[int, int] = {}
+        self._seq = 0
+
+    def submitted(self, job: AcceptedJob, ready_ms: int) -> None:
+        """Take in that a dispatch became ready; of one that was held before, nothing new."""
+        if job.ready_ms is None:
+            self._add(job, Submitted(ready_ms, job.origin, job.n, len(bytes(job.payload))))
+
+    def ended(self, job: AcceptedJob, status: Status, run_ms: int = DID_NOT_RUN) -> None:
+        """Take in that a dispatch ended, after so long a run if it ran to an end."""
+        now_ms = self._now_ms()
+        self._add(job, Ended(now_ms, job.origin, job.n, run_ms, status, job.ready_ms or now_ms))
+
+    def _add(self, job: AcceptedJob, event: Submitted | Ended) -> None:
+        if len(self._reports) < KEPT_MAX:
+            self._reports.append(Report(Subject(job.tenant, job.type), event))
+        else:
+            self._meter.count(Metric.OUTCOMES_DROPPED)
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Report once a second until ``stopped``, and then once more."""
+        while not stopped.is_set():
+            await stopped_within(stopped, REPORT_INTERVAL_S)
+            await self.report()
+
+    async def report(self) -> None:
+        """Append what was collected; how often that is tried, and what is dropped, ``ATTEMPTS`` says."""
+        reports, self._reports = self._reports, []
+        now_ms = self._now_ms()
+        for subject in {report.subject for report in reports}:
+            self._told_ms |= dict.fromkeys(homes(subject, self._routes.learning_partitions), now_ms)
+        ticks = [partition for partition, at_ms in self._told_ms.items() if now_ms - at_ms < TICK_MS]
+        self._seq += 1
+        records = outcome_records(self._routes, self._source, self._seq, now_ms, reports, ticks)
+        reached(Failpoint.OUTCOMES_TAKEN, when=records)
+        for _ in range(ATTEMPTS):
+            try:
+                await self._appender.append(records)
+            except Exception as error:
+                logger.warning("outcomes could not be appended: %r", error)
+            else:
+                break
+        else:
+            self._meter.count(Metric.OUTCOMES_DROPPED, len(reports))
+        reached(Failpoint.OUTCOMES_APPENDED, when=records)

@@ -1,0 +1,131 @@
+"""The fold of one partition of ``jobs.outcomes``: a function of its records, wherever it restarts. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from core.learning.aggregates import KeyAggregates, advance
+from core.learning.events import Key, Keys
+from core.learning.seconds import LAG_MS, SECOND_MS, OpenSeconds, Remembered, Taken
+from schemas.outcomes import OutcomeBatch, Report, Subject, partition_of, reports_of
+
+
+class Memory(NamedTuple):
+    """Besides the states of keys, all that a fold has to know to go on."""
+
+    next_offset: int = 0
+    end_ms: int = 0
+    """Largest ``end_ms`` of the reports read."""
+    first_open_s: int = 0
+    remembered: tuple[Remembered, ...] = ()
+    """Oldest first."""
+    reports: Mapping[int, tuple[Report, ...]] = {}
+    """What is still open, by the offset of the record that told it."""
+
+
+class Step(NamedTuple):
+    """What one record changed; the next memory is the last one with this done to it."""
+
+    changed: set[Key]
+    """Keys whose states are others."""
+    closed: list[Remembered]
+    reports: tuple[Report, ...]
+    """What the record tells that was not known."""
+    forgotten: list[int]
+    """Closed seconds that are not remembered any more."""
+    settled: list[int]
+    """Offsets of records of whose reports nothing is open any more."""
+
+
+class PartitionFold:
+    """What is known of the keys at home on one partition.
+
+    Begun again from any memory, and from states that are as old or newer by less than a step, and given the
+    records from there on, it ends as if it had never stopped: what is open is put into its seconds again, and
+    a second that is in a state is not folded into it twice.
+
+    Parameters
+    ----------
+    partitions
+        ``RouteMap.learning_partitions``.
+    states
+        By key; changed from here on.
+    """
+
+    def __init__(
+        self, partition: int, partitions: int, states: dict[Key, KeyAggregates], memory: Memory
+    ) -> None:
+        self.states = states
+        self.came: Counter[Taken] = Counter()
+        """What became of the events that were taken."""
+        self.next_offset = memory.next_offset
+        self.end_ms = memory.end_ms
+        self._partition = partition
+        self._partitions = partitions
+        self._seconds = OpenSeconds.restored(memory.first_open_s, memory.remembered)
+        self._keys: dict[Subject, Keys] = {}
+        self._open: dict[int, int] = {}
+        """Of records of which something is open, by offset: the last second of that."""
+        for offset, reports in sorted(memory.reports.items()):
+            self._put(offset, reports)
+
+    @property
+    def first_open_s(self) -> int:
+        """The first second that is not closed."""
+        return self._seconds.first_open_s
+
+    def take(self, offset: int, batch: OutcomeBatch, appended_ms: int) -> Step:
+        """Fold one report.
+
+        First the time it brings closes seconds, then what it tells is put into those that are open. Nothing
+        can have happened after it was appended: a reporter whose clock is ahead would close what others
+        still fill.
+        """
+        end_ms = min(batch.end_ms, appended_ms)
+        self.next_offset = offset + 1
+        self.end_ms = max(end_ms, self.end_ms)
+        before = {second for second, _ in self._seconds.remembered}
+        changed = self._close(self.end_ms - LAG_MS)
+        after = {second for second, _ in self._seconds.remembered}
+        closed = [one for one in self._seconds.remembered if one[0] not in before]
+        settled = [one for one, last_s in self._open.items() if last_s < self.first_open_s]
+        for one in settled:
+            del self._open[one]
+        news = [
+            Report(subject, event if event.at_ms <= end_ms else event._replace(at_ms=end_ms))
+            for subject, event in reports_of(batch)
+            if self._at_home(subject)
+        ]
+        unknown = tuple(report for report in news if not self._seconds.is_known(report.event))
+        self.came[Taken.REPEATED] += len(news) - len(unknown)
+        self._put(offset, unknown)
+        return Step(changed, closed, unknown, sorted(before - after), settled)
+
+    def _put(self, offset: int, reports: Iterable[Report]) -> None:
+        last_s = -1
+        for subject, event in reports:
+            self.came[self._seconds.take(event, self._at_home(subject))] += 1
+            last_s = max(last_s, event.at_ms // SECOND_MS, self.first_open_s)
+        if last_s >= 0:
+            self._open[offset] = last_s
+
+    def _close(self, watermark_ms: int) -> set[Key]:
+        changed: set[Key] = set()
+        for second, happened in self._seconds.close(watermark_ms):
+            for key, of_key in happened.items():
+                state = self.states.get(key)
+                if state is None:
+                    state = self.states[key] = KeyAggregates()
+                if second > state.at_s:
+                    advance(state, second, of_key)
+                    changed.add(key)
+        return changed
+
+    def _at_home(self, subject: Subject) -> Keys:
+        keys = self._keys.get(subject)
+        if keys is None:
+            keys = tuple(
+                key for key in subject.keys if partition_of(key, self._partitions) == self._partition
+            )
+            self._keys[subject] = keys
+        return keys

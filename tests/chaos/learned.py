@@ -1,0 +1,46 @@
+"""Whether what is known of tenants and types is what a fold that never stopped makes of the outcomes."""
+
+import asyncio
+
+from adapters.kafka.reader import KafkaReader
+from core.log import Record, TopicPartition
+from tests.chaos.rig.process import wait_until
+from tests.chaos.scenario import Field
+from tests.chaos.stack import Stack
+from tests.support.feature_topics import expected, published
+
+EQUAL_WITHIN_S = 90.0
+"""A restart of the fold and a rebalance, while jobs still run."""
+
+
+def wait_for_equal_features(field: Field) -> None:
+    """Return once all outcomes there are now are folded, and what is published equals their fold.
+
+    Jobs run on: what is published is compared with the outcomes it says it is made of.
+    """
+    routes = field.stack.routes
+    least = expected(asyncio.run(_read(field.stack, routes.outcomes)), routes)[1]
+
+    def are_equal() -> bool:
+        features = published(asyncio.run(_read(field.stack, routes.features)))
+        outcomes = asyncio.run(_read(field.stack, routes.outcomes))
+        far = features[1]
+        is_far = all(far.get(partition, 0) >= offset for partition, offset in least.items())
+        return is_far and features == expected(outcomes, routes, far)
+
+    wait_until(are_equal, "features equal to a fold that never stopped", EQUAL_WITHIN_S, 1.0)
+
+
+async def _read(stack: Stack, topic: str) -> list[Record]:
+    reader = KafkaReader(stack.kafka, client_id="chaos-learned")
+    await reader.start()
+    try:
+        places = [TopicPartition(topic, number) for number in range(stack.routes.learning_partitions)]
+        ends = await reader.end_offsets(places)
+        await reader.assign(await reader.start_offsets(places))
+        records: list[Record] = []
+        while any(reader.position(place) < end for place, end in ends.items()):
+            records += await reader.poll(0.2)
+        return records
+    finally:
+        await reader.close()

@@ -1,0 +1,101 @@
+"""Jobs run and become features; a stream makes of a history what a batch makes of it, bit for bit."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
+from core.learning.events import Key, Kind
+from core.log import NewRecord
+from penstock.demo.traces import read_trace
+from schemas.outcomes import Report
+from tests.support.feature_topics import expected, published
+from tests.support.outcome_replay import batch_images, repeated, reports_of, told_by_seconds
+from tests.support.outcomes import told
+from tests.support.pipeline import Pipeline, pipeline
+from tests.support.processes import wait_until
+from tests.support.servers import Servers
+
+APP = """
+from penstock import PermanentError, task
+
+@task("good")
+def good(ctx, payload):
+    return None
+
+@task("bad")
+def bad(ctx, payload):
+    raise PermanentError("no")
+"""
+GOOD, BAD = 30, 10
+TRACE = Path(__file__).parents[1] / "data" / "google2011_sample.csv"
+
+
+@pytest.fixture
+def mine(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeline]:
+    (tmp_path / "tasks_learned.py").write_text(APP)
+    with pipeline(servers, topic_prefix, tmp_path) as mine:
+        yield mine
+
+
+def append(mine: Pipeline, records: Sequence[NewRecord]) -> None:
+    async def append_all() -> None:
+        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
+        await appender.start()
+        try:
+            await appender.append(records)
+        finally:
+            await appender.close()
+
+    asyncio.run(append_all())
+
+
+def found(mine: Pipeline) -> tuple[dict[Key, bytes], dict[int, int]]:
+    return published(mine.read(mine.routes.features))
+
+
+def wanted(mine: Pipeline) -> tuple[dict[Key, bytes], dict[int, int]]:
+    return expected(mine.read(mine.routes.outcomes), mine.routes)
+
+
+def test_what_ran_and_what_failed_becomes_features(mine: Pipeline) -> None:
+    jobs = [json.dumps({"type": "good", "tenant": "acme"}).encode()] * GOOD
+    jobs += [json.dumps({"type": "bad", "tenant": "acme"}).encode()] * BAD
+    settings = {"PENSTOCK_APP": "tasks_learned", "PENSTOCK_APP_PATH": str(mine.directory)}
+
+    def all_told() -> set[Report]:
+        return told(mine.read(mine.routes.outcomes))
+
+    with mine.running("ingest", "prioritizer", "executor", "features", **settings):
+        append(mine, [NewRecord(mine.routes.jobs, number % 2, None, job) for number, job in enumerate(jobs)])
+        wait_until(lambda: len(all_told()) == 2 * (GOOD + BAD), "all jobs are told of", 90)
+        known_of = batch_images(all_told())
+        wait_until(lambda: found(mine)[0] == known_of, "all is closed and published", 60)
+    assert {key.kind for key in known_of} == {Kind.EVERYTHING, Kind.TENANT, Kind.TYPE, Kind.TENANT_TYPE}
+    assert len(known_of) == 6
+
+
+def test_a_replayed_trace_is_folded_as_in_a_batch_though_the_fold_is_killed_and_reports_repeat(
+    mine: Pipeline,
+) -> None:
+    reports = reports_of(read_trace(TRACE))
+    sent = repeated(told_by_seconds(mine.routes, reports), Random(7))
+    third = len(sent) // 3
+    for part, (points, after) in enumerate((("seconds_closed", 5), ("features_taken", 0), ("", 0))):
+        append(mine, sent[part * third : (part + 1) * third if points else None])
+        orders = f"features.{points}:kill:after={after}" if points else ""
+        # Under one name, as a supervisor starts it: nobody waits for the member that is gone.
+        own = {"PENSTOCK_INSTANCE": f"{mine.routes.prefix}features", "PENSTOCK_FAILPOINTS": orders}
+        with mine.start("features", f"features-{part}", **own) as features:
+            if points:
+                features.process.wait(60)
+            else:
+                wait_until(lambda: found(mine)[1] == wanted(mine)[1], "all is folded", 60)
+    known, _ = found(mine)
+    assert known == batch_images(reports)
+    assert len(known) > 60
