@@ -21,7 +21,7 @@ from core.services import SERVICES
 from core.subjects import Scope
 from penstock.cli.main import build
 from penstock.client import Client
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from ports.failpoint_list import PLACES
 from schemas.control import LimitRecord
 from schemas.standing_orders import limit_record
@@ -83,19 +83,11 @@ class Watched:
 
     async def _wait_for(self, points: set[str]) -> None:
         until_s = time.monotonic() + WAIT_S
-        async with self.client() as client:
+        async with self.mine.client() as client:
             while missing := points - self.passed():
                 assert time.monotonic() < until_s, f"not passed within {WAIT_S:.0f} s: {sorted(missing)}"
                 await client.submit("steady", None)
                 await asyncio.sleep(SUBMIT_EVERY_S)
-
-    def client(self) -> Client:
-        routes = self.mine.routes
-        return Client(
-            kafka=KafkaConnection(bootstrap=self.mine.servers.kafka_bootstrap),
-            database=DatabaseConnection(url=SecretStr(self.mine.database_url)),
-            names=PipelineNames(topic_prefix=routes.prefix, partitions=routes.partitions),
-        )
 
 
 @pytest.fixture
@@ -140,7 +132,7 @@ def _run_schedule(watched: Watched) -> None:
 
 async def _run_jobs(watched: Watched) -> None:
     """Jobs that end in every way there is."""
-    async with watched.client() as client:
+    async with watched.mine.client() as client:
         steady = [await client.submit("steady", number, idempotency_key=f"k{number}") for number in range(3)]
         steady.append(await client.submit("steady", 8, ordering_key="o"))
         steady.append(await client.submit("steady", 8, ordering_key="o", idempotency_key="in order"))
@@ -164,7 +156,7 @@ async def _hold_jobs(watched: Watched) -> None:
     await appender.start()
     try:
         await appender.append([limit_record(routes, LimitRecord(Scope.TYPE, "steady", 1 / 60))])
-        async with watched.client() as client:
+        async with watched.mine.client() as client:
             jobs = [await client.submit("steady", number) for number in range(2 * ROOM_MIN)]
             async with asyncio.timeout(60):
                 while {"executor.parked", "executor.demand_appended"} - watched.passed():  # noqa: ASYNC110

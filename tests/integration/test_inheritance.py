@@ -10,9 +10,8 @@ from pydantic import SecretStr
 from adapters.postgres.migrate import upgrade
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Claimed
-from penstock.client import Client
 from penstock.client.submission import Job
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from schemas.codec import decode_event
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
@@ -41,11 +40,7 @@ def submit(mine: Pipeline, jobs: list[Job]) -> list[str]:
     """Submit, and wait until what may be queued of it is; give the ids."""
 
     async def send() -> list[str]:
-        async with Client(
-            kafka=KafkaConnection(bootstrap=mine.servers.kafka_bootstrap),
-            database=DatabaseConnection(url=SecretStr(mine.database_url)),
-            names=PipelineNames(topic_prefix=mine.routes.prefix, partitions=mine.routes.partitions),
-        ) as client:
+        async with mine.client() as client:
             return [ref.job_id for ref in await client.submit_many(jobs)]
 
     return asyncio.run(send())

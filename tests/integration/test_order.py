@@ -21,7 +21,7 @@ from core.log import TopicPartition
 from core.services import JOB_SERVICES
 from penstock.client import Client, SubmittedRef
 from penstock.client.submission import Job
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from ports.failpoints import Failpoint
 from schemas.codec import decode_accepted
 from tests.support.pipeline import Pipeline, pipeline
@@ -79,14 +79,6 @@ class Ordered:
         """Give the lines written so far, in order."""
         text = self.path.read_text() if self.path.exists() else ""
         return [Line(**json.loads(line)) for line in text.splitlines()]
-
-    def client(self) -> Client:
-        routes = self.mine.routes
-        return Client(
-            kafka=KafkaConnection(bootstrap=self.mine.servers.kafka_bootstrap),
-            database=DatabaseConnection(url=SecretStr(self.mine.database_url)),
-            names=PipelineNames(topic_prefix=routes.prefix, partitions=routes.partitions),
-        )
 
     @contextmanager
     def scheduler(self, run: int = 0, **settings: str) -> Iterator[Program]:
@@ -205,7 +197,7 @@ def test_ordered_jobs_run_one_at_a_time_while_the_scheduler_dies_at_every_step(
     cancelled: set[int] = set()
 
     async def submit(first: int) -> None:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             found = await client.submit_many([*wave(first), job("a", first + 6)])
             refs.extend(found)
             await client.cancel(found[-1])
@@ -227,7 +219,7 @@ def test_ordered_jobs_run_one_at_a_time_while_the_scheduler_dies_at_every_step(
             assert program.process.returncode == -signal.SIGKILL, f"{point}:\n{program.output[-2000:]}"
 
     async def finish() -> dict[str, str]:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             return await wait_all(client, refs)
 
     with ordered.scheduler(len(points)):
@@ -246,12 +238,12 @@ def test_a_restart_goes_on_from_a_snapshot_when_the_logs_before_it_are_trimmed(o
         }
 
     async def submit(first: int, count: int) -> list[SubmittedRef]:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             jobs = [job(KEYS[number % 3], number) for number in range(first, first + count)]
             return await client.submit_many(jobs)
 
     async def wait(refs: list[SubmittedRef]) -> set[str]:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             return set((await wait_all(client, refs)).values())
 
     refs = asyncio.run(submit(0, 30))
@@ -281,12 +273,12 @@ def test_a_dead_job_blocks_its_key_until_a_person_releases_it(ordered: Ordered) 
     stack = ExitStack()
 
     async def submit() -> list[SubmittedRef]:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             jobs = [job("a", 0, payload={"fails": "always"}), job("a", 1), job("b", 2)]
             return await client.submit_many(jobs)
 
     async def wait(refs: list[SubmittedRef]) -> list[str]:
-        async with ordered.client() as client:
+        async with ordered.mine.client() as client:
             return list((await wait_all(client, refs)).values())
 
     def cli(*arguments: str) -> str:

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 
 from adapters.postgres.migrate import upgrade
 from core.services import JOB_SERVICES
-from penstock.client import Client
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from penstock.identity import Origin, job_id_from_origin
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program, wait_until
@@ -72,15 +71,6 @@ def mine(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path)
         yield prepared
 
 
-def client_of(mine: Pipeline) -> Client:
-    names = PipelineNames(topic_prefix=mine.routes.prefix, partitions=mine.routes.partitions)
-    return Client(
-        kafka=KafkaConnection(bootstrap=mine.servers.kafka_bootstrap),
-        database=DatabaseConnection(url=SecretStr(mine.database_url)),
-        names=names,
-    )
-
-
 def rows(mine: Pipeline, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(mine.database_url) as connection:
         return connection.execute(query).fetchall()
@@ -105,7 +95,7 @@ def test_a_record_of_a_foreign_client_runs_and_shows_in_the_table(mine: Pipeline
 
 def test_failures_are_retried_or_given_up_and_secrets_stay_secret(mine: Pipeline) -> None:
     async def submit() -> tuple[Any, Any]:
-        async with client_of(mine) as client:
+        async with mine.client() as client:
             again = await client.submit("fail.once", {"card": "4111-1111"}, sensitive=["/card"])
             never = await client.submit("fail.always", {})
             return await client.wait(again, timeout_s=60), await client.wait(never, timeout_s=60)
@@ -132,7 +122,7 @@ def test_failures_are_retried_or_given_up_and_secrets_stay_secret(mine: Pipeline
 
 def test_a_running_job_is_cancelled_and_a_waiting_one_never_starts(mine: Pipeline) -> None:
     async def scenario() -> list[Any]:
-        async with client_of(mine) as client:
+        async with mine.client() as client:
             running = await client.submit("sleep", {"s": 60})
             waiting = await client.submit("add", [1], run_at=datetime.now(UTC) + timedelta(hours=1))
             deadline = time.monotonic() + 60
@@ -160,7 +150,7 @@ def test_a_stopping_executor_hands_back_what_it_could_not_finish(mine: Pipeline)
     }
 
     async def run_both(second: Program) -> Any:
-        async with client_of(mine) as client:
+        async with mine.client() as client:
             refs: list[Any] = []
             deadline = time.monotonic() + 60
             query = "select distinct executor_id from jobs where state = 'running'"

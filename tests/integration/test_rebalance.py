@@ -12,8 +12,7 @@ from adapters.kafka.group import KafkaGroupMember
 from adapters.postgres.migrate import upgrade
 from core.ledger.verdicts import Claimed
 from core.services import JOB_SERVICES
-from penstock.client import Client
-from penstock.connection import DatabaseConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from schemas.codec import decode_if_verdict
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
@@ -99,10 +98,8 @@ async def test_a_long_job_survives_every_rebalance_without_a_second_run(
     mine: Pipeline, tmp_path: Path
 ) -> None:
     effects, released = tmp_path / "effects", tmp_path / "released"
-    names = PipelineNames(topic_prefix=mine.routes.prefix, partitions=mine.routes.partitions)
-    database = DatabaseConnection(url=SecretStr(mine.database_url))
     passer = Passer(mine)
-    async with Client(kafka=mine.kafka, database=database, names=names) as client:
+    async with mine.client() as client:
         payload = {"effects": str(effects), "released": str(released), "s": LONG_S}
         long = await client.submit("long", payload)
         await asyncio.to_thread(wait_until, effects.exists, "the start of the long job", 60)

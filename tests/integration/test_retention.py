@@ -24,8 +24,7 @@ from adapters.postgres.refold import fold_ledger, read_table
 from core.ledger.verdicts import Claimed, Lost
 from core.log import NewRecord, TopicPartition
 from core.services import JOB_SERVICES
-from penstock.client import Client
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_delayed, decode_event, encode, job_record, ledger_record
@@ -84,12 +83,7 @@ def submit(mine: Pipeline, count: int) -> None:
     """Submit jobs of which every other one fails first, and a known key; wait until all are in the table."""
 
     async def wave() -> None:
-        client = Client(
-            kafka=KafkaConnection(bootstrap=mine.servers.kafka_bootstrap),
-            database=DatabaseConnection(url=SecretStr(mine.database_url)),
-            names=PipelineNames(topic_prefix=mine.routes.prefix, partitions=mine.routes.partitions),
-        )
-        async with client:
+        async with mine.client() as client:
             handles = [await client.submit("twice" if n % 2 else "once", {"n": n}) for n in range(count)]
             handles.append(await client.submit("once", {}, idempotency_key="always the same"))
             rows = [await client.wait(handle, timeout_s=90) for handle in handles]

@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 
 from adapters.postgres.migrate import upgrade
 from penstock.cli.main import build
-from penstock.client import Client
 from penstock.client.submission import Job
-from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from penstock.connection import DatabaseConnection
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
 from tests.support.servers import Servers
@@ -53,11 +52,7 @@ def mine(
 
 def submit(mine: Pipeline, *jobs: Job) -> list[str]:
     async def send() -> list[str]:
-        async with Client(
-            kafka=KafkaConnection(bootstrap=mine.servers.kafka_bootstrap),
-            database=DatabaseConnection(url=SecretStr(mine.database_url)),
-            names=PipelineNames(topic_prefix=mine.routes.prefix, partitions=mine.routes.partitions),
-        ) as client:
+        async with mine.client() as client:
             return [ref.job_id for ref in await client.submit_many(list(jobs))]
 
     return asyncio.run(send())

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
 from adapters.kafka.admin import create_topics, ensure_epoch
 from adapters.kafka.groups import administering
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from core.log import Record, TopicPartition
-from penstock.connection import KafkaConnection, PipelineNames
+from penstock.client import Client
+from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from schemas.control import EpochRecord
 from schemas.topics import RouteMap
 from tests.support.processes import Program, wait_until
@@ -44,6 +46,14 @@ class Pipeline:
             "PENSTOCK_METRICS_PORT": "0",
             **settings,
         }
+
+    def client(self) -> Client:
+        """A client of this pipeline, not started."""
+        return Client(
+            kafka=self.kafka,
+            database=DatabaseConnection(url=SecretStr(self.database_url)),
+            names=PipelineNames(topic_prefix=self.routes.prefix, partitions=self.routes.partitions),
+        )
 
     def start(self, service: str, name: str = "", **settings: str) -> Program:
         """Start one service; the caller ends it."""
