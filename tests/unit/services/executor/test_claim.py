@@ -9,7 +9,6 @@ import pytest
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.learning.events import DID_NOT_RUN, Ended, Status
 from core.ledger.verdicts import Action, Cancel, Claimed, Decided, Expired, Failed, Verdict
 from core.log import Record, TopicPartition
@@ -19,9 +18,8 @@ from schemas.codec import decode_if_verdict
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from services.executor.claim import CANCELLED_MAX, Claimer
-from services.executor.context import ExecutorContext
 from services.executor.held import Held, WaitingJob
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=1)
 NOW_MS = 1_000_000
@@ -63,17 +61,7 @@ async def tried(expires_at_ms: int | None, n: int, *before: Verdict, cancelled: 
     broker.create_topic(ROUTES.ledger, 1)
     for offset, verdict in enumerate(before):
         assert folds.fold(0).apply(offset, NOW_MS - 10, verdict).holds
-    context = ExecutorContext(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: NOW_MS,
-        lambda: NOW_MS / 1000,
-        outcomes=unheard(ROUTES),
-    )
+    context = executor_context(ROUTES, MemoryAppender(broker), lambda: NOW_MS, lambda: NOW_MS / 1000)
     record = Record(ROUTES.execution("default", 0), 0, 3, NOW_MS, None, b"", ())
     waiting = WaitingJob(QueuedJob(job, NOW_MS, 0, 0.0), record)
     claimer = Claimer(

@@ -8,16 +8,14 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.log import Record, TopicPartition
 from ports.log import Assignment, Batch
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import encode
 from schemas.topics import RouteMap
 from services.executor import fetch
-from services.executor.context import ExecutorContext
 from services.executor.fetch import LANE_MAX_BYTES, Fetcher
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap()
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -76,17 +74,7 @@ class Member:
 
 
 def fetcher_of(member: Member) -> Fetcher:
-    context = ExecutorContext(
-        ROUTES,
-        cast("Any", None),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        lambda: 1.0,
-        outcomes=unheard(ROUTES),
-    )
+    context = executor_context(ROUTES, cast("Any", None))
     return Fetcher(cast("Any", member), context, per_decade_s=1200.0, lane_buffer=500)
 
 

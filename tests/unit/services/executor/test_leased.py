@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.lease import margin_s
 from schemas.codec import decode_executor
 from schemas.executors import Heartbeat
@@ -14,24 +13,14 @@ from schemas.topics import RouteMap
 from services.executor.context import ExecutorContext
 from services.executor.held import Held
 from services.executor.leased import Leased
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=1)
 
 
 def _context(broker: MemoryBroker, now_s: Callable[[], float]) -> ExecutorContext:
     broker.create_topics(ROUTES.specs())
-    return ExecutorContext(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        now_s,
-        outcomes=unheard(ROUTES),
-    )
+    return executor_context(ROUTES, MemoryAppender(broker), lambda: 5, now_s)
 
 
 async def test_workers_are_told_when_the_lease_ends_however_late_they_are_told() -> None:

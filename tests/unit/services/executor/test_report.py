@@ -7,17 +7,15 @@ import msgspec
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.notes import Logged
 from penstock.context import LOG_LINE_MAX_BYTES, LOG_LINES_MAX, LogLine
 from penstock.worker.frames import JobNote
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import decode_event
 from schemas.topics import RouteMap
-from services.executor.context import ExecutorContext
 from services.executor.held import Held, HeldJob
 from services.executor.report import Reporter
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=1)
 JOB = AcceptedJob(
@@ -39,17 +37,7 @@ JOB = AcceptedJob(
 async def test_the_most_a_job_can_log_at_once_fits_into_the_ledger() -> None:
     broker = MemoryBroker(lambda: 5)
     broker.create_topics(ROUTES.specs())
-    context = ExecutorContext(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        lambda: 1.0,
-        outcomes=unheard(ROUTES),
-    )
+    context = executor_context(ROUTES, MemoryAppender(broker))
     held = Held()
     held.add(HeldJob(QueuedJob(JOB, 1, 0, 0.0), 0, 1.0))
     # JSON writes this character six times as long.

@@ -9,7 +9,6 @@ import pytest
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.limits import BASIS_SLOTS, SLOT_MS, DemandLog, Limit, Want
 from core.log import Record, TopicPartition
 from core.subjects import Scope, Subject
@@ -21,12 +20,11 @@ from schemas.executors import Demand
 from schemas.standing_orders import Standing, StandingOrders
 from schemas.topics import RouteMap
 from services.executor import fetch
-from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
 from services.executor.held import WaitingJob
 from services.executor.limit import Came, Limiter
 from services.executor.sift import Parker, Sift
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=1)
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -87,16 +85,12 @@ class World:
         self.now_ms = 10_000
         self.broker = MemoryBroker(lambda: self.now_ms)
         self.broker.create_topics(ROUTES.specs())
-        context = ExecutorContext(
+        context = executor_context(
             ROUTES,
             MemoryAppender(self.broker),
-            PrometheusMeter(),
-            "default",
-            "me",
-            "0",
             lambda: self.now_ms,
             lambda: self.now_ms / 1000,
-            outcomes=unheard(ROUTES),
+            instance="me",
         )
         self.orders, self.demand = StandingOrders(), DemandLog()
         self.may_claim = True

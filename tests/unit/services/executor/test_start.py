@@ -7,7 +7,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.verdicts import Claimed, Released
 from core.log import Appended, NewRecord, Record
 from penstock.identity import home
@@ -17,12 +16,11 @@ from schemas.codec import decode_event, ledger_record
 from schemas.executors import dispatch_key
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
-from services.executor.context import ExecutorContext
 from services.executor.follow import ReadClaim, claims_of
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.parents import Parents, ParentsGiven
 from services.executor.start import Starter
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap()
 BOOT_ID = "executor-0:boot"
@@ -102,17 +100,7 @@ def held() -> Held:
 @pytest.fixture
 def starter(workers: Workers, ledger: Ledger, held: Held, results: Results) -> Starter:
     """A starter that has read back one claim that holds."""
-    context = ExecutorContext(
-        ROUTES,
-        cast("Any", ledger),
-        PrometheusMeter(),
-        "default",
-        "executor-0",
-        "0",
-        lambda: 5,
-        lambda: 1.0,
-        outcomes=unheard(ROUTES),
-    )
+    context = executor_context(ROUTES, cast("Any", ledger))
     folds = LedgerFolds("e", with_notes=False)
     leased = SimpleNamespace(boot_id=BOOT_ID, holds=True, lease_s=45.0)
     parents = Parents(cast("Any", results), results.are_read.set)

@@ -13,7 +13,6 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.group import MemoryGroupMember
 from adapters.memory.progress import MemoryGroupProgress
 from adapters.memory.reader import MemoryReader
-from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.verdicts import Claimed
 from core.log import TopicPartition
 from core.stealing import BACKOFF_MS, FOLLOW_S, PATIENCE_MS, SPREAD_MS
@@ -23,12 +22,11 @@ from schemas.codec import decode_if_verdict, job_record, ledger_record
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from services.executor.claim import Claimer
-from services.executor.context import ExecutorContext
 from services.executor.fetch import Fetcher
 from services.executor.held import Held
 from services.executor.lanes import ForeignLanes
 from services.executor.steal import HEADS, Thief
-from tests.support.outcomes import unheard
+from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=2)
 MINE, THEIRS = 0, 1
@@ -52,17 +50,7 @@ class Neighbour:
 
     def __post_init__(self) -> None:
         self.appender = MemoryAppender(self.broker)
-        context = ExecutorContext(
-            ROUTES,
-            self.appender,
-            PrometheusMeter(),
-            "default",
-            "executor-0",
-            "0",
-            lambda: self.clock.ms,
-            lambda: self.clock.ms / 1000,
-            outcomes=unheard(ROUTES),
-        )
+        context = executor_context(ROUTES, self.appender, lambda: self.clock.ms, lambda: self.clock.ms / 1000)
         self.folds = LedgerFolds("e", with_notes=False)
         self.own = Fetcher(
             MemoryGroupMember(self.broker, group="nobody", instance="x", topics=[]),
