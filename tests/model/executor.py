@@ -91,6 +91,7 @@ class ModelMember:
         return True
 
     async def poll(self, timeout_s: float, max_records: int = 0) -> Batch:
+        # The walk hands records to the fetcher itself.
         raise NotImplementedError
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None: ...

@@ -85,6 +85,7 @@ class Stage(Process):
 
     def decide(self, random: Random, count: int) -> tuple[list[NewRecord], dict[str, int]]:
         """Give what follows from the next records, and the positions after them."""
+        # Each stage has its own.
         raise NotImplementedError
 
     def take(self, topic: str, count: int) -> list[Record]:

@@ -22,6 +22,7 @@ class ModelLanes:
         self.assignment = Assignment(0, frozenset())
 
     async def poll(self, timeout_s: float, max_records: int = 0) -> Batch:
+        # The walk hands records to the thief itself.
         raise NotImplementedError
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None: ...
@@ -78,4 +79,5 @@ def read_on(
 
 
 async def _never_asked(_partition: int) -> bool:
+    # Only the loop asks, and the walk takes its steps one by one.
     raise NotImplementedError
