@@ -76,6 +76,14 @@ class HasSubjects(Protocol):
         ...
 
 
+class JobNames(NamedTuple):
+    """Those parts alone, of a job of which no more is at hand."""
+
+    type: str
+    tenant: str
+    pool: str
+
+
 def subjects_of(job: HasSubjects) -> tuple[Subject, ...]:
     """Give all subjects of a job, in the order in which it is held for them."""
     return (

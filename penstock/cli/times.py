@@ -74,6 +74,11 @@ def span(length_s: float) -> str:
     return f"{sign}{rest_s:.1f}s"
 
 
+def ms_of(at: datetime) -> int:
+    """Give a time as ms since 1970, as records have it."""
+    return round(at.timestamp() * 1000)
+
+
 def _parsed(text: str, other_form: str) -> datetime:
     try:
         return parse_rfc3339(text)

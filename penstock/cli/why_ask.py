@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from core.buckets import BUCKETS
 from core.ledger.notes import Queued, Waiting
 from core.states import State
-from core.subjects import Cause, HeldFor
+from core.subjects import Cause, HeldFor, JobNames
 from penstock.cli import why_log, why_rows
 from penstock.cli.connect import Connections
 from penstock.cli.console import EXPECTED, explain
@@ -23,13 +22,6 @@ from penstock.cli.why_words import HELD_GATES
 T = TypeVar("T")
 LOOKUP_WITHIN_S = 40.0
 """Of one question; longer than what the database and the broker are given."""
-
-
-@dataclass(frozen=True)
-class _Subjects:
-    type: str
-    tenant: str
-    pool: str
 
 
 class Asker:
@@ -114,7 +106,7 @@ class Asker:
     def _held_for(self, on: str | None) -> str | None:
         """Say which pause or limit it is, by what is ordered now; None: none any more."""
         orders, job = self._known.orders, self._known.job
-        subjects = _Subjects(job["type"], job["tenant"], job["pool"])
+        subjects = JobNames(job["type"], job["tenant"], job["pool"])
         if orders is None:
             return None
         if on == Cause.PAUSE:

@@ -15,6 +15,7 @@ from penstock.cli.connect import Connections
 from penstock.cli.holds import held_folds
 from penstock.cli.order import order_gates
 from penstock.cli.reading import partitions_of, reading, require_topics
+from penstock.cli.times import ms_of
 from penstock.identity import gate_home, home
 from schemas.accepted_job import FailedAttempt
 from schemas.codec import decode_failed, decode_if_note, decode_queued
@@ -157,7 +158,7 @@ async def letter(where: Connections, job_id: str, offset: int) -> FailedAttempt 
 async def last_note(where: Connections, job_id: str, at: datetime) -> Note | None:
     """Give the note about a job that was appended to the ledger at this instant; None: there is none."""
     lane = TopicPartition(where.routes.ledger, home(job_id, where.routes.partitions))
-    at_ms = round(at.timestamp() * 1000)
+    at_ms = ms_of(at)
     found: Note | None = None
     async with reading(where.kafka) as reader:
         offset = await reader.offset_at(lane, at_ms)

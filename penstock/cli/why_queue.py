@@ -11,7 +11,7 @@ from core.limits import Limit
 from core.queue_place import taken_before_ms
 from core.slot_times import DRIFT_SHARE, Hold, Past, SlotTimes, idle_between_s
 from core.states import State
-from core.subjects import Scope, Subject
+from core.subjects import JobNames, Scope, Subject
 from penstock.cli.executors import Executor
 from penstock.cli.why_rows import ARRIVALS_MAX, ARRIVALS_WITHIN_S, EARLIEST
 from schemas.standing_orders import StandingOrders
@@ -87,13 +87,6 @@ class Seen(NamedTuple):
     orders: StandingOrders | None
 
 
-@dataclass(frozen=True)
-class _Subjects:
-    type: str
-    tenant: str
-    pool: str
-
-
 def lanes_before(
     job: Row, heads: Mapping[int, datetime] | None, per_decade_s: float
 ) -> dict[int, tuple[datetime, datetime]]:
@@ -142,7 +135,7 @@ def view_of(job: Row, seen: Seen, now: datetime, per_decade_s: float) -> QueueVi
     limits = _limits(seen.orders, job)
     supported = sum(one.jobs for one in ahead if times.expected(one.type, one.bucket, 1.0).jobs)
     served = None if seen.executors is None else served_by(seen.executors, job["pool"], job["type"])
-    held_for = None if seen.orders is None else seen.orders.pause_of(_Subjects(**_names(job, job["pool"])))
+    held_for = None if seen.orders is None else seen.orders.pause_of(_names(job, job["pool"]))
     start = None
     if served is not None and held_for is None:
         idle_s = idle_of(seen, job["pool"])
@@ -239,7 +232,7 @@ def work_of(
     """
     kinds: dict[tuple[int, str, bool], tuple[int, float]] = {}
     for one in ahead:
-        limited = bool(orders and orders.limits_of(_Subjects(one.type, one.tenant, pool)))
+        limited = bool(orders and orders.limits_of(JobNames(one.type, one.tenant, pool)))
         jobs, predicted_s = kinds.get((one.bucket, one.type, limited), (0, 0.0))
         kinds[one.bucket, one.type, limited] = (jobs + one.jobs, predicted_s + one.predicted_s)
     work = []
@@ -291,18 +284,18 @@ def overtaking_of(
     return found
 
 
-def _names(row: Row, pool: str) -> dict[str, str]:
-    return {"type": row["type"], "tenant": row["tenant"], "pool": pool}
+def _names(row: Row, pool: str) -> JobNames:
+    return JobNames(row["type"], row["tenant"], pool)
 
 
 def _is_paused(orders: StandingOrders | None, row: Row, pool: str) -> bool:
-    return orders is not None and orders.pause_of(_Subjects(**_names(row, pool))) is not None
+    return orders is not None and orders.pause_of(_names(row, pool)) is not None
 
 
 def _limits(orders: StandingOrders | None, job: Row) -> dict[Subject, Limit]:
     if orders is None:
         return {}
-    return {one: orders.limits[one] for one in orders.limits_of(_Subjects(**_names(job, job["pool"])))}
+    return {one: orders.limits[one] for one in orders.limits_of(_names(job, job["pool"]))}
 
 
 def _ahead_of(subject: Subject, ahead: Iterable[Ahead]) -> int:

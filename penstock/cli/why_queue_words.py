@@ -7,7 +7,7 @@ from core.priority import DEFAULT_PRIORITY
 from core.run_times import UNKNOWN_RUN_S
 from core.urgency import Urgency
 from penstock.cli.holds import rate_text
-from penstock.cli.times import span
+from penstock.cli.times import ms_of, span
 from penstock.cli.why_known import Known, Part
 from penstock.cli.why_queue import Ahead, QueueView
 
@@ -180,4 +180,4 @@ def expected_part(known: Known, view: QueueView) -> Part:
 
 
 def _ms(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)
+    return None if at is None else ms_of(at)

@@ -9,7 +9,7 @@ from core.states import TERMINAL, State
 from core.subjects import HeldFor
 from core.wheel import TIER_DELAYS_MS, hop_at
 from penstock.cli.holds import rate_text
-from penstock.cli.times import span
+from penstock.cli.times import ms_of, span
 from penstock.cli.why_known import Answer, Known, Part
 from penstock.cli.why_queue import Row, past_of
 from penstock.cli.why_queue_words import expected_part, place_part, score_part, served_part
@@ -117,11 +117,11 @@ def _due(known: Known) -> Answer:
 
 def _hop(known: Known, due: datetime, entered: datetime) -> Part:
     now = known.now
-    hop = hop_at(_ms(entered), _ms(due), _ms(now))
+    hop = hop_at(ms_of(entered), ms_of(due), ms_of(now))
     if hop is None:
         return Part("delay wheel", ["it is due and on its way out; the wheel is late by a quarter second"])
     tier, leaves_ms = hop
-    left = span(max(0.0, (leaves_ms - _ms(now)) / 1000))
+    left = span(max(0.0, (leaves_ms - ms_of(now)) / 1000))
     line = f"it stands in the tier of {span(TIER_DELAYS_MS[tier] / 1000)}, and leaves it in about {left}"
     return Part("delay wheel", [f"{line}; never early, late by at most 250ms"])
 
@@ -331,7 +331,3 @@ def _jobs(count: int) -> str:
 def _nth(number: int) -> str:
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number:,}{ending}"
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
