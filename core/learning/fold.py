@@ -10,10 +10,19 @@ from core.learning.seconds import LAG_MS, OpenSeconds, Taken
 
 
 class FeatureFold:
-    """Keeps the aggregates of every key; deterministic in events, their order within a watermark aside."""
+    """Keeps the aggregates of every key; deterministic in events, their order within a watermark aside.
 
-    def __init__(self, seconds: OpenSeconds | None = None) -> None:
-        self.states: dict[Key, KeyAggregates] = {}
+    Parameters
+    ----------
+    states
+        By key; changed from here on. They may hold seconds that ``seconds`` is still to close: none is folded
+        into a state twice.
+    """
+
+    def __init__(
+        self, seconds: OpenSeconds | None = None, states: dict[Key, KeyAggregates] | None = None
+    ) -> None:
+        self.states: dict[Key, KeyAggregates] = {} if states is None else states
         self._seconds = OpenSeconds() if seconds is None else seconds
 
     def take(self, event: Event, keys: Keys) -> Taken:
@@ -27,8 +36,9 @@ class FeatureFold:
                 state = self.states.get(key)
                 if state is None:
                     state = self.states[key] = KeyAggregates()
-                advance(state, second, of_key)
-                yield key
+                if second > state.at_s:
+                    advance(state, second, of_key)
+                    yield key
 
     def decide(self, keys: Keys, job: JobFacts, t_ms: int) -> "array[float]":
         """Compute the features of a decision at ``t_ms`` from what was closed by then, the lag allowed for.

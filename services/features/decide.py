@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from core.learning.aggregates import KeyAggregates, advance
+from core.learning.aggregates import KeyAggregates
 from core.learning.events import Key, Keys
+from core.learning.fold import FeatureFold
 from core.learning.seconds import LAG_MS, SECOND_MS, OpenSeconds, Remembered, Taken
 from schemas.outcomes import OutcomeBatch, Report, Subject, partition_of, reports_of
 
@@ -55,7 +56,6 @@ class PartitionFold:
     def __init__(
         self, partition: int, partitions: int, states: dict[Key, KeyAggregates], memory: Memory
     ) -> None:
-        self.states = states
         self.came: Counter[Taken] = Counter()
         """What became of the events that were taken."""
         self.next_offset = memory.next_offset
@@ -63,11 +63,17 @@ class PartitionFold:
         self._partition = partition
         self._partitions = partitions
         self._seconds = OpenSeconds.restored(memory.first_open_s, memory.remembered)
+        self._fold = FeatureFold(self._seconds, states)
         self._keys: dict[Subject, Keys] = {}
         self._open: dict[int, int] = {}
         """Of records of which something is open, by offset: the last second of that."""
         for offset, reports in sorted(memory.reports.items()):
             self._put(offset, reports)
+
+    @property
+    def states(self) -> Mapping[Key, KeyAggregates]:
+        """What is known, by key."""
+        return self._fold.states
 
     @property
     def first_open_s(self) -> int:
@@ -85,7 +91,7 @@ class PartitionFold:
         self.next_offset = offset + 1
         self.end_ms = max(end_ms, self.end_ms)
         before = {second for second, _ in self._seconds.remembered}
-        changed = self._close(self.end_ms - LAG_MS)
+        changed = set(self._fold.close(self.end_ms - LAG_MS))
         after = {second for second, _ in self._seconds.remembered}
         closed = [one for one in self._seconds.remembered if one[0] not in before]
         settled = [one for one, last_s in self._open.items() if last_s < self.first_open_s]
@@ -108,18 +114,6 @@ class PartitionFold:
             last_s = max(last_s, event.at_ms // SECOND_MS, self.first_open_s)
         if last_s >= 0:
             self._open[offset] = last_s
-
-    def _close(self, watermark_ms: int) -> set[Key]:
-        changed: set[Key] = set()
-        for second, happened in self._seconds.close(watermark_ms):
-            for key, of_key in happened.items():
-                state = self.states.get(key)
-                if state is None:
-                    state = self.states[key] = KeyAggregates()
-                if second > state.at_s:
-                    advance(state, second, of_key)
-                    changed.add(key)
-        return changed
 
     def _at_home(self, subject: Subject) -> Keys:
         keys = self._keys.get(subject)
