@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from core.ledger.notes import Accepted, Logged, Note, Progress, Queued, Repeated, Waiting
+from core.ledger.notes import Accepted, Logged, Note, Progress, Queued, Repeated, Scored, Waiting
 from core.ledger.outcome import Outcome
 from core.ledger.verdicts import (
     Action,
@@ -35,12 +35,13 @@ _QUEUED = State.QUEUED.value
 
 
 class Patches(NamedTuple):
-    """Changes to the job's row, to the row of its dispatch ``n``, and new log lines by number."""
+    """Changes to the job's row and to the row of its dispatch ``n``; new log lines by number; its score."""
 
     job: Row | None = None
     n: int = 0
     attempt: Row | None = None
     lines: tuple[tuple[int, Row], ...] = ()
+    score: Row | None = None
 
 
 def patches(folded: Folded) -> Patches | None:
@@ -64,7 +65,8 @@ def _of_note(folded: Folded, event: Note) -> Patches | None:
         case Accepted():
             return Patches(_accepted(folded, event))
         case Queued():
-            return Patches(_queued(folded, event))
+            score = None if event.scored is None else _score(event.scored, event.model_version)
+            return Patches(_queued(folded, event), event.n, score=score)
         case Waiting():
             return Patches(_waiting(folded, event))
         case Progress():
@@ -127,6 +129,24 @@ def _queued(folded: Folded, event: Queued) -> Row:
     }
     _add(row, "p_fail", event.p_fail)
     _add(row, "predicted_run_s", event.predicted_run_s)
+    return row
+
+
+def _score(scored: Scored, model: str) -> Row:
+    row: Row = {
+        "decided_at": scored.at_ms,
+        "model": model,
+        "features": scored.features,
+        "vector": scored.vector.hex(),
+    }
+    if scored.candidate:
+        row["candidate"] = scored.candidate
+        _add(row, "log_run", scored.log_run)
+        _add(row, "failed", scored.failed)
+    if scored.shadow:
+        row["shadow"] = scored.shadow
+        _add(row, "shadow_log_run", scored.shadow_log_run)
+        _add(row, "shadow_failed", scored.shadow_failed)
     return row
 
 

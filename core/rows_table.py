@@ -18,16 +18,17 @@ class Table(NamedTuple):
     jobs: dict[str, Row]
     attempts: dict[AttemptKey, Row]
     logs: dict[LogKey, Row]
+    scores: dict[AttemptKey, Row]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was said that shows in a row."""
-        return not (self.jobs or self.attempts or self.logs)
+        return not (self.jobs or self.attempts or self.logs or self.scores)
 
 
 def empty_table() -> Table:
     """Give a table without rows."""
-    return Table({}, {}, {})
+    return Table({}, {}, {}, {})
 
 
 def gather(table: Table, events: Iterable[Folded]) -> None:
@@ -50,6 +51,8 @@ def gather(table: Table, events: Iterable[Folded]) -> None:
                 table.attempts[key] = said.attempt
             else:
                 merge(held, said.attempt, ATTEMPT_GROUPS)
+        if said.score is not None:
+            table.scores.setdefault((job_id, said.n), said.score)
         for seq, line in said.lines:
             table.logs.setdefault((job_id, said.n, seq), line)
 

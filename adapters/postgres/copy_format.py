@@ -39,6 +39,11 @@ def _pack_uuid(value: Value) -> bytes:
     return _uuid + bytes.fromhex(str(value).replace("-", ""))
 
 
+def _pack_bytes(value: Value) -> bytes:
+    data = bytes.fromhex(str(value))
+    return _length(len(data)) + data
+
+
 def _pack_time(value: Value) -> bytes:
     return _int8(8, (int(value) - _POSTGRES_EPOCH_MS) * 1000)
 
@@ -59,6 +64,8 @@ def _packer(type_: sa.types.TypeEngine[Any]) -> Pack:
             return lambda value: _int4(4, int(value))
         case sa.Double():
             return lambda value: _float8(8, float(value))
+        case sa.LargeBinary():
+            return _pack_bytes
         case sa.Text():
             return _pack_text
         case _:

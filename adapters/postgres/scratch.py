@@ -15,12 +15,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.tables.stage_offsets import stage_offsets
 from adapters.postgres.upsert import merged_columns
 from penstock.errors import PenstockError
 
 SCHEMA = "penstock_rebuild"
-_ROWS = (jobs, job_attempts, job_logs)
+_ROWS = (jobs, job_attempts, job_logs, job_scores)
 LOCK_TIMEOUT_S = 60
 
 Connection = psycopg.AsyncConnection
@@ -152,8 +153,8 @@ class Settled:
         for table in _ROWS:
             cursor = await self._connection.execute(self._text(_merge_all(table, whole=whole)))
             changed[str(table.name)] = cursor.rowcount
-        # Attempts and lines first: whose epoch they are of stands in their job.
-        for table in (job_attempts, job_logs, jobs) if whole else ():
+        # Jobs last: whose epoch the other rows are of stands in their job.
+        for table in reversed(_ROWS) if whole else ():
             cursor = await self._connection.execute(self._text(_remove_unsaid(table)), {"epoch": self._epoch})
             changed[str(table.name)] += cursor.rowcount
         await self._connection.execute(

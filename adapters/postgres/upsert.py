@@ -5,10 +5,13 @@ import sqlalchemy as sa
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.scores import job_scores
 from core.rows import ATTEMPT_GROUPS, JOB_GROUPS, Group, Tie
 
 _DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
-_LONG = ("JSONB", "TEXT")
+_LONG = ("JSONB", "TEXT", "BYTEA")
+_FIRST_STAYS = (job_logs, job_scores)
+"""Tables of rows that never change: what is said again is a repetition."""
 
 
 def staging_name(table: sa.Table) -> str:
@@ -56,7 +59,7 @@ def upsert_statement(table: sa.Table) -> str:
 
 def merged_columns(table: sa.Table) -> dict[str, str]:
     """Give the new value of every column that a patch may change, as SQL over ``t`` and ``excluded``."""
-    if table is job_logs:
+    if table in _FIRST_STAYS:
         return {}
     keys = {one.name for one in table.primary_key.columns}
     return _merge(_GROUPS[table.name], [one.name for one in table.columns if one.name not in keys])

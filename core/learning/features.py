@@ -4,6 +4,7 @@ A decision at ``t`` sees closed seconds only (``core/learning/seconds.py``), str
 vector that was scored is logged, and trained on as logged.
 """
 
+import hashlib
 import math
 from array import array
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ FEATURES: tuple[Feature, ...] = (
     *_OF_JOB,
 )
 """Every column, in order."""
+FINGERPRINT = hashlib.sha256("\n".join(feature.name for feature in FEATURES).encode()).hexdigest()[:8]
+"""Names the columns and their order: vectors that were logged under another one mean something else."""
 COLUMN = {feature.name: place for place, feature in enumerate(FEATURES)}
 """Place of a feature by its name."""
 _ABSENT = tuple(feature.default for feature in _OF_KEY)

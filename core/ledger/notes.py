@@ -60,6 +60,27 @@ class Repeated(_Note, frozen=True, omit_defaults=True, tag="REPEATED", tag_field
     conflict: bool = False
 
 
+class Scored(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What a dispatch was scored by, and what models expected of it, used or not."""
+
+    at_ms: int
+    """When it was scored, broker time."""
+    features: str
+    """``core.learning.features.FINGERPRINT`` of whoever scored it."""
+    vector: bytes
+    """(n_features,) little-endian float32."""
+    candidate: str = ""
+    """The model these predictions are of, also one that is not trusted; empty: none."""
+    log_run: float | None = None
+    """Natural log of 1 + run time in ms."""
+    failed: float | None = None
+    """Probability that the dispatch fails."""
+    shadow: str = ""
+    """A model that is watched and never used."""
+    shadow_log_run: float | None = None
+    shadow_failed: float | None = None
+
+
 class Queued(_Note, frozen=True, omit_defaults=True, tag="QUEUED", tag_field="kind"):
     """The prioritizer put dispatch ``n`` into a bucket; ``score_parts`` are seconds of head start."""
 
@@ -72,6 +93,8 @@ class Queued(_Note, frozen=True, omit_defaults=True, tag="QUEUED", tag_field="ki
     p_fail: float | None = None
     predicted_run_s: float | None = None
     model_version: str = "rule"
+    scored: Scored | None = None
+    """None: no features were at hand, or enough vectors are logged in this second already."""
 
 
 class Progress(_Note, frozen=True, omit_defaults=True, tag="PROGRESS", tag_field="kind"):

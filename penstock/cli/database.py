@@ -37,11 +37,13 @@ WITH old AS (
     DELETE FROM job_attempts USING old WHERE job_attempts.job_id = old.job_id RETURNING 1
 ), lines AS (
     DELETE FROM job_logs USING old WHERE job_logs.job_id = old.job_id RETURNING 1
+), scores AS (
+    DELETE FROM job_scores USING old WHERE job_scores.job_id = old.job_id RETURNING 1
 ), gone AS (
     DELETE FROM jobs USING old WHERE jobs.job_id = old.job_id RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS jobs, (SELECT count(*) FROM attempts) AS attempts,
-       (SELECT count(*) FROM lines) AS lines
+       (SELECT count(*) FROM lines) AS lines, (SELECT count(*) FROM scores) AS scores
 """
 
 
@@ -51,6 +53,7 @@ class Purged(NamedTuple):
     jobs: int
     attempts: int
     lines: int
+    scores: int
 
 
 def register(app: typer.Typer) -> None:
@@ -127,8 +130,8 @@ async def purge(
 ) -> None:
     """Remove old finished jobs from the table.
 
-    With their attempts and log lines. Only the table shrinks: Kafka keeps what it keeps, and a rebuild
-    brings back what it still holds.
+    With their attempts, log lines and scores. Only the table shrinks: Kafka keeps what it keeps, and a
+    rebuild brings back what it still holds.
     """
     parameters = {"states": _ENDED_STATES, "age": older_than, "batch": PURGE_BATCH_JOBS}
     async with connected(connections(data).database) as database:
@@ -143,7 +146,10 @@ async def purge(
     if as_json:
         show_json(purged._asdict())
     else:
-        say(f"removed {purged.jobs} jobs, {purged.attempts} attempts, {purged.lines} log lines")
+        say(
+            f"removed {purged.jobs} jobs, {purged.attempts} attempts, {purged.lines} log lines, "
+            f"{purged.scores} scores"
+        )
 
 
 def _show_found(jobs: int, oldest: datetime | None, *, as_json: bool) -> None:
@@ -161,7 +167,7 @@ def _ask(jobs: int, older_than: timedelta) -> None:
 
 async def _purge(database: Database, statement: LiteralString, parameters: dict[str, Any]) -> Purged:
     """Remove batch by batch, each its own transaction, until nothing is left or all of it is locked."""
-    total = Purged(0, 0, 0)
+    total = Purged(0, 0, 0, 0)
     while True:
         row = await (await database.execute(statement, parameters)).fetchone()
         assert row is not None

@@ -95,6 +95,11 @@ def put_job(mine: Pipeline, number: int, state: str, ended_days_ago: int | None 
             "VALUES (%s, 1, 0, now(), 'info', 'hello')",
             (job_id,),
         )
+        connection.execute(
+            "INSERT INTO job_scores (job_id, n, decided_at, model, features, vector) "
+            "VALUES (%s, 1, now(), 'ewma', '0a1b2c3d', '')",
+            (job_id,),
+        )
     return job_id
 
 
@@ -268,8 +273,8 @@ def test_a_purge_removes_old_ended_jobs_with_all_they_have(mine: Pipeline, cli: 
     assert read_json(cli("purge", "--older-than", "30d", "--dry-run", "--json"))["would_remove_jobs"] == 2
     assert "--yes" in cli("purge", "--older-than", "30d", code=2).stderr
     purged = read_json(cli("purge", "--older-than", "30d", "--yes", "--json"))
-    assert purged == {"jobs": 2, "attempts": 2, "lines": 2}
-    for table in ("jobs", "job_attempts", "job_logs"):
+    assert purged == {"jobs": 2, "attempts": 2, "lines": 2, "scores": 2}
+    for table in ("jobs", "job_attempts", "job_logs", "job_scores"):
         rows = read_json(
             cli("sql", f"SELECT DISTINCT job_id::text AS job_id FROM {table} ORDER BY 1", "--json")
         )

@@ -113,7 +113,7 @@ def test_failures_are_retried_or_given_up_and_secrets_stay_secret(mine: Pipeline
     written = b"".join(record.value or b"" for record in mine.read(mine.routes.ledger))
     assert b"4111" not in written
     with psycopg.connect(mine.database_url) as connection:
-        for table in ("jobs", "job_attempts", "job_logs"):
+        for table in ("jobs", "job_attempts", "job_logs", "job_scores"):
             query = f"select coalesce(string_agg({table}::text, ''), '') from {table}"
             text = connection.execute(query).fetchone()
             assert text is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from hypothesis import strategies as st
 
-from core.ledger.notes import Accepted, Logged, LogLine, Note, Progress, Queued, Repeated, Waiting
+from core.ledger.notes import Accepted, Logged, LogLine, Note, Progress, Queued, Repeated, Scored, Waiting
 from core.ledger.verdicts import (
     Action,
     Cancel,
@@ -120,6 +120,19 @@ def folded(events: Iterable[Event]) -> list[FoldedEvent]:
     return LedgerFolds(EPOCH, with_notes=True).take(written(events))
 
 
+_SCORES = st.builds(
+    Scored,
+    st.integers(BASE_MS, BASE_MS + 9999),
+    st.sampled_from(["0a1b2c3d", "ffffffff"]),
+    st.binary(max_size=8),
+    st.sampled_from(["", "ewma"]),
+    st.none() | st.just(7.5),
+    st.none() | st.just(0.25),
+    st.sampled_from(["", "m2"]),
+    st.none() | st.just(6.5),
+)
+
+
 def _numbers(job: int) -> st.SearchStrategy[Event]:
     where = (st.just(origin_of(job)), st.just(job_id_of(job)))
     n, executor = st.integers(1, 3), st.sampled_from(["e1", "e2"])
@@ -136,7 +149,14 @@ def _numbers(job: int) -> st.SearchStrategy[Event]:
             idempotency_key=st.none() | st.just("key"),
         ),
         st.builds(Waiting, *where, st.sampled_from(["due", "id"]), n, due),
-        st.builds(queued, st.just(job), n, bucket=st.integers(0, 7), p_fail=st.none() | unit),
+        st.builds(
+            queued,
+            st.just(job),
+            n,
+            bucket=st.integers(0, 7),
+            p_fail=st.none() | unit,
+            scored=st.none() | _SCORES,
+        ),
         st.builds(Progress, *where, n, unit, TEXTS),
         st.builds(
             Logged, *where, n, st.tuples(st.builds(LogLine, n, due.map(lambda t: t or 0), TEXTS, TEXTS))

@@ -8,6 +8,7 @@ from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
 from adapters.postgres.tables.schedules import schedules
+from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.tables.workflows import V1_WORKFLOWS
 
 ANALYST = "penstock_analyst"
@@ -73,6 +74,15 @@ V1_ATTEMPTS = View(
     ),
     "One row a dispatch of a job. Stable: columns are only ever added, at the end.",
 )
+V1_SCORES = View(
+    "v1_scores",
+    job_scores,
+    (
+        *("job_id", "n", "decided_at", "model", "candidate", "log_run", "failed"),
+        *("shadow", "shadow_log_run", "shadow_failed", "features", "vector"),
+    ),
+    "One row a dispatch whose features were logged. Stable: columns are only ever added, at the end.",
+)
 V1_SCHEDULES = View(
     "v1_schedules",
     schedules,
@@ -82,7 +92,7 @@ V1_SCHEDULES = View(
     ),
     "One row a recurring schedule. Stable: columns are only ever added, at the end.",
 )
-VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES)
+VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES)
 
 
 def statements(view: View | QueryView) -> list[str]:
