@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() { "${UV:-.venv/bin/uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"; }
 compile requirements/bootstrap.in -o requirements/bootstrap.txt
-compile --extra embedded --extra learn pyproject.toml requirements/dev.in -o requirements/dev.txt
+compile --extra embedded pyproject.toml requirements/dev.in -o requirements/dev.txt
 compile --extra embedded pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/runtime.txt
