@@ -173,6 +173,18 @@ class Metric(Enum):
         Kind.GAUGE,
         "How much older what is known of tenants and types is than the newest outcome.",
     )
+    MODELS_TRIED = Definition(
+        "penstock_models_tried_total",
+        Kind.COUNTER,
+        "Models tried out before use, by what came of it: good, or refused.",
+        ("result",),
+    )
+    MODELS_READY = Definition(
+        "penstock_models_ready",
+        Kind.GAUGE,
+        "Whether there is a model in use in this place (champion, shadow): 0 or 1.",
+        ("role",),
+    )
     TRIMMED = Definition(
         "penstock_trimmed_records_total",
         Kind.COUNTER,

@@ -150,6 +150,11 @@ class RouteMap:
         return f"{self.prefix}features"
 
     @property
+    def models(self) -> str:
+        """Trained models, who of them orders jobs, and what pools' buckets cover (partition 0 only)."""
+        return f"{self.prefix}models"
+
+    @property
     def learning_partitions(self) -> int:
         """How many partitions of ``jobs.outcomes``, ``features.states`` and ``features`` are used.
 
@@ -358,6 +363,16 @@ class RouteMap:
                 FOREVER_MS,
                 "features",
                 "prioritizer, people",
+                compacted=True,
+                segment_bytes=WORK_SEGMENT_BYTES,
+                outlives_epoch=True,
+            ),
+            TopicSpec(
+                self.models,
+                1,
+                FOREVER_MS,
+                "trainer, people",
+                "prioritizer, executor, materializer, trainer, people",
                 compacted=True,
                 segment_bytes=WORK_SEGMENT_BYTES,
                 outlives_epoch=True,

@@ -4,12 +4,11 @@ Bytes are UBJSON, never pickles; whoever loads them checks first where they come
 can crash the process that predicts with it).
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import xgboost as xgb
 from typing_extensions import override
 
+from adapters.learned.heads import Head, Heads
 from core.learning.features import COLUMN, FEATURES
 from ports.models import Column, Model, Predictions, Vectors, checked
 
@@ -18,24 +17,6 @@ RATE_WEIGHT = np.float32(0.2)
 each of which it gained between 0.001 and 0.007 of PR-AUC, most where a type had just failed."""
 LEAST_P = np.float32(1e-6)
 """Probabilities stay so far from 0 and 1."""
-
-
-class Head(NamedTuple):
-    """One trained output."""
-
-    ubj: bytes
-    """The booster as ``Booster.save_raw("ubj")`` gives it."""
-    rounds: int
-
-
-class Heads(NamedTuple):
-    """The outputs of one model."""
-
-    run: tuple[Head, ...]
-    """Their logarithms are averaged."""
-    failed: tuple[Head, ...]
-    """Their probabilities are averaged."""
-    run_high: Head | None = None
 
 
 def booster_of(head: Head) -> xgb.Booster:

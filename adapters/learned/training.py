@@ -8,7 +8,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from adapters.learned.boosted import Head, Heads
+from adapters.learned.heads import Head, Heads
 from core.learning.events import Status
 from core.learning.features import COLUMN
 from ports.models import Column, Vectors

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.learned.boosted import BoostedModel, Heads
+from adapters.learned.boosted import BoostedModel
+from adapters.learned.heads import Heads
 from adapters.learned.plain import EwmaModel, LastTwoModel
 from adapters.learned.training import Recipe, Rows, known_at, train
 from benchmarks.learning import failure, metrics, order, run_time

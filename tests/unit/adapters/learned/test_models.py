@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from adapters.learned.boosted import BoostedModel, Head, booster_of
+from adapters.learned.boosted import BoostedModel, booster_of
+from adapters.learned.heads import Head
 from adapters.learned.plain import ConstantModel, EwmaModel, LastTwoModel
 from adapters.learned.training import NOT_ENDED, Recipe, Rows, known_at, train
 from core.learning.events import Status

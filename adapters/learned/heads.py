@@ -1,0 +1,100 @@
+"""Trained outputs of a model, and the bytes that carry them: a JSON header and boosters. Never a pickle.
+
+Nothing here knows XGBoost, so whoever only stores or moves a model need not load it.
+"""
+
+import struct
+from typing import NamedTuple
+
+import msgspec
+
+MAGIC = b"PENSTOCK-HEADS-1\n"
+HEADER_MAX_BYTES = 65_536
+"""A header names a few heads; one that claims more is damaged."""
+HEADS_MAX = 64
+_LENGTH = struct.Struct("<I")
+
+
+class Head(NamedTuple):
+    """One trained output."""
+
+    ubj: bytes
+    """The booster as ``Booster.save_raw("ubj")`` gives it."""
+    rounds: int
+
+
+class Heads(NamedTuple):
+    """The outputs of one model."""
+
+    run: tuple[Head, ...]
+    """Their logarithms are averaged."""
+    failed: tuple[Head, ...]
+    """Their probabilities are averaged."""
+    run_high: Head | None = None
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    output: str
+    rounds: int
+    size_bytes: int
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    heads: tuple[_Entry, ...]
+
+
+_RUN, _FAILED, _RUN_HIGH = "run", "failed", "run_high"
+_decode_header = msgspec.json.Decoder(_Header).decode
+
+
+def pack(heads: Heads) -> bytes:
+    """Give the bytes of a model: magic, length of the header, header, and the boosters in its order."""
+    named = [(_RUN, head) for head in heads.run] + [(_FAILED, head) for head in heads.failed]
+    if heads.run_high is not None:
+        named.append((_RUN_HIGH, heads.run_high))
+    header = msgspec.json.encode(
+        _Header(tuple(_Entry(output, head.rounds, len(head.ubj)) for output, head in named))
+    )
+    return b"".join((MAGIC, _LENGTH.pack(len(header)), header, *(head.ubj for _, head in named)))
+
+
+def unpack(data: bytes) -> Heads:
+    """Read what ``pack`` wrote. Whether the boosters are any good is not known by that.
+
+    Raises
+    ------
+    ValueError
+        The bytes are something else, damaged, cut off, or longer than their header says.
+    """
+    entries, at = _entries(data)
+    found: dict[str, list[Head]] = {_RUN: [], _FAILED: [], _RUN_HIGH: []}
+    for entry in entries:
+        if entry.output not in found or entry.rounds < 1 or not 0 < entry.size_bytes <= len(data) - at:
+            raise ValueError(
+                f"a head {entry.output!r} of {entry.rounds} rounds and {entry.size_bytes} bytes, with "
+                f"{len(data) - at} bytes left: the model is damaged or cut off"
+            )
+        found[entry.output].append(Head(data[at : at + entry.size_bytes], entry.rounds))
+        at += entry.size_bytes
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes behind the last head: the model is damaged")
+    if not found[_RUN] or not found[_FAILED] or len(found[_RUN_HIGH]) > 1:
+        raise ValueError("a model needs heads for `run` and `failed`, and at most one `run_high`")
+    return Heads(tuple(found[_RUN]), tuple(found[_FAILED]), next(iter(found[_RUN_HIGH]), None))
+
+
+def _entries(data: bytes) -> tuple[tuple[_Entry, ...], int]:
+    """Give the entries of the header, and where the first booster begins."""
+    begin = len(MAGIC) + _LENGTH.size
+    if not data.startswith(MAGIC) or len(data) < begin:
+        raise ValueError("these bytes are no model of Penstock, or of another version")
+    (size_bytes,) = _LENGTH.unpack_from(data, len(MAGIC))
+    if not 0 < size_bytes <= min(HEADER_MAX_BYTES, len(data) - begin):
+        raise ValueError(f"a header of {size_bytes} bytes: the model is damaged or cut off")
+    try:
+        header = _decode_header(data[begin : begin + size_bytes])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"the header cannot be read ({error}): the model is damaged") from error
+    if len(header.heads) > HEADS_MAX:
+        raise ValueError(f"{len(header.heads)} heads, more than {HEADS_MAX}: the model is damaged")
+    return header.heads, begin + size_bytes

@@ -1,0 +1,227 @@
+"""Laws of models on their way: what is cut is put together again, and nothing else is."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from adapters.learned.heads import Head, Heads, pack, unpack
+from core.log import NewRecord, Record
+from schemas.model_book import KEEP_BYTES, KEEP_MANIFESTS, ModelBook
+from schemas.models import (
+    BrokenModelError,
+    Chunk,
+    ModelManifest,
+    PoolLaw,
+    Removed,
+    Standing,
+    chunk_record,
+    chunked,
+    law_record,
+    manifest_record,
+    model_id,
+    put_together,
+    read_model_record,
+    removal_record,
+    sha256_of,
+    standing_record,
+)
+from schemas.topics import RouteMap
+from tests.support.models_under_test import a_manifest, a_standing
+
+ROUTES = RouteMap()
+HEADS = st.lists(
+    st.builds(Head, st.binary(min_size=1, max_size=200), st.integers(1, 500)), min_size=1, max_size=3
+)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+def as_read(record: NewRecord, offset: int = 0) -> Record:
+    return Record(record.topic, record.partition, offset, 1, record.key, record.value, record.headers)
+
+
+@given(st.binary(max_size=500), st.integers(1, 60))
+def test_chunks_are_no_longer_than_asked_and_give_the_bytes_back(data: bytes, chunk_bytes: int) -> None:
+    chunks = chunked(data, chunk_bytes)
+    assert all(len(chunk) <= chunk_bytes for chunk in chunks)
+    assert b"".join(chunks) == data
+    assert len(chunks) == max(1, -(-len(data) // chunk_bytes))
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 60), st.data())
+def test_a_model_is_put_together_from_all_its_chunks_and_from_nothing_else(
+    data: bytes, chunk_bytes: int, draw: st.DataObject
+) -> None:
+    chunks = dict(enumerate(chunked(data, chunk_bytes)))
+    manifest = a_manifest(data)
+    manifest = ModelManifest(
+        **{name: getattr(manifest, name) for name in manifest.__struct_fields__} | {"chunks": len(chunks)}
+    )
+    assert put_together(manifest, chunks | {len(chunks): b"of another version"}) == data
+    harmed = draw.draw(st.integers(0, len(chunks) - 1))
+    other = draw.draw(st.one_of(st.none(), st.binary(max_size=chunk_bytes)))
+    assume(other != chunks[harmed])
+    damaged = {number: chunk for number, chunk in chunks.items() if number != harmed}
+    if other is not None:
+        damaged[harmed] = other
+    with pytest.raises(BrokenModelError):
+        put_together(manifest, damaged)
+
+
+MANIFESTS = st.builds(
+    ModelManifest,
+    id=NAMES,
+    kind=st.sampled_from(["boosted", "tree"]),
+    sha256=NAMES,
+    size_bytes=st.integers(1, 524_288),
+    chunks=st.integers(1, 4),
+    features=st.lists(NAMES, max_size=5).map(tuple),
+    created_ms=st.integers(0, 2**42),
+    by=NAMES,
+    code_version=NAMES,
+    begin_ms=st.integers(0, 2**42),
+    cut_ms=st.integers(0, 2**42),
+    rows=st.integers(0, 2**40),
+    metrics=st.dictionaries(NAMES, NUMBERS, max_size=3),
+    beside=st.dictionaries(NAMES, st.dictionaries(NAMES, NUMBERS, max_size=3), max_size=2),
+    judged=st.text(max_size=10),
+    parent=st.text(max_size=10),
+    probe_log_run=st.lists(NUMBERS, max_size=3).map(tuple),
+    probe_failed=st.lists(NUMBERS, max_size=3).map(tuple),
+    signature=st.text(max_size=10),
+)
+STANDINGS = st.builds(
+    Standing, *[st.none() | NAMES] * 3, st.booleans(), st.integers(0, 2**42), st.text(), st.text()
+)
+LAWS = st.builds(
+    PoolLaw, NAMES, st.floats(0.001, 10), st.floats(11, 1e6), st.integers(0, 2**40), st.integers(0, 2**42)
+)
+
+
+@given(MANIFESTS, STANDINGS, LAWS, st.binary(max_size=50), st.integers(0, 999))
+def test_what_is_written_is_read_again(
+    manifest: ModelManifest, standing: Standing, law: PoolLaw, data: bytes, number: int
+) -> None:
+    chunk = Chunk(sha256_of(data), number, data)
+    for message, record in (
+        (manifest, manifest_record(ROUTES, manifest)),
+        (standing, standing_record(ROUTES, standing)),
+        (law, law_record(ROUTES, law)),
+        (chunk, chunk_record(ROUTES, chunk)),
+        (Removed(chunk.sha256, number), removal_record(ROUTES, Removed(chunk.sha256, number))),
+        (Removed(id=manifest.id), removal_record(ROUTES, Removed(id=manifest.id))),
+    ):
+        assert record.partition == 0
+        assert read_model_record(as_read(record)) == message
+
+
+@given(
+    st.none()
+    | st.binary(max_size=40)
+    | st.sampled_from([b"standing", b"model:x", b"law:p", b"blob:x", b"blob:x:y"]),
+    st.none() | st.binary(max_size=40),
+)
+def test_no_bytes_on_the_topic_stop_a_reader(key: bytes | None, value: bytes | None) -> None:
+    book = ModelBook()
+    book.take(Record(ROUTES.models, 0, 0, 1, key, value, ()))
+    assert book.manifests == {}
+    assert book.standing is None
+
+
+@given(st.integers(0, 4_000_000), st.integers(0, 4_000_000), st.binary(), st.binary())
+def test_ids_sort_by_the_second_and_name_the_bytes(at_s: int, later_s: int, one: bytes, other: bytes) -> None:
+    first, second = (
+        model_id(at_s * 1000, sha256_of(one)),
+        model_id((at_s + later_s) * 1000 + 999, sha256_of(other)),
+    )
+    assert first[:15] <= second[:15]
+    assert first.endswith(sha256_of(one)[:8])
+    assert first[:15] == datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%d-%H%M%S")
+
+
+@given(HEADS, HEADS, st.none() | HEADS)
+def test_heads_are_unpacked_as_they_were_packed(
+    run: list[Head], failed: list[Head], high: list[Head] | None
+) -> None:
+    heads = Heads(tuple(run), tuple(failed), high[0] if high else None)
+    assert unpack(pack(heads)) == heads
+
+
+@given(HEADS, HEADS, st.data())
+def test_a_container_that_is_cut_off_or_longer_is_refused(
+    run: list[Head], failed: list[Head], draw: st.DataObject
+) -> None:
+    data = pack(Heads(tuple(run), tuple(failed)))
+    with pytest.raises(ValueError, match=r"damaged|no model"):
+        unpack(data[: draw.draw(st.integers(0, len(data) - 1))])
+    with pytest.raises(ValueError, match="damaged"):
+        unpack(data + draw.draw(st.binary(min_size=1, max_size=9)))
+
+
+@given(st.binary(max_size=300), HEADS, st.data())
+def test_no_bytes_make_unpacking_end_otherwise_than_with_heads_or_a_refusal(
+    noise: bytes, heads: list[Head], draw: st.DataObject
+) -> None:
+    data = bytearray(pack(Heads(tuple(heads), tuple(heads))))
+    at = draw.draw(st.integers(0, len(data) - 1))
+    data[at : at + len(noise)] = noise
+    for damaged in (noise, bytes(data)):
+        try:
+            found = unpack(damaged)
+        except ValueError:
+            continue
+        assert found.run
+        assert found.failed
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=25, unique_by=lambda made: made[0]
+    ),
+    st.data(),
+)
+def test_removal_leaves_all_that_is_used_and_the_newest_and_no_chunk_twice(
+    made: list[tuple[int, bool]], draw: st.DataObject
+) -> None:
+    """Chunks and manifests in any order of time; some publishers stopped before their manifest."""
+    book, offset = ModelBook(), 0
+
+    def put(record: NewRecord) -> None:
+        nonlocal offset
+        book.take(as_read(record, offset))
+        offset += 1
+
+    whole: dict[str, ModelManifest] = {}
+    for minute, finished in made:
+        data = f"model {minute}".encode()
+        manifest = a_manifest(data, minute)
+        put(chunk_record(ROUTES, Chunk(manifest.sha256, 0, data)))
+        if finished:
+            put(manifest_record(ROUTES, manifest))
+            whole[manifest.id] = manifest
+    used = draw.draw(st.lists(st.sampled_from(sorted(whole)), max_size=3)) if whole else []
+    if used:
+        put(standing_record(ROUTES, a_standing(*used)))
+    last_chunk = sha256_of(f"model {made[-1][0]}".encode())
+    gone = book.superseded(ROUTES)
+    assert len({record.key for record in gone}) == len(gone)
+    for record in gone:
+        put(record)
+    newest = sorted(whole)[-KEEP_BYTES:]
+    assert {one for one, manifest in whole.items() if book.has_bytes(manifest)} == {*newest, *used}
+    assert book.manifests.keys() == whole.keys()
+    assert book.superseded(ROUTES) == []
+    # A chunk behind everything may be of a model that is just being published.
+    assert all(last_chunk not in (record.key or b"").decode() for record in gone) or made[-1][1]
+
+
+def test_of_manifests_as_many_are_kept_as_is_said() -> None:
+    book = ModelBook()
+    for minute in range(KEEP_MANIFESTS + 5):
+        book.take(as_read(manifest_record(ROUTES, a_manifest(b"x", minute)), minute))
+    oldest = min(book.manifests)
+    book.take(as_read(standing_record(ROUTES, a_standing(oldest)), 999))
+    gone = [read_model_record(as_read(record)) for record in book.superseded(ROUTES)]
+    assert gone == [Removed(id=one) for one in sorted(book.manifests)[4:0:-1]]
