@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.learned.training import Recipe
+from adapters.recordings.columns import GOOGLE_LIMIT_MS
+from adapters.recordings.jobs import RecordedJobs
+from adapters.recordings.replay import training_rows
 from benchmarks.learning import page, plots, traces
 from benchmarks.learning.generator import made_up
-from benchmarks.learning.jobs import RecordedJobs
 from benchmarks.learning.protocol import Split, bars, judged, sdsc_table, trained
-from benchmarks.learning.replay import replayed_once, training_rows
+from benchmarks.learning.replay import replayed_once
 from benchmarks.learning.results import QueueTable, Results, as_json
 from benchmarks.machine import ROOT, commit
 
@@ -27,7 +29,7 @@ KEPT = BUILD / "learning"
 LOG = ROOT / "docs" / "learning_log.jsonl"
 """Every look at the held-out days; committed, so that how often they were read can be seen."""
 SEED = 1
-RECIPE = Recipe(limit_ms=traces.GOOGLE_LIMIT_MS, seed=SEED)
+RECIPE = Recipe(limit_ms=GOOGLE_LIMIT_MS, seed=SEED)
 GENERATED_JOBS, GENERATED_DAYS = 60_000, 21.0
 Say = Callable[[str], None]
 
@@ -107,9 +109,9 @@ def main(words: list[str]) -> int:
         jobs, sdsc = made_up(GENERATED_JOBS, GENERATED_DAYS, SEED), None
         words_of_data = f"{len(jobs)} made-up jobs (seed {SEED})"
     else:
-        jobs = traces.read_google(folder / traces.GOOGLE, KEPT)
+        jobs = traces.decoded_once(folder / traces.GOOGLE, KEPT)
         log = folder / traces.SDSC
-        sdsc = traces.read_sdsc(log, KEPT) if log.exists() else None
+        sdsc = traces.decoded_once(log, KEPT) if log.exists() else None
         words_of_data = f"{len(jobs)} jobs of the Google cluster trace of 2011"
     trace = "made up" if folder is None else "Google 2011"
     split = split_of(jobs, trace, final=given.final)

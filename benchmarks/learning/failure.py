@@ -5,11 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.learning import metrics
+from benchmarks.learning.intervals import interval
 from benchmarks.learning.results import Curve, FailureScore, Interval
-from core.learning.events import Status
-from core.learning.features import COLUMN
-from ports.models import Vectors
+from core.learning import measures
 
 Floats = NDArray[np.float64]
 HIERARCHY = "hierarchical rate"
@@ -17,17 +15,6 @@ WITH_INTERVAL = frozenset({HIERARCHY, "XGBoost"})
 BOOTSTRAPS = 200
 POINTS = 200
 """Of a curve in a plot."""
-
-
-def slices_of(vectors: Vectors) -> dict[str, NDArray[np.bool_]]:
-    """Give the slices that are judged apart, by how the tenant's type last ended; cold: it never did."""
-    last = vectors[:, COLUMN["tenant_type.last_status"]]
-    return {
-        "after FAIL": last == Status.FAILED,
-        "after OK": last == Status.OK,
-        "after KILL": last == Status.CANCELLED,
-        "cold type": np.isnan(last),
-    }
 
 
 def judge(
@@ -61,26 +48,24 @@ def _score(
     naive: Floats | None,
 ) -> FailureScore:
     def pr_auc(rows: NDArray[np.int64]) -> float:
-        return metrics.average_precision(failed[rows], p[rows])
+        return measures.average_precision(failed[rows], p[rows])
 
     def gain(rows: NDArray[np.int64]) -> float:
         assert naive is not None
-        return pr_auc(rows) - metrics.average_precision(failed[rows], naive[rows])
+        return pr_auc(rows) - measures.average_precision(failed[rows], naive[rows])
 
     everything = np.arange(len(failed))
-    recall, diverted = metrics.recall_at_precision(failed, p, 0.9)
+    recall, diverted = measures.recall_at_precision(failed, p, 0.9)
     return FailureScore(
-        pr_auc=Interval(pr_auc(everything), *metrics.by_cluster(tenants, pr_auc, rounds)),
-        auc=metrics.roc_auc(failed, p),
-        log_loss=metrics.log_loss(failed, p),
-        ece=metrics.calibration_error(failed, p),
+        pr_auc=Interval(pr_auc(everything), *interval(tenants, pr_auc, rounds)),
+        auc=measures.roc_auc(failed, p),
+        log_loss=measures.log_loss(failed, p),
+        ece=measures.calibration_error(failed, p),
         recall_at_90=recall,
-        recall_at_80=metrics.recall_at_precision(failed, p, 0.8)[0],
+        recall_at_80=measures.recall_at_precision(failed, p, 0.8)[0],
         diverted_good_per_1000=diverted,
         slices={name: pr_auc(np.flatnonzero(rows)) for name, rows in slices.items()},
-        gain=None
-        if naive is None
-        else Interval(gain(everything), *metrics.by_cluster(tenants, gain, rounds)),
+        gain=None if naive is None else Interval(gain(everything), *interval(tenants, gain, rounds)),
     )
 
 
@@ -95,6 +80,6 @@ def curves(failed: Floats, predictions: Mapping[str, Floats]) -> dict[str, Curve
         shown = np.unique(np.r_[shown, np.searchsorted(hits, np.linspace(1, hits[-1], POINTS))])
         recall, precision = hits[shown] / hits[-1], hits[shown] / (shown + 1)
         found[f"precision {name}"] = Curve(recall.tolist(), precision.tolist())
-        bins = metrics.calibration(failed, p)
+        bins = measures.calibration(failed, p)
         found[f"calibration {name}"] = Curve([said for said, _, _ in bins], [true for _, true, _ in bins])
     return found

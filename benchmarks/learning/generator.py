@@ -8,9 +8,9 @@ episodes of a type that begin at random and last hours, so that history predicts
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.learned.training import NOT_ENDED
-from benchmarks.learning.jobs import DAY_MS, Integers, RecordedJobs
-from benchmarks.learning.traces import GOOGLE_LIMIT_MS, GOOGLE_ZERO_MS, of_table
+from adapters.learned.rows import NOT_ENDED
+from adapters.recordings.columns import GOOGLE_LIMIT_MS, GOOGLE_ZERO_MS, of_table
+from adapters.recordings.jobs import DAY_MS, Integers, RecordedJobs
 from core.learning.events import Status
 
 TENANTS = 40

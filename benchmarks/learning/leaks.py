@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from adapters.learned.training import NOT_ENDED
-from benchmarks.learning.jobs import RecordedJobs
+from adapters.learned.rows import NOT_ENDED
+from adapters.recordings.jobs import RecordedJobs
 from core.learning.features import FEATURES
 from ports.models import Vectors
 

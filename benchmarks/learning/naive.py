@@ -5,7 +5,7 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.learning.jobs import RecordedJobs
+from adapters.recordings.jobs import RecordedJobs
 from core.learning.events import Status
 from core.learning.seconds import LAG_MS
 

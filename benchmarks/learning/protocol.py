@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from adapters.learned.boosted import BoostedModel
 from adapters.learned.heads import Heads
 from adapters.learned.plain import EwmaModel, LastTwoModel
-from adapters.learned.training import Recipe, Rows, known_at, train
-from benchmarks.learning import failure, metrics, order, run_time
-from benchmarks.learning.jobs import RecordedJobs
+from adapters.learned.rows import Rows, known_at
+from adapters.learned.training import Recipe, train
+from adapters.recordings.jobs import RecordedJobs
+from adapters.recordings.replay import Say, training_rows
+from benchmarks.learning import failure, order, run_time
 from benchmarks.learning.naive import running_rates
 from benchmarks.learning.queues import Load, load_of, stretched
-from benchmarks.learning.replay import Say, training_rows
 from benchmarks.learning.results import Bar, Curve, FailureScore, QueueTable, RunScore, WorstCase
+from core.learning import measures
 from core.learning.events import Status
 from core.learning.spread import fitted
+from core.learning.verdict import slices_of
 from ports.models import Predictions, Vectors
 
 Floats = NDArray[np.float64]
@@ -94,7 +97,7 @@ def judged(
     places = jobs.between(split.cut_ms, split.until_ms)
     ended = places[jobs.has_ended[places]]
     said = made.model.predict(vectors[ended])
-    slices = failure.slices_of(vectors[ended])
+    slices = slices_of(vectors[ended])
     failed = (jobs.status[ended] == Status.FAILED).astype(np.float64)
     log_run = np.log1p(jobs.run_ms[ended].astype(np.float64))
     by_failure = _failure_predictions(jobs, vectors, ended, said, split)
@@ -157,12 +160,12 @@ def _by_day(
         found[f"day {day}"] = {
             "jobs": float(rows.sum()),
             "failed": float(failed[rows].sum()),
-            "PR-AUC XGBoost": metrics.average_precision(failed[rows], by_failure[XGBOOST][rows]),
-            "PR-AUC hierarchical": metrics.average_precision(
+            "PR-AUC XGBoost": measures.average_precision(failed[rows], by_failure[XGBOOST][rows]),
+            "PR-AUC hierarchical": measures.average_precision(
                 failed[rows], by_failure[failure.HIERARCHY][rows]
             ),
-            "Spearman XGBoost": metrics.spearman(log_run[rows], by_run[RESIDUAL][rows]),
-            "Spearman EWMA": metrics.spearman(log_run[rows], by_run["EWMA"][rows]),
+            "Spearman XGBoost": measures.spearman(log_run[rows], by_run[RESIDUAL][rows]),
+            "Spearman EWMA": measures.spearman(log_run[rows], by_run["EWMA"][rows]),
         }
     return found
 

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.learning import metrics
+from benchmarks.learning.intervals import interval
 from benchmarks.learning.results import Interval, RunScore, WorstCase
+from core.learning import measures
 
 Floats = NDArray[np.float64]
 WITH_INTERVAL = frozenset({"EWMA", "XGBoost residual"})
@@ -26,24 +27,24 @@ def judge(
     return {
         name: RunScore(
             spearman=Interval(
-                metrics.spearman(log_run, said),
-                *metrics.by_cluster(
+                measures.spearman(log_run, said),
+                *interval(
                     tenants,
                     partial(_spearman, log_run, said),
                     rounds if name in WITH_INTERVAL else 0,
                 ),
             ),
-            within_2x=metrics.within(log_run, said, 2.0),
+            within_2x=measures.within(log_run, said, 2.0),
             mae_log=float(np.mean(np.abs(log_run - said))),
-            cold_spearman=metrics.spearman(log_run[slices["cold type"]], said[slices["cold type"]]),
-            slices={name: metrics.spearman(log_run[rows], said[rows]) for name, rows in slices.items()},
+            cold_spearman=measures.spearman(log_run[slices["cold type"]], said[slices["cold type"]]),
+            slices={name: measures.spearman(log_run[rows], said[rows]) for name, rows in slices.items()},
         )
         for name, said in predictions.items()
     }
 
 
 def _spearman(log_run: Floats, said: Floats, rows: NDArray[np.int64]) -> float:
-    return metrics.spearman(log_run[rows], said[rows])
+    return measures.spearman(log_run[rows], said[rows])
 
 
 def worst(

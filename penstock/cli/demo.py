@@ -13,6 +13,7 @@ from rich.console import Console
 
 from adapters.embedded.home import Home
 from adapters.kafka.admin import EpochError
+from adapters.recordings.rows import TraceFormatError
 from penstock.demo.generate import generate
 from penstock.demo.plan import Plan
 from penstock.demo.replay_plan import replay_plan
@@ -21,7 +22,7 @@ from penstock.demo.report import summary
 from penstock.demo.run import Demo, DemoError, DemoResult, DemoSettings
 from penstock.demo.screen import Screen
 from penstock.demo.stack import StackError
-from penstock.demo.traces import TraceFormatError, read_trace
+from penstock.demo.traces import read_trace
 
 DEFAULT_DATA = Path(".penstock/demo")
 DEFAULT_JOBS = 2000

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from adapters.learned.training import Recipe, train
+from adapters.recordings.jobs import RecordedJobs
+from adapters.recordings.replay import replayed, rows_of, training_rows
 from benchmarks.learning import __main__ as command
 from benchmarks.learning.generator import made_up
-from benchmarks.learning.jobs import RecordedJobs
 from benchmarks.learning.leaks import leaking, with_another_future, with_ends_known_later
-from benchmarks.learning.metrics import average_precision, spearman
-from benchmarks.learning.replay import replayed, rows_of, training_rows
 from core.learning.events import Ended, Status, Submitted, keys_of
 from core.learning.features import COLUMN, FEATURES, MISSING, JobFacts
 from core.learning.fold import FeatureFold
+from core.learning.measures import average_precision, spearman
 from ports.models import Vectors
 
 RECIPE = Recipe(limit_ms=7_200_000, run_rounds=(5, 5), failed_rounds=(3, 3))

@@ -8,7 +8,8 @@ import pytest
 from adapters.learned.boosted import BoostedModel, booster_of
 from adapters.learned.heads import Head
 from adapters.learned.plain import ConstantModel, EwmaModel, LastTwoModel
-from adapters.learned.training import NOT_ENDED, Recipe, Rows, known_at, train
+from adapters.learned.rows import NOT_ENDED, Rows, known_at
+from adapters.learned.training import Recipe, train
 from core.learning.events import Status
 from core.learning.features import COLUMN, FEATURES, UNKNOWN_LOG_RUN
 from ports.models import Model, Vectors

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.demo.traces import RecordedEnd, TraceFormatError, TraceJob, read_trace
+from adapters.recordings.rows import TraceFormatError
+from penstock.demo.traces import RecordedEnd, TraceJob, read_trace
 from tests.support.make_trace_samples import GOOGLE_SAMPLE, ROWS, SWF_SAMPLE, google_sample, swf_sample
 
 GOOGLE_HEADER = "job,submit_ms,sched_ms,end_ms,end,user,type,name,cls\n"

@@ -1,11 +1,12 @@
 """Figures of merit, on arrays. None looks at time: which rows are judged is decided before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 BINS = 15
 """Of calibration, as Guo et al. ("On calibration of modern neural networks", ICML 2017) draw it."""
 LEAST_P = 1e-6
@@ -46,10 +47,16 @@ def recall_at_precision(hit: Floats, score: Floats, precision: float) -> tuple[f
     return float(hits[best] / hits[-1]), float((taken[best] - hits[best]) / max(1.0, misses) * 1000)
 
 
+def row_losses(hit: Floats, p: Floats) -> Floats:
+    """Give the negative log likelihood of each row, natural."""
+    kept = np.clip(p, LEAST_P, 1 - LEAST_P)
+    found: Floats = -(hit * np.log(kept) + (1 - hit) * np.log(1 - kept))
+    return found
+
+
 def log_loss(hit: Floats, p: Floats) -> float:
     """Give the mean negative log likelihood, natural."""
-    kept = np.clip(p, LEAST_P, 1 - LEAST_P)
-    return float(-np.mean(hit * np.log(kept) + (1 - hit) * np.log(1 - kept)))
+    return float(np.mean(row_losses(hit, p)))
 
 
 def calibration(hit: Floats, p: Floats) -> list[tuple[float, float, int]]:
@@ -90,26 +97,31 @@ def within(log_true: Floats, log_said: Floats, factor: float) -> float:
     return float(np.mean(np.abs(log_true - log_said) <= np.log(factor)))
 
 
+def clusters_of(labels: NDArray[np.int64]) -> list[Places]:
+    """Give the places of the rows of each label, labels rising."""
+    order = np.argsort(labels, kind="stable")
+    bounds = np.flatnonzero(np.diff(labels[order]) != 0) + 1
+    return np.split(order, bounds)
+
+
 def by_cluster(
-    clusters: NDArray[np.int64],
-    statistic: Callable[[NDArray[np.int64]], float],
-    rounds: int,
-    seed: int = 1,
+    members: Sequence[Places], statistic: Callable[[Places], float], draws: Places
 ) -> tuple[float, float] | tuple[None, None]:
     """Give the 95 % interval of a statistic of rows, by drawing whole clusters with replacement.
 
     Jobs of one tenant are alike: drawing jobs would make intervals that are far too narrow (Cameron, Gelbach
-    and Miller, 2008). ``statistic`` gets the places of the drawn rows. No rounds give no interval.
+    and Miller, 2008). ``statistic`` gets the places of the drawn rows.
+
+    Parameters
+    ----------
+    members
+        Places of the rows of each cluster.
+    draws
+        (n_rounds, n_clusters), the caller's dice: in each round, which clusters are drawn. No rounds give no
+        interval, nor do rounds of which none gives a number.
     """
-    if not rounds:
+    found = [statistic(np.concatenate([members[one] for one in drawn])) for drawn in draws]
+    if np.isnan(found).all():
         return None, None
-    dice = np.random.default_rng(seed)
-    order = np.argsort(clusters, kind="stable")
-    bounds = np.flatnonzero(np.r_[True, np.diff(clusters[order]) != 0])
-    members = np.split(order, bounds[1:])
-    found = [
-        statistic(np.concatenate([members[one] for one in dice.integers(0, len(members), len(members))]))
-        for _ in range(rounds)
-    ]
     low, high = np.nanpercentile(found, [2.5, 97.5])
     return float(low), float(high)

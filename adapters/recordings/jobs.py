@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.learned.training import NOT_ENDED
+from adapters.learned.rows import NOT_ENDED
 
 DAY_MS = 86_400_000
 Integers = NDArray[np.int64]

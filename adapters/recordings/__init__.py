@@ -1,0 +1,1 @@
+"""Recorded workloads: their formats, as columns, and replayed into features."""
