@@ -22,6 +22,9 @@ LEAST_RATIO = 16.0
 
 FITTED_MIN = 100
 """Fewer run times fit no spread."""
+MOVED_BUCKETS = 0.5
+"""An end of a spread has moved when it is off by more than so much of a bucket: less changes no order that
+anybody would see, and jobs scored before and after a move stand on two scales while both are queued."""
 
 
 class Spread(NamedTuple):
@@ -61,3 +64,10 @@ def fitted(run_times_s: Sequence[float]) -> Spread:
     ratio = max(TOP * ordered[int(HIGH_SHARE * len(ordered))] / low_s, LEAST_RATIO)
     # The last bound is one step short of the cost that earns no head start.
     return Spread(low_s, low_s * ratio ** ((BUCKETS - 1) / (BUCKETS - 2)))
+
+
+def has_moved(before: Spread, now: Spread) -> bool:
+    """Say whether a spread is so far from the one that stands that buckets should move."""
+    step = math.log(before.high_s / before.low_s) / (BUCKETS - 1)
+    off = max(abs(math.log(now.low_s / before.low_s)), abs(math.log(now.high_s / before.high_s)))
+    return off > MOVED_BUCKETS * step

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.buckets import BUCKETS, bucket_of, head_start_step_s
-from core.learning.spread import FITTED_MIN, LEAST_RATIO, STANDARD, Spread, fitted, relative_cost_s
+from core.learning.spread import (
+    FITTED_MIN,
+    LEAST_RATIO,
+    MOVED_BUCKETS,
+    STANDARD,
+    Spread,
+    fitted,
+    has_moved,
+    relative_cost_s,
+)
 from core.priority import PriorityRule, scaled, score
 from core.urgency import Urgency
 
@@ -69,3 +78,14 @@ def test_half_of_the_jobs_are_in_the_first_bucket_of_a_fitted_spread() -> None:
     rule = scaled(PriorityRule(), 1000.0)
     assert sum(_bucket(run_s, spread, rule) == 0 for run_s in runs_s) in {500, 501}
     assert 10 <= sum(_bucket(run_s, spread, rule) == BUCKETS - 1 for run_s in runs_s) <= 20
+
+
+@fewer
+@given(spreads, st.floats(-3, 3), st.floats(-3, 3))
+def test_a_spread_has_moved_when_an_end_is_off_by_more_than_half_a_bucket(
+    spread: Spread, low: float, high: float
+) -> None:
+    step = (spread.high_s / spread.low_s) ** (1 / (BUCKETS - 1))
+    other = Spread(spread.low_s * step**low, spread.high_s * step**high)
+    if abs(max(abs(low), abs(high)) - MOVED_BUCKETS) > 1e-6:
+        assert has_moved(spread, other) == (max(abs(low), abs(high)) > MOVED_BUCKETS)
