@@ -134,6 +134,8 @@ _MATERIALIZER = {
     Failpoint.POSITIONS_MOVED: "inside the transaction positions are moved; rows are not merged",
     Failpoint.ROWS_MERGED: "inside the transaction one table is merged; others, or the end, are not",
     Failpoint.TABLE_COMMITTED: "rows and positions are committed in Postgres; offsets in Kafka are not",
+    Failpoint.CANCEL_UNNAMED: "the job of a cancel by id alone is known; it is not cancelled by its origin",
+    Failpoint.CANCEL_NAMED: "it is; that is not read back",
     Failpoint.SCHEDULES_OPEN: "a transaction for schedules is open; nothing is changed in it",
     Failpoint.SCHEDULES_MOVED: "inside it their positions are moved; rows are not merged",
     Failpoint.SCHEDULES_MERGED: "inside it rows of schedules are merged; it has not ended",

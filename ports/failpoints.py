@@ -109,6 +109,8 @@ class Failpoint(StrEnum):
     POSITIONS_MOVED = "positions_moved"
     ROWS_MERGED = "rows_merged"
     TABLE_COMMITTED = "table_committed"
+    CANCEL_UNNAMED = "cancel_unnamed"
+    CANCEL_NAMED = "cancel_named"
     SCHEDULES_OPEN = "schedules_open"
     SCHEDULES_MOVED = "schedules_moved"
     SCHEDULES_MERGED = "schedules_merged"

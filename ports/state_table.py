@@ -1,6 +1,6 @@
 """What the materializer asks of the database that holds the state table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from core.rows_table import Table
@@ -40,6 +40,31 @@ class StateTable(Protocol):
             again and goes on from there.
         TableUnavailableError
             The caller tries again later with the same batch.
+        """
+        ...
+
+
+class CancelledRow(NamedTuple):
+    """What the table knows of a job that somebody wants not to run."""
+
+    job_id: str
+    origin: str
+    by: str
+    reason: str
+
+
+class CancelledRows(Protocol):
+    """Tells which jobs cancels by id alone are about."""
+
+    async def cancelled(self, job_ids: Sequence[str]) -> list[CancelledRow]:
+        """Give those of the jobs whose origin is known.
+
+        Raises
+        ------
+        TableUnusableError
+            A person must look.
+        TableUnavailableError
+            The caller asks again later.
         """
         ...
 

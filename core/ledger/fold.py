@@ -4,13 +4,14 @@ First wins, by offset. The state after a prefix of the log is a pure function of
 every reader, at any time, after any restart, agrees. Notes are not folded: they never change state.
 """
 
+from collections.abc import Collection
 from copy import copy
 from typing import Self, assert_never
 
 from core.ledger.finished import FinishedJobs
 from core.ledger.image import CancelMark, LedgerImage
 from core.ledger.open_job import OpenJob, Phase
-from core.ledger.outcome import REFUSED, Outcome
+from core.ledger.outcome import REFUSED, Outcome, reopened
 from core.ledger.verdicts import (
     Action,
     Cancel,
@@ -41,8 +42,7 @@ FIRST_FOLD_VERSION = 1
 """The rules a ledger begins with; a record says when others hold."""
 
 CANCEL_KEEP_MS = 86_400_000
-"""How long a cancel that names no origin waits for its job, in broker time of the ledger. A cancel
-that names the origin holds for ever: the job is done."""
+"""How long a cancel that names no origin waits for its job, in broker time of the ledger."""
 
 WORKER_DEATH = frozenset({"WorkerDied", "MemoryLimitExceeded"})
 """``error_type`` values that mean the attempt took its worker process down."""
@@ -59,8 +59,8 @@ class NewerFoldVersionError(Exception):
 class LedgerFold:
     """Fold of one partition of ``jobs.events``.
 
-    Memory: a few bits per finished job (``FinishedJobs``), and one ``OpenJob`` per job that was
-    claimed (or pre-empted) and has not ended. Jobs that only wait cost nothing.
+    Memory: a few bits per finished job, and one ``OpenJob`` per job that was claimed (or pre-empted) and
+    has not ended. Jobs that only wait cost nothing.
     """
 
     def __init__(self, epoch: str) -> None:
@@ -160,6 +160,11 @@ class LedgerFold:
         return job is not None and job.cancel_asked
 
     @property
+    def cancelled_ahead(self) -> Collection[str]:
+        """Ids of jobs that a cancel waits for which found none of them open."""
+        return self._cancels.keys()
+
+    @property
     def finished_jobs(self) -> int:
         """Jobs that have ended on this partition."""
         return len(self._finished)
@@ -179,8 +184,7 @@ class LedgerFold:
         if offset < self.next_offset:
             return REFUSED
         self.next_offset = offset + 1
-        if self._cancels:
-            self._forget_cancels(timestamp_ms)
+        self._forget_cancels(timestamp_ms)
         match verdict:
             case Claimed():
                 return self._claim(offset, timestamp_ms, verdict)
@@ -221,8 +225,7 @@ class LedgerFold:
 
     def pass_by(self, timestamp_ms: int) -> None:
         """Let a verdict pass that concerns no job of this fold; cancels count its time all the same."""
-        if self._cancels:
-            self._forget_cancels(timestamp_ms)
+        self._forget_cancels(timestamp_ms)
 
     def _parse(self, origin: str) -> Origin:
         place = Origin.parse(origin)
@@ -301,8 +304,7 @@ class LedgerFold:
                 job.phase = Phase.UNCLAIMED
                 job.n = verdict.n + 1
                 job.due_ms = verdict.due_ms or 0
-                rank = progress_rank(State.ACCEPTED, job.n)
-                return Outcome(holds=True, state=State.RETRYING, rank=rank, job=job)
+                return reopened(job)
             case _:
                 assert_never(verdict.action)
 
@@ -351,7 +353,7 @@ class LedgerFold:
         self._cancels.pop(verdict.job_id, None)
         job = self._open(verdict.origin, verdict.job_id)
         job.n = verdict.n
-        return Outcome(holds=True, state=State.RETRYING, rank=progress_rank(State.ACCEPTED, job.n), job=job)
+        return reopened(job)
 
     @staticmethod
     def _is_by_claimant(job: OpenJob, closure: Closure) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.ledger.open_job import OpenJob
-from core.states import State
+from core.states import State, progress_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,8 @@ class Outcome:
 
 
 REFUSED = Outcome(holds=False)
+
+
+def reopened(job: OpenJob) -> Outcome:
+    """Say that the job's next dispatch may be claimed."""
+    return Outcome(holds=True, state=State.RETRYING, rank=progress_rank(State.ACCEPTED, job.n), job=job)

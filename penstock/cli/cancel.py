@@ -20,9 +20,6 @@ from penstock.cli.times import duration
 from penstock.client import CancelReport, Client, InvalidFilter, JobFilter, JobRow, NotConnected
 from penstock.client.cancelling import RATE_PER_S
 
-SHOWN_SOON_S = 2.0
-"""How long a cancelled job whose origin is unknown is looked for; only the origin is remembered for good."""
-_LOOK_AGAIN_S = 0.2
 _TABLE_LIMIT_S = 10.0
 """The table is asked for the origin alone: a cancel does not wait longer for it."""
 _SAY_EVERY_S = 1.0
@@ -115,28 +112,23 @@ async def _cancel_one(client: Client, job: str, reason: str, limit_s: float | No
     if row is not None and row.is_terminal:
         fail(f"job {job} is {row.state} already")
     await client.cancel(row or job, reason=reason, by=_by())
-    origin_known = row is not None and row.origin is not None
-    if not origin_known:
-        origin_known = await _cancel_by_origin(client, job, reason)
     settled = None if limit_s is None else await client.settled([job], limit_s)
     state = None if settled is None else next(iter(settled), None)
     was = None if row is None else row.state
     if as_json:
-        show_json({"job_id": job, "was": was, "kept": "for good" if origin_known else "24h", "state": state})
+        show_json({"job_id": job, "was": was, "state": state})
     else:
-        say(_told(job, was, state, origin_known=origin_known, waited=limit_s is not None))
+        say(_told(job, was, state, waited=limit_s is not None))
     if limit_s is not None and state != "cancelled":
         raise typer.Exit(1)
 
 
-def _told(job: str, was: str | None, state: str | None, *, origin_known: bool, waited: bool) -> str:
-    if was is None and not origin_known:
+def _told(job: str, was: str | None, state: str | None, *, waited: bool) -> str:
+    if was is None:
         told = (
-            f"asked to cancel {job}, which the table does not know (yet): it will not start within 24 hours; "
-            "repeat this once the table shows it, to cancel it for good"
+            f"asked to cancel {job}, which the table does not know (yet): it never starts, unless it is "
+            "submitted later than 24 hours from now"
         )
-    elif was is None:
-        told = f"asked to cancel {job}"
     else:
         told = f"asked to cancel {job}, which was {was}"
     if waited:
@@ -154,20 +146,6 @@ async def _row(client: Client, job: str) -> JobRow | None:
             f"without the table: {error}", markup=False
         )
         return None
-
-
-async def _cancel_by_origin(client: Client, job: str, reason: str) -> bool:
-    """Cancel it once more by its origin, which is remembered for good, if the table shows one soon."""
-    until_s = time.monotonic() + SHOWN_SOON_S
-    while time.monotonic() < until_s:
-        row = await _row(client, job)
-        if row is None:
-            return False
-        if row.origin is not None:
-            await client.cancel(row, reason=reason, by=_by())
-            return True
-        await asyncio.sleep(_LOOK_AGAIN_S)
-    return False
 
 
 def _show_found(found: Mapping[str, int], *, as_json: bool) -> None:

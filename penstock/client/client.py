@@ -207,9 +207,8 @@ class Client:
 
         A job nobody has claimed is ``cancelled`` by it; a running one is asked to stop, its worker is
         killed when it does not, and it may still succeed before that. Of a job that has ended, or that
-        never was, it changes nothing; one that has not arrived yet never starts. A job that is given by its
-        id, and that the table does not tell of within 2 s, is remembered as cancelled for 24 hours; given as
-        the ``SubmittedRef`` or its row, or known to the table, for good.
+        never was, it changes nothing; one that has not arrived yet never starts if it arrives within 24
+        hours. Longer than that nobody remembers an id of which there is no job.
 
         Raises
         ------

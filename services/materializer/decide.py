@@ -1,7 +1,10 @@
 """What of a folded batch is new to the table, how far it moves, and when to try again. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from core.ledger.fold import LedgerFold
+from core.ledger.notes import Accepted
+from core.ledger.verdicts import Cancel
 from core.rows_table import Table, empty_table, gather
 from ports.state_table import Move, TableUnusableError
 from schemas.ledger import FoldedEvent
@@ -56,6 +59,33 @@ def moves_of(
         for partition, end in ends.items()
         if end > positions[partition]
     }
+
+
+def unnamed_cancels(
+    events: Iterable[FoldedEvent], fold_of: Callable[[int], LedgerFold]
+) -> set[tuple[int, str]]:
+    """Give partition and id of jobs that a cancel by id alone waits for and these events speak of.
+
+    A cancel may stand before or behind what tells the origin of its job; either says that the table may
+    know both now.
+    """
+    found: set[tuple[int, str]] = set()
+    for event in events:
+        said = event.event
+        if not isinstance(said, Accepted | Cancel) or (isinstance(said, Cancel) and said.origin):
+            continue
+        if said.job_id in fold_of(event.partition).cancelled_ahead:
+            found.add((event.partition, said.job_id))
+    return found
+
+
+def named_cancels(cancels: Mapping[str, Cancel], fold: LedgerFold) -> list[Cancel]:
+    """Give those cancels, by origin, that the fold remembers without knowing which job they end."""
+    return [
+        cancel
+        for origin, cancel in cancels.items()
+        if cancel.job_id in fold.cancelled_ahead and origin not in fold.open and not fold.is_done(origin)
+    ]
 
 
 def retry_delay_s(failures: int) -> float:

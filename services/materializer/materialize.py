@@ -94,8 +94,8 @@ class Materialize:
         """Whether the fold of these partitions has come to where the table is, as far as known."""
         return all(self._folds.next_offset(number) >= self._positions.get(number, 0) for number in partitions)
 
-    async def work(self, records: list[Record]) -> None:
-        """Return when everything the records say is in the table.
+    async def work(self, records: list[Record]) -> list[FoldedEvent]:
+        """Give what the records say, when all of it is in the table.
 
         Raises
         ------
@@ -122,6 +122,7 @@ class Materialize:
         if failures:
             logger.warning("Postgres takes writes again after %d tries", failures)
         self._measure(records)
+        return folded.events
 
     def _fold(self, records: list[Record]) -> _Folded:
         partitions = {record.partition for record in records}

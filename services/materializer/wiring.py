@@ -6,17 +6,19 @@ import logging
 from collections.abc import Mapping
 from typing import cast
 
+from adapters.postgres.cancelled import PostgresCancelled
 from adapters.postgres.refold import STAGE
 from adapters.postgres.schedule_sink import PostgresSchedules
 from adapters.postgres.sink import PostgresTable
 from adapters.runtime.service import Service
-from core.log import TopicPartition
+from core.log import Record, TopicPartition
 from ports.log import GroupMember
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.ledger import LedgerFolds
 from services.materializer.follow_schedules import ScheduleFollower
 from services.materializer.materialize import Materialize, StoppedError
+from services.materializer.name_cancels import CancelNamer
 from services.materializer.settings import MaterializerSettings
 
 logger = logging.getLogger(__name__)
@@ -65,22 +67,55 @@ async def run(service: Service) -> None:
             )
             stack.push_async_callback(member.close)
 
-            def turn() -> None:
-                service.health.beat()
-                if not member.assignment.number:
-                    service.health.set_unready("waiting for partitions of the ledger")
-                elif not step.is_restored(member.assignment.partitions):
-                    service.health.set_unready("folding the ledger")
-                else:
-                    service.health.set_ready()
-
             follower = await _follower(service, member, stack)
+            namer = await _namer(service, member, folds, step, stack)
+
+            async def work(records: list[Record]) -> None:
+                namer.note(await step.work(records))
+
+            def turn() -> None:
+                _say_health(service, member, step)
+
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(follower.run(stopping))
+                tasks.create_task(namer.run(stopping))
                 # Here, too: what leaves the task group comes in a group of its own.
                 with contextlib.suppress(StoppedError):
                     most = settings.materializer_batch_max
-                    await run_stage(member, step.work, stopping=stopping, turn=turn, max_records=most)
+                    await run_stage(member, work, stopping=stopping, turn=turn, max_records=most)
+
+
+def _say_health(service: Service, member: GroupMember, step: Materialize) -> None:
+    service.health.beat()
+    if not member.assignment.number:
+        service.health.set_unready("waiting for partitions of the ledger")
+    elif not step.is_restored(member.assignment.partitions):
+        service.health.set_unready("folding the ledger")
+    else:
+        service.health.set_ready()
+
+
+async def _namer(
+    service: Service,
+    member: GroupMember,
+    folds: LedgerFolds,
+    step: Materialize,
+    stack: contextlib.AsyncExitStack,
+) -> CancelNamer:
+    settings = cast("MaterializerSettings", service.settings)
+    rows = PostgresCancelled(settings.database.conninfo, epoch=service.epoch.epoch, meter=service.meter)
+    stack.push_async_callback(rows.close)
+    reader = await service.reader()
+    stack.push_async_callback(reader.close)
+    return CancelNamer(
+        routes=service.routes,
+        folds=folds,
+        step=step,
+        member=member,
+        reader=reader,
+        rows=rows,
+        appender=service.appender,
+    )
 
 
 async def _follower(

@@ -106,6 +106,22 @@ class Case:
         ]
 
     @property
+    def ended_ms(self) -> int | None:
+        """When the verdict stood in the log that the last end rests on, broker time.
+
+        A cancel by id alone ends a job that is not claimed at once, though its origin is named later.
+        """
+        if not self.endings:
+            return None
+        event, state = self.endings[-1]
+        ahead = [
+            earlier.timestamp_ms
+            for earlier, verdict, outcome in self.verdicts
+            if overtook(verdict, outcome) and earlier.offset < event.offset
+        ]
+        return min(ahead, default=event.timestamp_ms) if state is State.CANCELLED else event.timestamp_ms
+
+    @property
     def is_cancelled_ahead(self) -> bool:
         """Whether a cancel that knows only the id waits for the job, so that it ends before it begins."""
         return any(overtook(verdict, outcome) for _, verdict, outcome in self.verdicts)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.ledger.verdicts import Skipped
+from core.ledger.verdicts import Cancel, Skipped
 from core.log import TopicPartition
 from penstock.identity import job_id_of_spawned
 from tests.chaos.case import Case
@@ -91,6 +91,19 @@ def test_workflows_and_keys_that_went_right_violate_nothing() -> None:
     found = check_everything(stories(*healthy()))
     assert found.violations == []
     assert found.states == {"succeeded": 8, "dead": 1, "skipped": 2}
+
+
+def test_a_parent_cancelled_by_its_id_alone_has_ended_before_its_origin_is_named() -> None:
+    late = at(1, **FLOW).tell(Cancel("", ONE, "ann"))
+    late.now_ms = MUCH_LATER_MS
+    late.tell(Cancel(late.origin, ONE, "materializer"))
+    found = check_everything(stories(late, ran(child(on_parent_failure="run"))))
+    assert "I15" not in {violation.invariant for violation in found.violations}
+    named_only = at(1, **FLOW)
+    named_only.now_ms = MUCH_LATER_MS
+    named_only.tell(Cancel(named_only.origin, ONE, "ann"))
+    found = check_everything(stories(named_only, ran(child(on_parent_failure="run"))))
+    assert "I15" in {violation.invariant for violation in found.violations}
 
 
 def child_beside_its_parent() -> Evidence:

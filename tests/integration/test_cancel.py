@@ -132,17 +132,42 @@ def test_a_job_nobody_knows_is_cancelled_by_its_id_with_and_without_the_table(
     assert (found.origin, found.reason) == ("", "mistake")
     nowhere = "postgresql://u:secret@127.0.0.1:1/d"
     shown = json.loads(cli("cancel", ID, "--json", PENSTOCK_DATABASE_URL=nowhere).stdout)
-    assert shown == {"job_id": ID, "was": None, "kept": "24h", "state": None}
+    assert shown == {"job_id": ID, "was": None, "state": None}
 
 
 def test_a_job_the_table_knows_is_cancelled_by_its_origin_and_one_that_ended_is_not(
     quiet: Pipeline, cli: Cli
 ) -> None:
     job, ended = put_row(quiet, 1), put_row(quiet, 2, "dead")
-    assert json.loads(cli("cancel", job, "--json").stdout)["kept"] == "for good"
+    assert json.loads(cli("cancel", job, "--json").stdout)["was"] == "queued"
     assert cancels(quiet)[job].origin == f"{quiet.epoch.epoch}:0:1"
     assert "dead already" in cli("cancel", ended, code=1).stderr
     assert ended not in cancels(quiet)
+
+
+def test_the_materializer_names_the_job_of_a_cancel_that_knows_only_its_id(quiet: Pipeline, cli: Cli) -> None:
+    due, nowhere = timedelta(days=2), "postgresql://u:secret@127.0.0.1:1/d"
+
+    def named(job_id: str) -> Cancel | None:
+        found = cancels(quiet).get(job_id)
+        return found if found is not None and found.origin else None
+
+    with (
+        quiet.running("ingest"),
+        quiet.running("scheduler"),
+        quiet.running("materializer"),
+        SyncClient(**client_of(quiet)) as client,
+    ):
+        cli("cancel", ID, "--reason", "mistake", PENSTOCK_DATABASE_URL=nowhere)
+        client.submit("noop", {}, job_id=ID, run_at=datetime.now(UTC) + due)
+        wait_until(lambda: named(ID), "the origin of a job that came after its cancel", WAIT_S)
+        waiting = client.submit("noop", {}, run_at=datetime.now(UTC) + due).job_id
+        wait_until(lambda: client.get(waiting), "its row", WAIT_S)
+        cli("cancel", waiting, PENSTOCK_DATABASE_URL=nowhere)
+        wait_until(lambda: named(waiting), "the origin of a job that came before its cancel", WAIT_S)
+        assert client.settled([waiting], WAIT_S) == {"cancelled": 1}
+    first = cancels(quiet)[ID]
+    assert (first.reason, first.by.startswith("cli:")) == ("mistake", True)
 
 
 @pytest.mark.parametrize(

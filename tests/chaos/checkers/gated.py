@@ -97,7 +97,6 @@ class Members:
 
 
 def _member(case: Case, order: Order) -> Member:
-    endings = case.endings
     claims = [event.timestamp_ms for event, _ in case.claims.values()]
     starts = [one.at_boot_s for one in case.effects if one.kind == "start"]
     ends = [one.at_boot_s for one in case.effects if one.kind == "end"]
@@ -107,7 +106,7 @@ def _member(case: Case, order: Order) -> Member:
         case.records[0].partition,
         case.records[0].offset,
         case.state,
-        endings[-1][0].timestamp_ms if endings else None,
+        case.ended_ms,
         min(claims, default=None),
         min(starts, default=None),
         max(ends, default=None),
