@@ -53,8 +53,12 @@ class ModelShelf:
 
     async def look(self) -> ModelBook:
         """Read to the end known at this moment, and give all that stands there."""
-        start = (await self._reader.start_offsets([self._place]))[self._place]
-        await self._read(max(start, self._book.next_offset), self._take)
+        # Asked before anything is fetched: an answer waits behind a fetch that waits for records.
+        end = (await self._reader.end_offsets([self._place]))[self._place]
+        start = self._book.next_offset
+        if not start:
+            start = (await self._reader.start_offsets([self._place]))[self._place]
+        await self._read(start, end, self._take)
         return self._book
 
     async def bytes_of(self, manifest: ModelManifest) -> bytes:
@@ -74,7 +78,7 @@ class ModelShelf:
                     chunks[number] = data
 
         if book.has_bytes(manifest):
-            await self._read(book.first_chunk(manifest), take)
+            await self._read(book.first_chunk(manifest), book.next_offset, take)
         return put_together(manifest, chunks)
 
     async def publish(self, manifest: ModelManifest, data: bytes) -> None:
@@ -137,23 +141,21 @@ class ModelShelf:
                 between.append(message)
             self._take(record)
 
-        await self._read(self._book.next_offset, take)
+        await self._read(self._book.next_offset, appended.offset + 1, take)
         return between
 
     def _take(self, record: Record) -> None:
         self._book.take(record)
 
-    async def _read(self, start: int, take: Callable[[Record], None]) -> None:
-        """Read from an offset to the end known when that is reached."""
-        place = self._place
-        position = start
+    async def _read(self, start: int, end: int, take: Callable[[Record], None]) -> None:
+        """Read what stands between two offsets, and perhaps some more."""
+        if start >= end:
+            return
         try:
-            await self._reader.assign({place: start})
-            while position < (end := (await self._reader.end_offsets([place]))[place]):
-                while position < end:
-                    for record in await self._reader.poll(POLL_S):
-                        take(record)
-                    position = self._reader.position(place)
+            await self._reader.assign({self._place: start})
+            while self._reader.position(self._place) < end:
+                for record in await self._reader.poll(POLL_S):
+                    take(record)
         finally:
             await self._reader.assign({})
 

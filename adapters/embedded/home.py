@@ -31,8 +31,13 @@ class Home:
 
     @property
     def env_file(self) -> Path:
-        """``KEY=VALUE`` lines with the addresses; holds the password, mode 0600."""
+        """``KEY=VALUE`` lines with the addresses; holds the password and the models' key, mode 0600."""
         return self.root / "penstock.env"
+
+    @property
+    def model_key_file(self) -> Path:
+        """The key that signs models, mode 0600."""
+        return self.root / "model.key"
 
     @property
     def state_file(self) -> Path:

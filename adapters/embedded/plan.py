@@ -13,6 +13,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 KAFKA_KEY = "PENSTOCK_KAFKA_BOOTSTRAP"
 DATABASE_KEY = "PENSTOCK_DATABASE_URL"
+MODEL_KEY = "PENSTOCK_MODEL_KEY"
 
 
 def module_command(module: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from adapters.embedded.keeper import Keeper
 from adapters.embedded.leftovers import end_leftovers
 from adapters.embedded.logs import bound_log
 from adapters.embedded.loopback import HOST, NoFreePortError, PortBook
-from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, Plan, child_environment
+from adapters.embedded.model_key import model_key
+from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, MODEL_KEY, Plan, child_environment
 from adapters.embedded.process_mark import mark_of
 from adapters.embedded.readiness import wait_ready
 from adapters.embedded.servers import Site, StartError, start_kafka, start_postgres
@@ -134,7 +135,16 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             kafka = group.create_task(_given(given.get(KAFKA_KEY)) or start_kafka(site))
             postgres = group.create_task(_given(given.get(DATABASE_KEY)) or start_postgres(site))
-        return {KAFKA_KEY: kafka.result(), DATABASE_KEY: postgres.result()}
+        return {KAFKA_KEY: kafka.result(), DATABASE_KEY: postgres.result()} | self._signing()
+
+    def _signing(self) -> dict[str, str]:
+        """Give the key that signs models, of a pipeline that is ours alone.
+
+        With a Kafka that was given, others may train for the same pipeline; a key of our own would refuse
+        what they made.
+        """
+        given = self._plan.environment
+        return {} if given.get(KAFKA_KEY) or given.get(MODEL_KEY) else {MODEL_KEY: model_key(self._home)}
 
     def _prepare_unit(self, environment: Mapping[str, str]) -> Unit:
         assert self._plan.prepare is not None

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from adapters.embedded.env_file import read_env
 from adapters.embedded.home import Home
-from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment
+from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, MODEL_KEY, child_environment
 from adapters.embedded.process_mark import is_running, mark_of
 from adapters.embedded.state import Phase, SupervisorState, read_state
 from tests.support.processes import Program, wait_until
@@ -76,8 +76,12 @@ async def test_data_and_addresses_survive_a_restart_and_a_crash_of_the_servers(t
         await make_topic(first.kafka_bootstrap, "kept")
         with psycopg.connect(first.database_url, autocommit=True) as connection:
             connection.execute("create table kept as select 1 as n")
+        key = read_env(tmp_path / "data" / "penstock.env")[MODEL_KEY]
+        assert len(key) == 64
+        assert Home(tmp_path / "data").model_key_file.stat().st_mode & 0o777 == 0o600
     with embedded_servers(tmp_path) as second:
         assert second == first
+        assert read_env(tmp_path / "data" / "penstock.env")[MODEL_KEY] == key
         assert "kept" in await topics(second.kafka_bootstrap)
         before = pids_of(tmp_path / "data")
         for name in ("postgres", "kafka"):
@@ -106,6 +110,7 @@ def test_given_addresses_are_used_and_no_server_is_started(tmp_path: Path) -> No
         assert set(state_of(tmp_path / "data").units) == {"first-0", "second-0", "second-1"}
         values = read_env(tmp_path / "data" / "penstock.env")
         assert {key: values[key] for key in GIVEN} == GIVEN
+        assert MODEL_KEY not in values
         assert GIVEN[KAFKA_KEY] in notes(tmp_path, "first-0")[0].read_text()
 
 

@@ -290,7 +290,11 @@ class WorkerProcess(asyncio.Protocol):
 
 
 def _environment() -> dict[str, str]:
-    """Give the workers' environment: ours, with this installation's ``penstock`` importable."""
+    """Give the workers' environment: ours, with this installation's ``penstock`` importable.
+
+    Without the key that signs models: tasks have no use for it.
+    """
     root = str(Path(frames.__file__).parents[2])
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": root if not path else os.pathsep.join((path, root))}
+    ours = {name: value for name, value in os.environ.items() if name != "PENSTOCK_MODEL_KEY"}
+    return {**ours, "PYTHONPATH": root if not path else os.pathsep.join((path, root))}

@@ -1,0 +1,182 @@
+"""Tries a model out before it is used: whose it is, what it is for, and what it does in a process apart."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from importlib import import_module
+
+import msgspec
+
+from adapters.embedded.plan import child_environment, module_command
+from adapters.learned.heads import Heads, unpack
+from adapters.learned.throwaway import Limits, Tried
+from core.learning.features import FEATURES
+from ports.model_watch import RefusedModelError
+from ports.models import Model
+from schemas.model_signature import is_signed
+from schemas.models import ModelManifest, sha256_of
+
+TOLERANCE = 1e-4
+"""Predictions of the probe may differ by so much from those where it was made: other processors add in
+another order, which is a hundred times less."""
+NAMES = tuple(feature.name for feature in FEATURES)
+KINDS = ("boosted", "tree")
+_KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "LD_LIBRARY_PATH")
+"""All of our environment that a throwaway process sees: it must not know an address, a password or a key."""
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+logger = logging.getLogger(__name__)
+
+
+class Canary:
+    """Decides whether a model may be used.
+
+    Parameters
+    ----------
+    key
+        Manifests must be signed with it; None: the digest alone counts, which is said in the log once.
+    limits
+        Of the throwaway process.
+    command
+        Starts one; its last argument is ``limits`` as JSON.
+    """
+
+    def __init__(
+        self,
+        key: bytes | None,
+        limits: Limits | None = None,
+        command: tuple[str, ...] = module_command("adapters.learned.throwaway"),
+    ) -> None:
+        self._key = key
+        self._limits = limits or Limits()
+        self._command = command
+        if key is None:
+            logger.warning(
+                "models are used without a signature: who can write to the topic `models` can publish one; "
+                "set PENSTOCK_MODEL_KEY for trainer, prioritizers and people"
+            )
+
+    async def try_out(self, manifest: ModelManifest, data: bytes) -> Model:
+        """Give the model of these bytes, loaded in this process.
+
+        Raises
+        ------
+        RefusedModelError
+            It must not be used; with the remedy. It was not loaded here.
+        """
+        heads = self._checked(manifest, data)
+        compare(manifest, await self._thrown_away(data))
+        return await asyncio.to_thread(_loaded, manifest.id, heads)
+
+    def _checked(self, manifest: ModelManifest, data: bytes) -> Heads:
+        if sha256_of(data) != manifest.sha256:
+            raise RefusedModelError("its bytes have not the digest in its manifest: publish it again")
+        if self._key is not None and not is_signed(manifest, self._key):
+            said = "signed with another key, or changed since" if manifest.signature else "not signed"
+            raise RefusedModelError(
+                f"its manifest is {said}: train a model where PENSTOCK_MODEL_KEY is the same as here"
+            )
+        if manifest.kind not in KINDS:
+            raise RefusedModelError(
+                f"kind {manifest.kind!r} is none of {', '.join(KINDS)}: train it with this version"
+            )
+        if manifest.features != NAMES:
+            raise RefusedModelError(f"{difference(manifest.features)}: train a model with this version")
+        try:
+            return unpack(data)
+        except ValueError as error:
+            raise RefusedModelError(f"{error}: publish it again, or train another") from error
+
+    async def _thrown_away(self, data: bytes) -> Tried:
+        """Let a process of its own try the model; whatever becomes of it, none is left."""
+        limits = self._limits
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | _ONE_THREAD
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            msgspec.json.encode(limits).decode(),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=child_environment(environment),
+            process_group=0,
+        )
+        try:
+            async with asyncio.timeout(limits.wall_s):
+                output, errors = await process.communicate(data)
+        except TimeoutError as error:
+            raise RefusedModelError(
+                f"trying it out took more than {limits.wall_s:.0f} s: if the machine is not overloaded, "
+                "it is damaged; train another"
+            ) from error
+        finally:
+            await _ended(process)
+        try:
+            return msgspec.json.decode(output, type=Tried)
+        except msgspec.DecodeError as error:
+            raise RefusedModelError(_crash(process.returncode or 0, errors)) from error
+
+
+def compare(manifest: ModelManifest, tried: Tried) -> None:
+    """Ask that a model predicted of the probe what it did where it was made.
+
+    Raises
+    ------
+    RefusedModelError
+        It did not, or did not predict.
+    """
+    if tried.problem:
+        raise RefusedModelError(f"{tried.problem}: it is damaged; train another")
+    for name, here, there in (
+        ("log_run", tried.log_run, manifest.probe_log_run),
+        ("failed", tried.failed, manifest.probe_failed),
+    ):
+        if len(here) != len(there):
+            raise RefusedModelError(
+                f"its manifest has {len(there)} predictions `{name}` of {len(here)} probes: "
+                "train a model with this version"
+            )
+        # Asked so that what is no number is too far.
+        too_far = [abs(a - b) for a, b in zip(here, there, strict=True) if not abs(a - b) <= TOLERANCE]
+        if too_far:
+            raise RefusedModelError(
+                f"its `{name}` of a probe is {max(too_far):.3g} away from what it was where it was made "
+                f"(at most {TOLERANCE:g}): it is damaged, or this XGBoost reads it otherwise; train another"
+            )
+
+
+def difference(features: tuple[str, ...]) -> str:
+    """Say how the features of a model differ from those of this version."""
+    more, less = [one for one in features if one not in NAMES], [one for one in NAMES if one not in features]
+    parts = [
+        f"{verb} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for verb, names in (("has", more), ("lacks", less))
+        if names
+    ]
+    return "it " + " and ".join(parts) if parts else "its features are in another order"
+
+
+def _crash(returncode: int, errors: bytes) -> str:
+    """Say how a throwaway process ended that gave no answer."""
+    last = errors.decode(errors="replace").strip().splitlines()[-1:]
+    if returncode < 0:
+        ended = f"it was ended by {signal.Signals(-returncode).name}"
+    else:
+        ended = f"it ended with {returncode}"
+    why = f" ({last[0][:300]})" if last else ""
+    return f"{ended} when it was tried out{why}: it is damaged; train another"
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _loaded(name: str, heads: Heads) -> Model:
+    """Load it here; imported only now, so that who has no model has no XGBoost in memory."""
+    model: Model = import_module("adapters.learned.boosted").BoostedModel(name, heads)
+    return model
