@@ -9,7 +9,8 @@ import numpy as np
 from adapters.learned.boosted import BoostedModel
 from adapters.learned.heads import Head, Heads, pack
 from adapters.learned.probe import probe_vectors
-from adapters.learned.training import Recipe, Rows, train
+from adapters.learned.rows import Rows
+from adapters.learned.training import Recipe, train
 from core.learning.events import Status
 from core.learning.features import COLUMN, FEATURES
 from schemas.models import ModelManifest
