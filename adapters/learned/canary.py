@@ -13,16 +13,15 @@ import msgspec
 from adapters.embedded.plan import child_environment, module_command
 from adapters.learned.heads import Heads, unpack
 from adapters.learned.throwaway import Limits, Tried
-from core.learning.features import FEATURES
 from ports.model_watch import RefusedModelError
 from ports.models import Model
+from schemas.model_features import misfit
 from schemas.model_signature import is_signed
 from schemas.models import ModelManifest, sha256_of
 
 TOLERANCE = 1e-4
 """Predictions of the probe may differ by so much from those where it was made: other processors add in
 another order, which is a hundred times less."""
-NAMES = tuple(feature.name for feature in FEATURES)
 KINDS = ("boosted", "tree")
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "LD_LIBRARY_PATH")
 """All of our environment that a throwaway process sees: it must not know an address, a password or a key."""
@@ -67,9 +66,20 @@ class Canary:
         RefusedModelError
             It must not be used; with the remedy. It was not loaded here.
         """
+        heads = await self.check(manifest, data)
+        return await asyncio.to_thread(_loaded, manifest.id, heads)
+
+    async def check(self, manifest: ModelManifest, data: bytes) -> Heads:
+        """Give the heads of a model that may be used; it is not loaded here.
+
+        Raises
+        ------
+        RefusedModelError
+            It must not be used; with the remedy.
+        """
         heads = self._checked(manifest, data)
         compare(manifest, await self._thrown_away(data))
-        return await asyncio.to_thread(_loaded, manifest.id, heads)
+        return heads
 
     def _checked(self, manifest: ModelManifest, data: bytes) -> Heads:
         if sha256_of(data) != manifest.sha256:
@@ -83,8 +93,9 @@ class Canary:
             raise RefusedModelError(
                 f"kind {manifest.kind!r} is none of {', '.join(KINDS)}: train it with this version"
             )
-        if manifest.features != NAMES:
-            raise RefusedModelError(f"{difference(manifest.features)}: train a model with this version")
+        problem = misfit(manifest.features)
+        if problem is not None:
+            raise RefusedModelError(f"{problem}: train a model with this version")
         try:
             return unpack(data)
         except ValueError as error:
@@ -145,17 +156,6 @@ def compare(manifest: ModelManifest, tried: Tried) -> None:
                 f"its `{name}` of a probe is {max(too_far):.3g} away from what it was where it was made "
                 f"(at most {TOLERANCE:g}): it is damaged, or this XGBoost reads it otherwise; train another"
             )
-
-
-def difference(features: tuple[str, ...]) -> str:
-    """Say how the features of a model differ from those of this version."""
-    more, less = [one for one in features if one not in NAMES], [one for one in NAMES if one not in features]
-    parts = [
-        f"{verb} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-        for verb, names in (("has", more), ("lacks", less))
-        if names
-    ]
-    return "it " + " and ".join(parts) if parts else "its features are in another order"
 
 
 def _crash(returncode: int, errors: bytes) -> str:

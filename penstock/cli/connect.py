@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from adapters.embedded.env_file import read_env
 from adapters.embedded.home import Home
 from adapters.kafka.topology import route_map
+from adapters.learned.settings import ModelTrust
 from core.priority import PriorityRule
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -53,6 +54,8 @@ class Connections(NamedTuple):
     names: PipelineNames
     head_start_per_decade_s: float = PriorityRule().per_decade_s
     """Per factor ten of predicted cost, as the executors have it."""
+    model_key: bytes | None = None
+    """Signs models; as the prioritizers have it."""
 
     @property
     def routes(self) -> RouteMap:
@@ -83,6 +86,7 @@ def connections(data: Path | None, environment: Mapping[str, str] = os.environ) 
         _from(DatabaseConnection, settings),
         _from(PipelineNames, settings),
         _from(_HeadStarts, settings).head_start_per_decade_s,
+        _from(ModelTrust, settings).key_bytes,
     )
 
 

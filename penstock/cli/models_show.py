@@ -1,0 +1,156 @@
+"""How models are shown to people. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from penstock.cli.times import age
+from schemas.model_book import ModelBook
+from schemas.model_features import misfit
+from schemas.models import ModelManifest, Standing
+
+COLUMNS = ("id", "role", "kind", "made", "rows", "failed_pr_auc", "run_spearman", "judged")
+_IN_LIST = ("failed_pr_auc", "run_spearman")
+POOL_COLUMNS = ("pool", "low_s", "high_s", "ends", "at")
+_JUDGED_CHARS = 60
+
+
+def role_of(book: ModelBook, manifest: ModelManifest) -> str:
+    """Say what a model is for now; of one that cannot be used, why."""
+    standing = book.standing
+    roles = [
+        name
+        for name, one in (
+            ("champion", standing and standing.champion),
+            ("previous", standing and standing.previous),
+            ("shadow", standing and standing.shadow),
+        )
+        if one == manifest.id
+    ]
+    if misfit(manifest.features) is not None:
+        roles.append("other features")
+    if not book.has_bytes(manifest):
+        roles.append("bytes gone")
+    return ", ".join(roles)
+
+
+def model_of(book: ModelBook, manifest: ModelManifest) -> dict[str, Any]:
+    """Give everything about a model but the names of its features."""
+    return {
+        "id": manifest.id,
+        "role": role_of(book, manifest),
+        "kind": manifest.kind,
+        "created": _time(manifest.created_ms),
+        "by": manifest.by,
+        "code_version": manifest.code_version,
+        "data_begin": _time(manifest.begin_ms),
+        "data_cut": _time(manifest.cut_ms),
+        "rows": manifest.rows,
+        "features": len(manifest.features),
+        "misfit": misfit(manifest.features),
+        "parent": manifest.parent or None,
+        "judged": manifest.judged or None,
+        "size_bytes": manifest.size_bytes,
+        "sha256": manifest.sha256,
+        "signed": bool(manifest.signature),
+        "has_bytes": book.has_bytes(manifest),
+        "metrics": manifest.metrics,
+        "beside": manifest.beside,
+    }
+
+
+def cells_of(book: ModelBook, manifest: ModelManifest, now_s: float) -> tuple[object, ...]:
+    """Give its line of the list."""
+    made = datetime.fromtimestamp(manifest.created_ms / 1000, UTC)
+    judged = manifest.judged
+    return (
+        manifest.id,
+        role_of(book, manifest),
+        manifest.kind,
+        f"{age(made, datetime.fromtimestamp(now_s, UTC))} ago",
+        manifest.rows,
+        *(manifest.metrics.get(name) for name in _IN_LIST),
+        judged if len(judged) <= _JUDGED_CHARS else judged[: _JUDGED_CHARS - 1] + "…",
+    )
+
+
+def standing_of(standing: Standing | None) -> dict[str, Any] | None:
+    """Give who orders, as JSON."""
+    if standing is None:
+        return None
+    members: dict[str, Any] = msgspec.structs.asdict(standing)
+    return members | {"at": _time(standing.at_ms)}
+
+
+def standing_text(standing: Standing | None) -> str:
+    """Say who orders jobs, since when, by whom and why."""
+    if standing is None:
+        return "Jobs are ordered without a model: none was ever promoted."
+    if not standing.enabled:
+        who = "Models are disabled: jobs are ordered by the rule"
+        after = "nobody" if standing.champion is None else standing.champion
+        who += f"; `penstock models enable` gives the order back to {after}"
+    elif standing.champion is None:
+        who = "Jobs are ordered by the running mean, without a model"
+    else:
+        who = f"Jobs are ordered by model {standing.champion}, as far as it is trusted"
+    others = [
+        f"{name} {one}"
+        for name, one in (("previous", standing.previous), ("shadow", standing.shadow))
+        if one is not None
+    ]
+    said = f"since {_time(standing.at_ms)} by {standing.by or 'somebody'}"
+    why = f": {standing.reason}" if standing.reason else ""
+    return f"{who} ({'; '.join([said + why, *others])})."
+
+
+def pool_rows(book: ModelBook) -> list[dict[str, Any]]:
+    """Give the range of costs of every pool."""
+    return [
+        {
+            "pool": law.pool,
+            "low_s": law.low_s,
+            "high_s": law.high_s,
+            "ends": law.ends,
+            "at": _time(law.at_ms),
+        }
+        for _, law in sorted(book.laws.items())
+    ]
+
+
+def metric_rows(columns: Sequence[Mapping[str, float]]) -> list[tuple[object, ...]]:
+    """Give a row for each metric that any of the columns has, with what each has."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [(name, *(column.get(name) for column in columns)) for name in names]
+
+
+def difference_of(one: ModelManifest, other: ModelManifest) -> dict[str, Any]:
+    """Compare two models."""
+    return {
+        "models": [one.id, other.id],
+        "about": {
+            "kind": [one.kind, other.kind],
+            "created": [_time(one.created_ms), _time(other.created_ms)],
+            "data_begin": [_time(one.begin_ms), _time(other.begin_ms)],
+            "data_cut": [_time(one.cut_ms), _time(other.cut_ms)],
+            "rows": [one.rows, other.rows],
+            "size_bytes": [one.size_bytes, other.size_bytes],
+            "code_version": [one.code_version, other.code_version],
+        },
+        "metrics": [
+            {"metric": name, "one": a, "other": b, "difference": _minus(a, b)}
+            for name, a, b in ((str(n), x, y) for n, x, y in metric_rows([one.metrics, other.metrics]))
+        ],
+        "features_added": [name for name in one.features if name not in other.features],
+        "features_removed": [name for name in other.features if name not in one.features],
+    }
+
+
+def _minus(a: object, b: object) -> float | None:
+    return a - b if isinstance(a, float | int) and isinstance(b, float | int) else None
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1000, UTC).isoformat().replace("+00:00", "Z")
