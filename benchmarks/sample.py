@@ -8,6 +8,7 @@ import msgspec
 
 from core.gates.ended import Ended
 from core.gates.gate import Gate
+from core.learning.law import OLDEST_SHARE, law_of
 from core.ledger.notes import Note, Queued
 from core.ledger.verdicts import Claimed, Verdict
 from core.log import NewRecord, Record
@@ -25,7 +26,8 @@ from schemas.gates import ended_record, entered_record
 from schemas.topics import RouteMap
 from services.executor.decide import close
 from services.ingest.decide import Accepted, IngestContext, decide
-from services.prioritizer.decide import place
+from services.prioritizer.decide import Ranking, place
+from services.prioritizer.expect import Expected
 
 EPOCH = "bench001"
 EXECUTOR = "executor-0-bench"
@@ -79,8 +81,8 @@ def make_sample(jobs: int) -> Sample:
     records = [_record(ROUTES.jobs, i, encode_job(job).value) for i, job in enumerate(submitted)]
     accepted = [accepted_of(record) for record in records]
     ready = [_record(ROUTES.ready, i, encode(one.job)) for i, one in enumerate(accepted)]
-    times = run_times()
-    placed = [place(one.job, BASE_MS + 10, times, RULE) for one in accepted]
+    scored_by = ranking()
+    placed = [place(one.job, BASE_MS + 10, scored_by) for one in accepted]
     queued = [one.queued for one in placed]
     notes = [one.note for one in placed]
     claims = [claim(one.job, number) for number, one in enumerate(queued)]
@@ -111,11 +113,11 @@ def accepted_of(record: Record) -> Accepted:
     return decision
 
 
-def run_times() -> RunTimes:
-    """Give what the prioritizer knows of run times after some completions."""
+def ranking() -> Ranking:
+    """Give what the prioritizer scores by after some completions, without anything learned."""
     times = RunTimes()
     times.add(Completed("email.send", 100, 1.2))
-    return times
+    return Ranking(Expected("rule", times.expected_s("email.send")), law_of(None, RULE, OLDEST_SHARE))
 
 
 def claim(job: AcceptedJob, offset: int) -> Claimed:

@@ -78,14 +78,12 @@ def _entering(made: Sample) -> Iterator[Stage]:
 
 
 def _scoring(made: Sample) -> Iterator[Stage]:
-    times = sample.run_times()
+    ranking = sample.ranking()
     ready = [one.job for one in made.accepted]
     pairs = list(zip(made.queued, made.queued_notes, strict=True))
     topic = ROUTES.execution("default", 2)
     yield Stage("prioritizer: decode", lambda: [decode_accepted(record) for record in made.ready])
-    yield Stage(
-        "prioritizer: score", lambda: [place(job, sample.BASE_MS, times, sample.RULE) for job in ready]
-    )
+    yield Stage("prioritizer: score", lambda: [place(job, sample.BASE_MS, ranking) for job in ready])
     yield Stage(
         "prioritizer: encode job and note",
         lambda: [

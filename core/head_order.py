@@ -4,9 +4,10 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Turn(Enum):
@@ -18,7 +19,19 @@ class Turn(Enum):
     """The head with the earliest ready time, whatever its head start."""
 
 
-@dataclass(frozen=True, slots=True)
+class Turns(Protocol[T_contra]):
+    """Says before every start whose turn it is, and hears what was started."""
+
+    def whose(self, oldest_ready_ms: int) -> Turn:
+        """Say whose turn the next start is; the oldest that waits became ready then."""
+        ...
+
+    def took(self, item: T_contra, *, is_oldest: bool) -> None:
+        """Hear that an item was taken, and whether none was ready before it."""
+        ...
+
+
+@dataclass(slots=True)
 class Lane(Generic[T]):
     """One first-in, first-out queue and the head start of everything in it, milliseconds."""
 
@@ -52,9 +65,11 @@ class HeadOrder(Generic[T]):
         wanted: int,
         fits: Callable[[T], bool],
         is_open: Callable[[Hashable], bool] = lambda _lane: True,
-        turn: Turn = Turn.BEST,
+        turns: Turns[T] | None = None,
     ) -> Iterator[T]:
-        """Give up to ``wanted`` items, best first or oldest first, passing over what does not fit right now.
+        """Give up to ``wanted`` items, passing over what does not fit right now.
+
+        Best first, unless ``turns`` says that it is the oldest's turn.
 
         An item passed over keeps its place at the front of its lane. ``fits`` is asked once per
         item and call, so it may count what it has let through. Of a lane that is not open nothing is
@@ -63,12 +78,16 @@ class HeadOrder(Generic[T]):
         passed: list[tuple[Lane[T], tuple[int, T]]] = []
         given = 0
         while given < wanted:
-            lane = self._next(is_open, turn)
-            if lane is None:
+            heads = self._heads(is_open)
+            if heads is None:
                 break
+            oldest_ms, oldest, best = heads
+            lane = best if turns is None or turns.whose(oldest_ms) is Turn.BEST else oldest
             entry = lane.items.popleft()
             if fits(entry[1]):
                 given += 1
+                if turns is not None:
+                    turns.took(entry[1], is_oldest=entry[0] == oldest_ms)
                 yield entry[1]
             else:
                 passed.append((lane, entry))
@@ -83,11 +102,20 @@ class HeadOrder(Generic[T]):
                 shed.append(lane.items.popleft()[1])
         return shed
 
-    def _next(self, is_open: Callable[[Hashable], bool], turn: Turn) -> Lane[T] | None:
+    def _heads(self, is_open: Callable[[Hashable], bool]) -> tuple[int, Lane[T], Lane[T]] | None:
+        """Give when the oldest item became ready, its lane, and the lane of the best; None: nothing waits."""
         waiting = [lane for key, lane in self._lanes.items() if lane.items and is_open(key)]
-        if turn is Turn.OLDEST:
-            return min(waiting, key=lambda lane: lane.items[0][0], default=None)
-        return min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms, default=None)
+        if not waiting:
+            return None
+        oldest = min(waiting, key=lambda lane: lane.items[0][0])
+        best = min(waiting, key=lambda lane: lane.items[0][0] - lane.head_start_ms)
+        return oldest.items[0][0], oldest, best
+
+    def set_head_start(self, lane: Hashable, head_start_ms: float) -> None:
+        """Give everything in a lane another head start; one that was never offered to is left alone."""
+        found = self._lanes.get(lane)
+        if found is not None:
+            found.head_start_ms = head_start_ms
 
     def waiting(self, lane: Hashable) -> int:
         """Items in one lane."""

@@ -21,7 +21,9 @@ class PriorityRule(NamedTuple):
     ``per_decade_s``: head start per factor ten of predicted cost below ``REFERENCE_COST_S``.
     ``per_level_s``: per level of ``priority`` above 5 (a delay below 5).
     ``deadline_s``: given in full once no slack is left, and in proportion over ``deadline_window_s``
-    before that. ``max_s`` bounds the sum, and with it how long anybody can be overtaken.
+    before that; all of ``max_s`` once the slack is less than what the job may well take. ``share_s``: taken
+    away per doubling of a tenant's share of recent work over an equal one. ``max_s`` bounds the sum, and with
+    it how long anybody can be overtaken.
     """
 
     per_decade_s: float = 1200.0
@@ -29,6 +31,13 @@ class PriorityRule(NamedTuple):
     deadline_s: float = 3600.0
     deadline_window_s: float = 3600.0
     max_s: float = 7200.0
+    share_s: float = 300.0
+
+
+RISK_MAX = 10.0
+"""A dispatch that is likely to fail counts as dearer, so many times at most."""
+SHARE_MAX_DOUBLINGS = 3.0
+"""More than eight times an equal share costs a tenant's jobs no more than eight times."""
 
 
 class Score(NamedTuple):
@@ -41,6 +50,9 @@ class Score(NamedTuple):
 def score(
     *,
     predicted_run_s: float,
+    high_run_s: float | None = None,
+    failed: float = 0.0,
+    excess: float = 1.0,
     own: Urgency,
     inherited: Urgency | None = None,
     now_ms: int,
@@ -53,6 +65,13 @@ def score(
     ----------
     predicted_run_s
         Expected run time, > 0.
+    high_run_s
+        Run time that nine of ten such dispatches stay under; None: not known.
+    failed
+        Probability that the dispatch fails, in [0, 1]. What it costs then is spent for nothing, so it is
+        served as one that costs ``1 / (1 - failed)`` as much.
+    excess
+        Share of recent work of the job's tenant, in units of an equal share.
     own
         Its priority, and when it should be done.
     inherited
@@ -65,10 +84,7 @@ def score(
     cost_s = relative_cost_s(predicted_run_s, spread)
 
     def deadline_s(urgency: Urgency) -> float:
-        if urgency.deadline_ms is None:
-            return 0.0
-        slack_s = (urgency.deadline_ms - now_ms) / 1000 - predicted_run_s
-        return rule.deadline_s * min(1.0, max(0.0, 1.0 - slack_s / rule.deadline_window_s))
+        return _deadline_s(urgency.deadline_ms, now_ms, predicted_run_s, rule)
 
     parts = {
         "cost": rule.per_decade_s * math.log10(REFERENCE_COST_S / max(cost_s, 1e-3)),
@@ -76,12 +92,28 @@ def score(
     }
     if own.deadline_ms is not None:
         parts["deadline"] = deadline_s(own)
+    if failed > 0:
+        risky_s = relative_cost_s(predicted_run_s / max(1 - failed, 1 / RISK_MAX), spread)
+        parts["risk"] = rule.per_decade_s * math.log10(max(cost_s, 1e-3) / max(risky_s, 1e-3))
+    if excess > 1:
+        parts["share"] = -rule.share_s * min(SHARE_MAX_DOUBLINGS, math.log2(excess))
     gained = None if inherited is None else own.gains(inherited)
     if gained is not None:
         levels = gained.priority - own.priority
         parts["inherited"] = rule.per_level_s * levels + deadline_s(gained) - deadline_s(own)
+    by_ms = own.joined(inherited or own).deadline_ms
+    if by_ms is not None and high_run_s is not None and now_ms < by_ms <= now_ms + high_run_s * 1000:
+        # Begun any later it would well be late.
+        parts["last_call"] = max(0.0, rule.max_s - sum(parts.values()))
     total_s = min(rule.max_s, max(0.0, sum(parts.values())))
     return Score(round(total_s, 3), {name: round(value, 3) for name, value in parts.items()})
+
+
+def _deadline_s(deadline_ms: int | None, now_ms: int, predicted_run_s: float, rule: PriorityRule) -> float:
+    if deadline_ms is None:
+        return 0.0
+    slack_s = (deadline_ms - now_ms) / 1000 - predicted_run_s
+    return rule.deadline_s * min(1.0, max(0.0, 1.0 - slack_s / rule.deadline_window_s))
 
 
 def scaled(rule: PriorityRule, step_s: float) -> PriorityRule:
@@ -92,4 +124,5 @@ def scaled(rule: PriorityRule, step_s: float) -> PriorityRule:
         per_level_s=rule.per_level_s * factor,
         deadline_s=rule.deadline_s * factor,
         max_s=max(rule.max_s * factor, (BUCKETS - 1) * step_s),
+        share_s=rule.share_s * factor,
     )

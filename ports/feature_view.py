@@ -4,10 +4,11 @@ import asyncio
 import math
 from array import array
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from core.learning.aggregates import KeyAggregates
 from core.learning.events import Key
-from core.learning.features import JobFacts, features
+from core.learning.features import JobFacts, of_subject, with_job
 from core.log import Record, TopicPartition
 from ports.log import PartitionReader
 from ports.meter import Meter, Metric
@@ -18,6 +19,13 @@ from schemas.topics import RouteMap
 
 POLL_S = 0.5
 """Longest wait for records; also how soon a stop is noticed."""
+
+
+class _SubjectRow(NamedTuple):
+    """What all decisions of a second about one tenant's type have in common."""
+
+    states: tuple[KeyAggregates | None, ...]
+    vector: "array[float]"
 
 
 class FeatureView:
@@ -36,6 +44,9 @@ class FeatureView:
         self._known: dict[Key, KnownOfKey] = {}
         self._states: dict[Key, KeyAggregates] = {}
         """Decoded when they are asked for: most keys change more often than that."""
+        self._rows: dict[tuple[str, str], _SubjectRow] = {}
+        """Of the second ``_rows_s``, until anything new is known."""
+        self._rows_s = 0
         self._folded_ms: dict[int, int] = {}
         self._told_ms: dict[int, int] = {}
 
@@ -64,6 +75,7 @@ class FeatureView:
                     if before is None or known.at_s >= before.at_s:
                         self._known[key] = known
                         self._states.pop(key, None)
+                        self._rows.clear()
                 case None:
                     pass
 
@@ -89,13 +101,31 @@ class FeatureView:
             state = self._states[key] = state_of(known)
         return state
 
+    @property
+    def knows(self) -> bool:
+        """Whether anything was ever published."""
+        return bool(self._known)
+
     def vectors(self, jobs: Sequence[AcceptedJob], t_ms: int) -> "list[array[float]]":
-        """Compute the features of decisions about jobs at ``t_ms``, broker time, in the order given."""
+        """Compute the features of decisions about jobs, in the order given.
+
+        Parameters
+        ----------
+        t_ms
+            Broker time; what is known of a subject is computed as of its whole second, once.
+        """
+        if t_ms // 1000 != self._rows_s:
+            self._rows.clear()
+            self._rows_s = t_ms // 1000
         return [self._vector(job, t_ms) for job in jobs]
 
     def _vector(self, job: AcceptedJob, t_ms: int) -> "array[float]":
-        states = [self.state(key) for key in Subject(job.tenant, job.type).keys]
-        return features(states, facts_of(job), t_ms)
+        row = self._rows.get((job.tenant, job.type))
+        if row is None:
+            states = tuple(self.state(key) for key in Subject(job.tenant, job.type).keys)
+            row = _SubjectRow(states, of_subject(states, self._rows_s * 1000))
+            self._rows[job.tenant, job.type] = row
+        return with_job(row.vector, row.states, facts_of(job), t_ms)
 
 
 def facts_of(job: AcceptedJob) -> JobFacts:

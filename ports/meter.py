@@ -179,6 +179,26 @@ class Metric(Enum):
         "Models tried out before use, by what came of it: good, or refused.",
         ("result",),
     )
+    SCORED = Definition(
+        "penstock_scored_total",
+        Kind.COUNTER,
+        "Dispatches scored, by whose expectation orders them: rule, ewma, or a model.",
+        ("model",),
+    )
+    MODEL_FAILURES = Definition(
+        "penstock_model_failures_total",
+        Kind.COUNTER,
+        "Batches a model could not predict; jobs went by the running mean.",
+        ("model",),
+    )
+    MODEL_TRUSTED = Definition(
+        "penstock_model_trusted", Kind.GAUGE, "1 while the champion orders jobs, 0 while it is on trial."
+    )
+    MODEL_LEAD = Definition(
+        "penstock_model_lead",
+        Kind.GAUGE,
+        "Kendall's tau of the champion's order of run times, less that of the running mean.",
+    )
     MODELS_READY = Definition(
         "penstock_models_ready",
         Kind.GAUGE,

@@ -83,9 +83,7 @@ class ModelWatch:
 
     def law(self, pool: str) -> Spread | None:
         """Give the range of costs of a pool; None: not known, or models are disabled."""
-        law = self._book.laws.get(pool)
-        standing = self._book.standing
-        return None if law is None or (standing is not None and not standing.enabled) else law.spread
+        return self._book.law(pool)
 
     async def start(self) -> None:
         """Begin at the oldest record; nobody waits until all is read."""

@@ -1,6 +1,6 @@
 """Models of what a job will cost: what a scorer asks of one, whoever made it."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,27 @@ class Model(Protocol):
         ------
         ValueError
             The vectors have another number of columns: they were made for another table of features.
+        """
+        ...
+
+
+class Contributions(NamedTuple):
+    """What each feature adds to what is predicted, (n_jobs, n_features) each."""
+
+    run: Vectors
+    """To ``log_run``."""
+    failed: Vectors
+    """To the log odds of ``failed``, before they are drawn towards any rate."""
+
+
+@runtime_checkable
+class ExplainingModel(Model, Protocol):
+    """A model that says why."""
+
+    def contributions(self, vectors: Vectors) -> Contributions:
+        """Say what each feature adds to the predictions, as TreeSHAP counts it (Lundberg et al., 2018).
+
+        Costs a thousand times what a prediction does: for one job that somebody asks about.
         """
         ...
 

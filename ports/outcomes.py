@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from core.learning.events import DID_NOT_RUN, Ended, Status, Submitted
@@ -10,8 +11,8 @@ from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
 from ports.stage import stopped_within
-from schemas.accepted_job import AcceptedJob
-from schemas.outcomes import Report, Subject, homes, outcome_records
+from schemas.accepted_job import AcceptedJob, Predicted
+from schemas.outcomes import Report, SeenRun, Subject, homes, outcome_records
 from schemas.topics import RouteMap
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ KEPT_MAX = 50_000
 ATTEMPTS = 3
 """So often an append is tried that fails otherwise than by a broker that is away, for which the appender
 waits; then the second's reports are dropped and counted. No job waits for them."""
+SEEN_MAX = 200
+"""Runs told a second of those a model had predicted: what shows how well it orders, in some 10 kB."""
 TICK_MS = LAG_MS + 2000
 """After the last thing a partition was told, it is told the time for so long: until all of it is closed."""
 
@@ -46,6 +49,7 @@ class OutcomeReporter:
         self._now_ms = now_ms
         self._source = source
         self._reports: list[Report] = []
+        self._seen: list[SeenRun] = []
         self._told_ms: dict[int, int] = {}
         self._seq = 0
 
@@ -58,6 +62,12 @@ class OutcomeReporter:
         """Take in that a dispatch ended, after so long a run if it ran to an end."""
         now_ms = self._now_ms()
         self._add(job, Ended(now_ms, job.origin, job.n, run_ms, status, job.ready_ms or now_ms))
+
+    def ran(self, predicted: Predicted, run_ms: int) -> None:
+        """Take in how long a dispatch ran that a model had predicted; of more than a few a second, some."""
+        if len(self._seen) < SEEN_MAX:
+            run = SeenRun(predicted.model, predicted.by_model, predicted.by_mean, math.log1p(run_ms))
+            self._seen.append(run)
 
     def _add(self, job: AcceptedJob, event: Submitted | Ended) -> None:
         if len(self._reports) < KEPT_MAX:
@@ -74,12 +84,13 @@ class OutcomeReporter:
     async def report(self) -> None:
         """Append what was collected; how often that is tried, and what is dropped, ``ATTEMPTS`` says."""
         reports, self._reports = self._reports, []
+        seen, self._seen = self._seen, []
         now_ms = self._now_ms()
         for subject in {report.subject for report in reports}:
             self._told_ms |= dict.fromkeys(homes(subject, self._routes.learning_partitions), now_ms)
         ticks = [partition for partition, at_ms in self._told_ms.items() if now_ms - at_ms < TICK_MS]
         self._seq += 1
-        records = outcome_records(self._routes, self._source, self._seq, now_ms, reports, ticks)
+        records = outcome_records(self._routes, self._source, self._seq, now_ms, reports, ticks, seen)
         reached(Failpoint.OUTCOMES_TAKEN, when=records)
         for _ in range(ATTEMPTS):
             try:

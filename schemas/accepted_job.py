@@ -82,6 +82,17 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+class Predicted(msgspec.Struct, frozen=True, array_like=True):
+    """What a model and the running mean expected of a dispatch: how far to trust a model shows in the end.
+
+    Both as natural logs of 1 + run time in ms.
+    """
+
+    model: str
+    by_model: float
+    by_mean: float
+
+
 class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """A scored dispatch in an execution topic."""
 
@@ -90,6 +101,8 @@ class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """Broker time at which the dispatch became ready (append time in ``jobs.ready``)."""
     bucket: int
     head_start_s: float
+    predicted: Predicted | None = None
+    """None: no model was at hand."""
 
 
 class DelayedJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """What stands in ``models``, as far as it was read: manifests, where their bytes are, who orders."""
 
+from core.learning.spread import Spread
 from core.log import NewRecord, Record
 from schemas.models import Chunk, ModelManifest, PoolLaw, Removed, Standing, read_model_record, removal_record
 from schemas.topics import RouteMap
@@ -61,6 +62,12 @@ class ModelBook:
     def newest(self) -> ModelManifest | None:
         """The manifest that was made last."""
         return self.manifests[max(self.manifests)] if self.manifests else None
+
+    def law(self, pool: str) -> Spread | None:
+        """Give the range of costs of a pool; None: not known, or models are disabled."""
+        law = self.laws.get(pool)
+        is_disabled = self.standing is not None and not self.standing.enabled
+        return None if law is None or is_disabled else law.spread
 
     def has_bytes(self, manifest: ModelManifest) -> bool:
         """Whether all its chunks are in the topic."""

@@ -40,6 +40,15 @@ class History(msgspec.Struct, frozen=True, array_like=True):
     ends: tuple[Ended, ...] = ()
 
 
+class SeenRun(NamedTuple):
+    """A run that a model had predicted: what trust in it rests on. All on one rising scale."""
+
+    model: str
+    by_model: float
+    by_mean: float
+    run: float
+
+
 class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one reporter has to say on one partition; without histories it says only how late it is.
 
@@ -55,6 +64,11 @@ class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):
     end_ms: int
     """Broker time of the report; all it tells of happened before."""
     histories: tuple[History, ...] = ()
+    seen: tuple[SeenRun, ...] = ()
+    """On the partition of ``SEEN_PARTITION`` alone, so that there is one order of them."""
+
+
+SEEN_PARTITION = 0
 
 
 class Report(NamedTuple):
@@ -102,7 +116,13 @@ def homes(subject: Subject, partitions: int) -> frozenset[int]:
 
 
 def outcome_records(
-    routes: RouteMap, source: str, seq: int, end_ms: int, reports: Iterable[Report], ticks: Iterable[int] = ()
+    routes: RouteMap,
+    source: str,
+    seq: int,
+    end_ms: int,
+    reports: Iterable[Report],
+    ticks: Iterable[int] = (),
+    seen: Sequence[SeenRun] = (),
 ) -> list[NewRecord]:
     """Make the records that tell all this, one a partition unless it is too large for that.
 
@@ -110,6 +130,8 @@ def outcome_records(
     ----------
     ticks
         Partitions that are told the time even if there is nothing else to say.
+    seen
+        Runs that a model had predicted.
     """
     by_subject: dict[Subject, tuple[list[Submitted], list[Ended]]] = {}
     for subject, event in reports:
@@ -123,15 +145,19 @@ def outcome_records(
         history = History(subject, tuple(submits), tuple(ends))
         for partition in homes(subject, routes.learning_partitions):
             told.setdefault(partition, []).append(history)
-    return [
+    records = [
         record
         for partition, histories in sorted(told.items())
         for record in _records(routes, OutcomeBatch("", "", source, seq, end_ms, tuple(histories)), partition)
     ]
+    if seen:
+        batch = OutcomeBatch("", "", source, seq, end_ms, seen=tuple(seen))
+        records.append(_record(routes, batch, SEEN_PARTITION))
+    return records
 
 
 def _records(routes: RouteMap, batch: OutcomeBatch, partition: int) -> list[NewRecord]:
-    record = NewRecord(routes.outcomes, partition, batch.executor.encode(), encode(batch))
+    record = _record(routes, batch, partition)
     events = sum(len(history.submits) + len(history.ends) for history in batch.histories)
     if size_bytes(record) <= APPEND_MAX_BYTES or events <= 1:
         return [record]
@@ -141,6 +167,10 @@ def _records(routes: RouteMap, batch: OutcomeBatch, partition: int) -> list[NewR
         for half in halves
         for record in _records(routes, msgspec.structs.replace(batch, histories=half), partition)
     ]
+
+
+def _record(routes: RouteMap, batch: OutcomeBatch, partition: int) -> NewRecord:
+    return NewRecord(routes.outcomes, partition, batch.executor.encode(), encode(batch))
 
 
 def _halves(histories: Sequence[History]) -> tuple[tuple[History, ...], tuple[History, ...]]:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from adapters.learned.heads import Head, Heads
 from core.learning.features import COLUMN, FEATURES
-from ports.models import Column, Model, Predictions, Vectors, checked
+from ports.models import Column, Contributions, ExplainingModel, Predictions, Vectors, checked
 
 RATE_WEIGHT = np.float32(0.2)
 """Weight of the running rate of failures beside the trees. Chosen on three stretches of recorded days, on
@@ -35,7 +35,7 @@ def booster_of(head: Head) -> xgb.Booster:
     return booster
 
 
-class BoostedModel(Model):
+class BoostedModel(ExplainingModel):
     """Run time as a correction of the running mean, and probability of failing."""
 
     def __init__(self, name: str, heads: Heads) -> None:
@@ -61,6 +61,21 @@ class BoostedModel(Model):
             ),
             log_run_high=None if self._run_high is None else _predict(self._run_high, vectors, expected),
         )
+
+    @override
+    def contributions(self, vectors: Vectors) -> Contributions:
+        vectors = checked(vectors, len(FEATURES))
+        expected = np.ascontiguousarray(vectors[:, COLUMN["expected_run"]])
+        run = [_contributions(one, vectors, expected) for one in self._run]
+        failed = [_contributions(one, vectors, None) for one in self._failed]
+        return Contributions(_mean(run), _mean(failed))
+
+
+def _contributions(booster: xgb.Booster, vectors: Vectors, base_margin: Column | None) -> Column:
+    data = xgb.DMatrix(vectors, base_margin=base_margin, nthread=1)
+    # The last column is what is expected of all.
+    found: Column = np.asarray(booster.predict(data, pred_contribs=True), dtype=np.float32)[:, :-1]
+    return found
 
 
 def _hedged(failed: Column, rate: Column) -> Column:

@@ -112,6 +112,7 @@ class _Pool:
         self._oldest_running = 0
         self._started = 0
         self._trust = Trust()
+        self._now_s = 0.0
         self._waits_s = np.zeros(len(load.ready_s))
         self._trusted = np.zeros(len(load.ready_s), np.bool_)
         self._head_starts_ms = [
@@ -149,20 +150,21 @@ class _Pool:
 
     def _start(self, now_s: float) -> None:
         while len(self._running) < self._slots:
-            heads = (self._waiting.oldest_ms(lane) for lane in self._waiting.lanes())
-            oldest_ms = min((ms for ms in heads if ms is not None), default=None)
-            if oldest_ms is None:
+            self._now_s = now_s
+            if next(self._waiting.take(1, _fits, turns=self), None) is None:
                 return
-            whose = self._turn(now_s - oldest_ms / 1000)
-            job = next(self._waiting.take(1, _fits, turn=whose))
-            was_oldest = round(self._ready_s[job] * 1000) == oldest_ms
-            self._started += 1
-            self._oldest_running += was_oldest
-            self._waits_s[job] = max(0.0, now_s - self._ready_s[job])
-            heapq.heappush(self._running, (now_s + self._run_s[job], job, was_oldest))
 
-    def _turn(self, oldest_wait_s: float) -> Turn:
-        return turn(self._law.guard, self._slots, self._oldest_running, self._started, oldest_wait_s)
+    def whose(self, oldest_ready_ms: int) -> Turn:
+        """See ``core.head_order.Turns``."""
+        wait_s = self._now_s - oldest_ready_ms / 1000
+        return turn(self._law.guard, self._slots, self._oldest_running, self._started, wait_s)
+
+    def took(self, item: int, *, is_oldest: bool) -> None:
+        """See ``core.head_order.Turns``."""
+        self._started += 1
+        self._oldest_running += is_oldest
+        self._waits_s[item] = max(0.0, self._now_s - self._ready_s[item])
+        heapq.heappush(self._running, (self._now_s + self._run_s[item], item, is_oldest))
 
 
 def _fits(_: int) -> bool:

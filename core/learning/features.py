@@ -82,23 +82,30 @@ _OF_JOB = (
     Feature("timeout", "log s", MISSING),
     Feature("deadline_slack", "s", MISSING),
     Feature("attempt", "attempts", 1.0),
+)
+"""What is a job's own, in the order in which ``with_job`` gives it."""
+
+_OF_ALL = (
     Feature("hour", "h of the day, UTC", MISSING),
     Feature("weekday", "day, Monday 0", MISSING),
     Feature("expected_run", "log ms", UNKNOWN_LOG_RUN),
     Feature("expected_failed", "share", PRIOR_FAILED),
     Feature("ever_failed", "share", PRIOR_FAILED),
 )
-"""What is computed of the job, or of several keys, in the order in which ``_of_job`` gives it."""
+"""What is computed of the time, or of several keys, in the order in which ``of_subject`` gives it."""
 
 FEATURES: tuple[Feature, ...] = (
     *(feature._replace(name=f"{kind.name.lower()}.{feature.name}") for kind in Kind for feature in _OF_KEY),
     *_OF_JOB,
+    *_OF_ALL,
 )
 """Every column, in order."""
 FINGERPRINT = hashlib.sha256("\n".join(feature.name for feature in FEATURES).encode()).hexdigest()[:8]
 """Names the columns and their order: vectors that were logged under another one mean something else."""
 COLUMN = {feature.name: place for place, feature in enumerate(FEATURES)}
 """Place of a feature by its name."""
+_JOB_ENDS = len(FEATURES) - len(_OF_ALL)
+_JOB_BEGINS = _JOB_ENDS - len(_OF_JOB)
 _ABSENT = tuple(feature.default for feature in _OF_KEY)
 
 States = Sequence[KeyAggregates | None]
@@ -122,12 +129,46 @@ def features(states: States, job: JobFacts, t_ms: int) -> "array[float]":
     array
         (n_features,) float32, column order = ``FEATURES``.
     """
+    return with_job(of_subject(states, t_ms), states, job, t_ms)
+
+
+def of_subject(states: States, t_ms: int) -> "array[float]":
+    """Compute what all jobs of a subject have in common at ``t_ms``; what is a job's own has its default."""
     vector: array[float] = array("f")
     for state in states:
         vector.extend(_ABSENT if state is None else _of_key(state, t_ms))
     for _ in range(len(Kind) - len(states)):
         vector.extend(_ABSENT)
-    vector.extend(_of_job(states, job, t_ms))
+    minute = t_ms // 60_000
+    vector.extend(feature.default for feature in _OF_JOB)
+    vector.extend(
+        (
+            minute % 1440 / 60,
+            float((t_ms - WEEK_BEGINS_MS) % WEEK_MS // 86_400_000),
+            expected_log_run(states),
+            expected_failed(states, t_ms),
+            ever_failed(states),
+        )
+    )
+    return vector
+
+
+def with_job(subject: "array[float]", states: States, job: JobFacts, t_ms: int) -> "array[float]":
+    """Give the vector of a job whose subject's is ``subject``, which stays as it is."""
+    type_state = states[Kind.TYPE]
+    log_payload = math.log(job.payload_bytes + 1.0)
+    vector = subject[:]
+    vector[_JOB_BEGINS:_JOB_ENDS] = array(
+        "f",
+        (
+            float(job.priority),
+            log_payload,
+            MISSING if type_state is None else log_payload - type_state.log_payload,
+            math.log(job.timeout_s + 1),
+            MISSING if job.deadline_ms is None else (job.deadline_ms - t_ms) / 1000,
+            float(job.attempt),
+        ),
+    )
     return vector
 
 
@@ -186,26 +227,6 @@ def _since(t_ms: int, at_ms: int) -> float:
         return MISSING
     since_ms = t_ms - at_ms
     return math.log(since_ms / 1000 + 1) if since_ms > 0 else 0.0
-
-
-def _of_job(states: States, job: JobFacts, t_ms: int) -> tuple[float, ...]:
-    type_state = states[Kind.TYPE]
-    log_payload = math.log(job.payload_bytes + 1.0)
-    slack_s = MISSING if job.deadline_ms is None else (job.deadline_ms - t_ms) / 1000
-    minute = t_ms // 60_000
-    return (
-        float(job.priority),
-        log_payload,
-        MISSING if type_state is None else log_payload - type_state.log_payload,
-        math.log(job.timeout_s + 1),
-        slack_s,
-        float(job.attempt),
-        minute % 1440 / 60,
-        float((t_ms - WEEK_BEGINS_MS) % WEEK_MS // 86_400_000),
-        expected_log_run(states),
-        expected_failed(states, t_ms),
-        ever_failed(states),
-    )
 
 
 _NARROW_FIRST = (Kind.TENANT_TYPE, Kind.TYPE, Kind.TENANT, Kind.EVERYTHING)

@@ -1,8 +1,10 @@
 """The order as it is shipped, for one pool: all of it that decides who is next, in one value."""
 
+import functools
+from enum import StrEnum
 from typing import NamedTuple
 
-from core.learning.spread import Spread
+from core.learning.spread import STANDARD, Spread
 from core.learning.starts import StartGuard
 from core.priority import PriorityRule, scaled
 
@@ -14,12 +16,28 @@ LONGEST_WAITS_OF_TOP = 11.0
 OLDEST_SHARE = 0.1
 
 
+class Order(StrEnum):
+    """What jobs are ordered by."""
+
+    LEARNED = "learned"
+    """What was learned, as far as there is anything and models are not disabled."""
+    RULE = "rule"
+
+
 class OrderLaw(NamedTuple):
     """Weights of a score, the range of costs its buckets cover, and the guards."""
 
     rule: PriorityRule
     spread: Spread
     guard: StartGuard
+
+
+@functools.lru_cache(maxsize=256)
+def law_of(spread: Spread | None, rule: PriorityRule, oldest_share: float) -> OrderLaw:
+    """Give the law of a pool; where its costs are not known the rule as it is set, on the standard scale."""
+    if spread is None:
+        return OrderLaw(rule, STANDARD, StartGuard(oldest_share))
+    return law_for(spread, rule, oldest_share)
 
 
 def law_for(spread: Spread, rule: PriorityRule, oldest_share: float = OLDEST_SHARE) -> OrderLaw:

@@ -38,4 +38,4 @@ def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldes
         return Turn.OLDEST if oldest_running < apart else Turn.BEST
     if guard.oldest_share <= 0:
         return Turn.BEST
-    return Turn.OLDEST if started % math.ceil(1 / guard.oldest_share) == 0 else Turn.BEST
+    return Turn.OLDEST if (started + 1) % math.ceil(1 / guard.oldest_share) == 0 else Turn.BEST

@@ -75,6 +75,24 @@ class Trust:
             self._is_trusted = self._compared >= PROVEN_AFTER and self.lead >= REGAIN
 
 
+class Trusts:
+    """The trust in each of the models whose predictions came lately, the last ``KEPT`` of them."""
+
+    KEPT = 8
+
+    def __init__(self) -> None:
+        self._by_model: dict[str, Trust] = {}
+
+    def of(self, model: str) -> Trust:
+        """Give the trust in a model; new ones begin untrusted."""
+        trust = self._by_model.get(model)
+        if trust is None:
+            trust = self._by_model[model] = Trust()
+            for oldest in list(self._by_model)[: -self.KEPT]:
+                del self._by_model[oldest]
+        return trust
+
+
 def _sign(value: float) -> int:
     # What is not a number is in no order with anything.
     return (value > 0) - (value < 0)

@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
 @command
 async def list_(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List the models there are, newest first, and who orders jobs."""
-    book = await _read(connections(data))
+    book = await read_book(connections(data))
     manifests = [book.manifests[one] for one in sorted(book.manifests, reverse=True)]
     if as_json:
         show_json(
@@ -97,7 +97,7 @@ async def list_(as_json: JsonOption = False, data: DataOption = None) -> None:
 @command
 async def show(model: Model = "champion", as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show all that is known of one model: what it was trained on, and how it was judged."""
-    book = await _read(connections(data))
+    book = await read_book(connections(data))
     manifest = _found(lambda: named(book, model))
     members = model_of(book, manifest)
     if as_json:
@@ -125,7 +125,7 @@ async def diff(
 
     Metrics of two models are each of their own newest slice: only what was judged on the same data compares.
     """
-    book = await _read(connections(data))
+    book = await read_book(connections(data))
     one, two = _found(lambda: named(book, model)), _found(lambda: named(book, other))
     found = difference_of(one, two)
     if as_json:
@@ -149,7 +149,7 @@ async def promote(
 
     It is tried out here first, in a process apart, as every prioritizer does before it uses one.
     """
-    async with _shelf(connections(data)) as (where, shelf):
+    async with open_shelf(connections(data)) as (where, shelf):
         if model != EWMA and not untried:
             book = await shelf.look()
             await _try_out(where, shelf, _found(lambda: usable(book, named(book, model))))
@@ -164,7 +164,7 @@ async def shadow(
     data: DataOption = None,
 ) -> None:
     """Let a model predict beside the champion and order nothing, so that the two can be compared."""
-    async with _shelf(connections(data)) as (_, shelf):
+    async with open_shelf(connections(data)) as (_, shelf):
         name = None if model == "none" else model
         await _act(shelf, lambda book, actor: shadowed(book, name, actor), reason, as_json=as_json)
 
@@ -172,21 +172,21 @@ async def shadow(
 @command
 async def rollback(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
     """Let the model order jobs that did before the champion; once more undoes that."""
-    async with _shelf(connections(data)) as (_, shelf):
+    async with open_shelf(connections(data)) as (_, shelf):
         await _act(shelf, rolled_back, reason, as_json=as_json)
 
 
 @command
 async def disable(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
     """Take all models out of the order of jobs at once: the rule decides, as if there were none."""
-    async with _shelf(connections(data)) as (_, shelf):
+    async with open_shelf(connections(data)) as (_, shelf):
         await _act(shelf, lambda book, actor: switched(book, actor, enabled=False), reason, as_json=as_json)
 
 
 @command
 async def enable(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
     """Let models order jobs again, the champion as it stands."""
-    async with _shelf(connections(data)) as (_, shelf):
+    async with open_shelf(connections(data)) as (_, shelf):
         await _act(shelf, lambda book, actor: switched(book, actor, enabled=True), reason, as_json=as_json)
 
 
@@ -225,7 +225,7 @@ def _found(find: Callable[[], ModelManifest]) -> ModelManifest:
         fail(str(error))
 
 
-async def _read(where: Connections) -> ModelBook:
+async def read_book(where: Connections) -> ModelBook:
     """Read the topic to its end; asks no service and no database."""
     await require_topics(where.kafka, [where.routes.models])
     book = ModelBook()
@@ -236,7 +236,8 @@ async def _read(where: Connections) -> ModelBook:
 
 
 @asynccontextmanager
-async def _shelf(where: Connections) -> AsyncIterator[tuple[Connections, ModelShelf]]:
+async def open_shelf(where: Connections) -> AsyncIterator[tuple[Connections, ModelShelf]]:
+    """Reach the topic of models, to read and to write."""
     await require_topics(where.kafka, [where.routes.models])
     appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
     async with reading(where.kafka) as reader:

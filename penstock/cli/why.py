@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from penstock.cli import why_rows
+from penstock.cli import why_model, why_rows
 from penstock.cli.connect import DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json
 from penstock.cli.job_argument import Job
@@ -73,6 +73,7 @@ def members(known: Known, answer: Answer) -> dict[str, Any]:
                 "head_start_s": job["head_start_s"],
                 "bucket": job["bucket"],
                 "parts": job["score_parts"],
+                "by": None if known.scored is None else why_model.as_json(known.scored, known.reasons),
             },
             "position": view.before + 1,
             "ahead": {

@@ -6,14 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from core.buckets import BUCKETS
+from core.learning.law import OLDEST_SHARE, law_of
 from core.ledger.notes import Queued, Waiting
+from core.priority import PriorityRule
 from core.states import State
 from core.subjects import Cause, HeldFor, JobNames
-from penstock.cli import why_log, why_rows
+from penstock.cli import why_log, why_model, why_rows
 from penstock.cli.connect import Connections
 from penstock.cli.console import EXPECTED, explain
 from penstock.cli.executors import known_executors
 from penstock.cli.holds import standing_orders
+from penstock.cli.models import read_book
 from penstock.cli.queries import Database, Rows, attempts_of
 from penstock.cli.why_known import Known
 from penstock.cli.why_queue import Seen, lanes_before, view_of
@@ -82,7 +85,24 @@ class Asker:
             return
         if "inherited" in (job["score_parts"] or {}):
             await self._waiters()
+        await self._reasons()
         await self._place(found)
+
+    async def _reasons(self) -> None:
+        known = self._known
+        question = why_model.scored_of(self._database, known.job["job_id"])
+        known.scored = await self._try("what it was scored by", question)
+        if known.scored is not None and known.scored.candidate is not None:
+            known.reasons = await self._try(
+                "the reasons of its model", why_model.reasons_of(self._where, known.scored)
+            )
+
+    async def _per_decade_s(self) -> float:
+        """Give the head start per factor ten of cost by the law of its pool, as the executors have it."""
+        rule = PriorityRule(per_decade_s=self._where.head_start_per_decade_s)
+        book = await self._try("the law of its pool", read_book(self._where))
+        spread = None if book is None else book.law(self._known.job["pool"])
+        return law_of(spread, rule, OLDEST_SHARE).rule.per_decade_s
 
     async def _newest_place(self) -> None:
         """Find what was said of a queued job after the row's place in the queue.
@@ -135,7 +155,7 @@ class Asker:
 
     async def _place(self, heads: dict[int, why_log.Heads] | None) -> None:
         known, job = self._known, self._known.job
-        per_decade_s = self._where.head_start_per_decade_s
+        per_decade_s = await self._per_decade_s()
         oldest = None if heads is None else {bucket: one.oldest for bucket, one in heads.items()}
         lanes = lanes_before(job, oldest, per_decade_s)
         # The start is counted from when the work before it was.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from penstock.cli.executors import Executor
 from penstock.cli.why_log import HeldPlace, KeyPlace
+from penstock.cli.why_model import Reasons, Scored
 from penstock.cli.why_queue import QueueView, Row
 from schemas.accepted_job import FailedAttempt
 from schemas.standing_orders import StandingOrders
@@ -28,6 +29,8 @@ class Known:
     parents: Sequence[Row] | None = None
     children: Sequence[Row] = ()
     key: KeyPlace | None = None
+    scored: Scored | None = None
+    reasons: Reasons | None = None
     held_for: str | None = None
     """The pause or limit it is held for, as ``core.subjects.HeldFor`` writes it."""
     held: HeldPlace | None = None

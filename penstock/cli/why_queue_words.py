@@ -1,5 +1,6 @@
 """A queued job's score, place and expected start in words. Pure."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from core.urgency import Urgency
 from penstock.cli.holds import rate_text
 from penstock.cli.times import ms_of, span
 from penstock.cli.why_known import Known, Part
+from penstock.cli.why_model import Reason
 from penstock.cli.why_queue import Ahead, QueueView
 
 SHOWN = 5
@@ -31,8 +33,6 @@ def score_part(known: Known) -> Part:
         lines.append(
             f"together   {head_start_s:+8,.0f} s  a head start has a least and a most (0 s here is none)"
         )
-    if job["p_fail"] is not None:
-        lines.append(f"predicted to fail with {job['p_fail']:.0%}")
     title = "score" if head_start_s is None else f"score: {head_start_s:,.0f} s of head start"
     return Part(title, lines)
 
@@ -41,13 +41,29 @@ def _cost(known: Known) -> str:
     predicted_s, model = known.job["predicted_run_s"], known.job["model_version"]
     if predicted_s is None:
         return "predicted run time"
-    if model not in (None, "rule"):
+    if model == "ewma":
+        source = "by the running mean of its like"
+    elif model not in (None, "rule"):
         source = f"by model {model}"
     elif predicted_s == UNKNOWN_RUN_S:
         source = "what is taken while nothing is known"
     else:
         source = "by the mean of its type's latest"
     return f"predicted to run {span(predicted_s)}, {source}"
+
+
+def _risk(known: Known) -> str:
+    failed = known.job["p_fail"]
+    odds = "it may fail" if failed is None else f"it fails with {failed:.1%}"
+    return f"{odds}: what it costs is then spent for nothing"
+
+
+def _share(known: Known) -> str:
+    return f"tenant {known.job['tenant']} has had more than an equal share of the work lately"
+
+
+def _last_call(_: Known) -> str:
+    return "begun any later, nine of ten such jobs would miss the deadline"
 
 
 def _urgency(known: Known) -> str:
@@ -91,8 +107,34 @@ _PARTS: Mapping[str, Callable[[Known], str]] = {
     "urgency": _urgency,
     "deadline": _deadline,
     "inherited": _inherited,
+    "risk": _risk,
+    "share": _share,
+    "last_call": _last_call,
 }
 """A score of another kind adds a part here; until then it is shown by its name."""
+
+
+def model_part(known: Known) -> Part:
+    """Say what its model expects of it, and why."""
+    scored = known.scored
+    if scored is None or scored.candidate is None or scored.log_run is None or scored.failed is None:
+        return Part("model", [])
+    expected_s = math.expm1(scored.log_run) / 1000
+    trust = "orders it" if scored.model == scored.candidate else "is watched, and does not order it yet"
+    lines = [f"expects {span(expected_s)}, and that it fails with {scored.failed:.1%}; it {trust}"]
+    if known.reasons is not None:
+        lines += [f"{_factor(one)} as long: {_value(one)}" for one in known.reasons.run]
+        lines += [f"{_factor(one)} as likely to fail: {_value(one)}" for one in known.reasons.failed]
+    return Part(f"model {scored.candidate}", lines)
+
+
+def _factor(reason: Reason) -> str:
+    return f"{math.exp(reason.adds):6.2f} x"
+
+
+def _value(reason: Reason) -> str:
+    value = "not known" if math.isnan(reason.value) else f"{reason.value:.3g} {reason.feature.unit}"
+    return f"{reason.feature.name} is {value}"
 
 
 def place_part(known: Known, view: QueueView) -> Part:

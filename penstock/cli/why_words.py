@@ -12,7 +12,7 @@ from penstock.cli.holds import rate_text
 from penstock.cli.times import ms_of, span
 from penstock.cli.why_known import Answer, Known, Part
 from penstock.cli.why_queue import Row, past_of
-from penstock.cli.why_queue_words import expected_part, place_part, score_part, served_part
+from penstock.cli.why_queue_words import expected_part, model_part, place_part, score_part, served_part
 from penstock.cli.why_retry_words import delay_part
 
 SHOWN = 5
@@ -45,7 +45,7 @@ def explain(known: Known) -> Answer:
 def _queued(known: Known) -> Answer:
     job, view = known.job, known.queue
     where = f"bucket {job['bucket']} of pool {job['pool']}"
-    parts = [*_intent(known), score_part(known)]
+    parts = [part for part in (*_intent(known), score_part(known), model_part(known)) if part.lines]
     if view is None:
         return Answer(f"it is queued in {where}; its place could not be found out", parts)
     parts += [place_part(known, view), served_part(known, view), expected_part(known, view)]

@@ -164,6 +164,7 @@ class Claimer:
             if isinstance(verdict, Claimed):
                 partition = waiting.record.partition
                 held = HeldJob(waiting.queued, partition, now_s, verdict.seq, source, limits=waiting.limits)
+                held.is_oldest = waiting.is_oldest
                 self._held.add(held)
             else:
                 expired.append(waiting.queued.job)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from core.learning.events import Status
 from core.ledger.verdicts import Failed, Succeeded
 from core.log import NewRecord
 from penstock.worker.frames import JobOutcome
@@ -146,6 +147,9 @@ class Closer:
         self._reporter.ended(held.job)
         if (ended := end_of(outcome, closing, cancel_sent=held.cancel_sent)) is not None:
             self._context.outcomes.ended(held.job, *ended)
+            status, run_ms = ended
+            if held.queued.predicted is not None and status is not Status.CANCELLED:
+                self._context.outcomes.ran(held.queued.predicted, run_ms)
         if result not in ("succeeded", "released"):
             logger.info(
                 "attempt failed: %s",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from core.buckets import BUCKETS, bucket_head_start_s
 from core.head_order import HeadOrder
+from core.learning.law import OrderLaw
 from core.log import Record, TopicPartition
 from core.offsets import OffsetTracker
 from ports.failpoints import Failpoint, reached
@@ -17,6 +18,7 @@ from schemas.codec import decode_queued
 from services.executor.context import ExecutorContext
 from services.executor.held import WaitingJob
 from services.executor.sift import Parked, Parker, RoomLane, Sift
+from services.executor.turns import StartTurns
 
 POLL_S = 0.5
 COMMIT_INTERVAL_S = 0.25
@@ -60,8 +62,9 @@ class Fetcher:
         member: Lanes,
         context: ExecutorContext,
         *,
-        per_decade_s: float,
+        law: Callable[[], OrderLaw],
         lane_buffer: int,
+        turns: StartTurns | None = None,
         sift: Sift | None = None,
         parker: Parker | None = None,
     ) -> None:
@@ -70,7 +73,9 @@ class Fetcher:
         self._pool = context.pool
         self._lane_buffer = lane_buffer
         self._bucket = {context.routes.execution(context.pool, bucket): bucket for bucket in range(BUCKETS)}
-        self._head_start_ms = [bucket_head_start_s(bucket, per_decade_s) * 1000 for bucket in range(BUCKETS)]
+        self._law = law
+        self._head_start_ms = head_starts_ms(law())
+        self._turns = turns
         self._order: HeadOrder[WaitingJob] = HeadOrder()
         self._sift = sift
         self._parker = parker
@@ -110,7 +115,9 @@ class Fetcher:
     def take(self, wanted: int, fits: Callable[[WaitingJob], bool]) -> list[WaitingJob]:
         """Take the dispatches that should run next, at most ``wanted``."""
         is_open = self._sift.is_open if self._sift is not None else _always
-        taken = list(self._order.take(wanted, fits, is_open))
+        if self._turns is not None:
+            self._turns.begin()
+        taken = list(self._order.take(wanted, fits, is_open, self._turns))
         self._took(taken)
         return taken
 
@@ -186,6 +193,14 @@ class Fetcher:
         rooms = [one for one in self._order.lanes() if isinstance(one, RoomLane) and one.lane == lane]
         return [job for place in (lane, *rooms) for job in self._order.drop(place)]
 
+    def law_changed(self) -> None:
+        """Order what waits by the law that holds now."""
+        self._head_start_ms = head_starts_ms(self._law())
+        for place in self._order.lanes():
+            lane = place.lane if isinstance(place, RoomLane) else place
+            if isinstance(lane, TopicPartition):
+                self._order.set_head_start(place, self._head_start_ms[self._bucket[lane.topic]])
+
     def orders_changed(self) -> None:
         """Sift what was fetched once more: something was paused, resumed or limited."""
         self._orders_changed = True
@@ -240,6 +255,11 @@ class Fetcher:
             elif filled < 1 / 2 and lane in self._paused:
                 self._paused.discard(lane)
                 self._member.resume([lane])
+
+
+def head_starts_ms(law: OrderLaw) -> list[float]:
+    """Give the head start of each bucket over the last one, ms."""
+    return [bucket_head_start_s(bucket, law.rule.per_decade_s) * 1000 for bucket in range(BUCKETS)]
 
 
 def _always(_lane: object) -> bool:

@@ -44,6 +44,8 @@ class HeldJob:
     cancel_sent: bool = False
     limits: tuple[Subject, ...] = ()
     """Subjects of which a token was taken for the claim."""
+    is_oldest: bool = False
+    """Nothing that waited here was ready before it when it was taken."""
 
     @property
     def job(self) -> AcceptedJob:
@@ -64,6 +66,8 @@ class WaitingJob:
     record: Record
     limits: tuple[Subject, ...] = ()
     """Subjects of it that are limited: a claim takes a token of each."""
+    is_oldest: bool = False
+    """Nothing that waited here was ready before it when it was taken."""
 
 
 class Held:
@@ -104,6 +108,10 @@ class Held:
     def count(self, stage: Stage) -> int:
         """How many are at that stage."""
         return sum(1 for held in self._jobs.values() if held.stage is stage)
+
+    def count_oldest(self) -> int:
+        """How many were the oldest that waited when they were taken."""
+        return sum(1 for held in self._jobs.values() if held.is_oldest)
 
     def count_stolen(self) -> int:
         """How many were claimed in partitions of others."""

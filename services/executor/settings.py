@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from adapters.runtime.settings import ServiceSettings
+from core.learning.law import OLDEST_SHARE, Order
 
 HELD_MAX = 8192
 """Most jobs of one executor: twice as many (while closures are under way) of 59 bytes each fill a record."""
@@ -44,6 +45,10 @@ class ExecutorSettings(ServiceSettings):
     """How long a stopping executor lets running jobs finish before it hands them back."""
     head_start_per_decade_s: float = 1200.0
     """Must equal the prioritizer's."""
+    order: Order = Order.LEARNED
+    """``rule``: nothing that is learned orders jobs here; prioritizers must use the same value."""
+    oldest_share: float = Field(default=OLDEST_SHARE, ge=0.0, le=1.0)
+    """Share of the slots that always take the job that is ready longest, whatever any score says."""
     lane_buffer: int = 500
     """Dispatches fetched ahead per bucket and partition."""
     steal: Steal = Steal.ON

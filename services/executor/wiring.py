@@ -9,10 +9,13 @@ from typing import NamedTuple, cast
 
 from adapters.runtime.presence import package_version
 from adapters.runtime.service import Service
+from core.learning.law import Order, OrderLaw, law_of
+from core.priority import PriorityRule
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
 from ports.failpoints import Failpoint, reached
 from ports.fetch import RecordFetcher
+from ports.law_watch import LawWatch
 from ports.log import GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
 from ports.outcomes import OutcomeReporter
@@ -34,6 +37,7 @@ from services.executor.settings import ExecutorSettings, Steal
 from services.executor.sift import Parker, Sift
 from services.executor.start import Starter
 from services.executor.steal import HEADS, Thief
+from services.executor.turns import StartTurns
 from services.executor.workers.options import PoolOptions
 from services.executor.workers.pool import WorkerPool
 
@@ -82,6 +86,7 @@ class Readers(NamedTuple):
     snapshots: PartitionReader
     executors: PartitionReader
     results: PartitionReader
+    models: PartitionReader
 
 
 async def _opened(service: Service, stack: contextlib.AsyncExitStack) -> PartitionReader:
@@ -155,9 +160,8 @@ class Executor:
             may_claim=lambda: leased.may_claim,
         )
         self._demand.on_read(limiter.read)
-        self._fetcher = self._fetcher_of(
-            member, limiter.room, settings.lane_buffer, Parker(context, self._is_over)
-        )
+        self._laws = LawWatch(readers.models, service.routes)
+        self._fetcher = self._fetcher_of(member, limiter.room, settings.lane_buffer, is_own=True)
         folds = LedgerFolds(service.epoch.epoch, with_notes=False)
         store = SnapshotStore(
             service.routes, service.epoch.epoch, service.appender, readers.snapshots, service.instance
@@ -180,17 +184,30 @@ class Executor:
         self._drain_asked = False
         self._obey()
         control.on_change(self._obey)
+        self._laws.on_change(self._law_changed)
 
-    def _fetcher_of(
-        self, lanes: Lanes, room: Room, lane_buffer: int, parker: Parker | None = None
-    ) -> Fetcher:
+    def _law(self) -> OrderLaw:
+        settings = self._settings
+        rule = PriorityRule(per_decade_s=settings.head_start_per_decade_s)
+        spread = self._laws.law(settings.pool) if settings.order is Order.LEARNED else None
+        return law_of(spread, rule, settings.oldest_share)
+
+    def _law_changed(self) -> None:
+        for queue in (self._fetcher, self._foreign):
+            if queue is not None:
+                queue.law_changed()
+
+    def _fetcher_of(self, lanes: Lanes, room: Room, lane_buffer: int, *, is_own: bool = False) -> Fetcher:
+        """Make the reader of lanes; what stands in its own it may hold, and the oldest there has a share."""
+        context, slots = self._context, self._settings.slots * self._settings.workers
         return Fetcher(
             lanes,
-            self._context,
-            per_decade_s=self._settings.head_start_per_decade_s,
+            context,
+            law=self._law,
             lane_buffer=lane_buffer,
             sift=Sift(self._control.orders, self._limiter, room),
-            parker=parker,
+            parker=Parker(context, self._is_over) if is_own else None,
+            turns=StartTurns(self._law, self._held, slots, context.now_ms) if is_own else None,
         )
 
     def _is_over(self, waiting: WaitingJob) -> bool:
@@ -215,6 +232,7 @@ class Executor:
 
     async def run(self) -> None:
         """Run until the service is told to stop; raises what any step raised."""
+        await self._laws.start()
         stopping, finished = self._service.stopping, asyncio.Event()
         wake = self._claimer.wake.set
         async with asyncio.TaskGroup() as tasks:
@@ -230,6 +248,7 @@ class Executor:
             tasks.create_task(self._reporter.run_notes())
             tasks.create_task(self._context.outcomes.run(finished))
             tasks.create_task(self._control.run(stopping))
+            tasks.create_task(self._laws.run(stopping))
             tasks.create_task(self._demand.run(stopping))
             tasks.create_task(self._limiter.run(stopping))
             tasks.create_task(self._watch(finished))

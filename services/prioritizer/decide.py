@@ -6,11 +6,11 @@ import msgspec
 
 from core.buckets import bucket_of
 from core.fault import FaultClass
+from core.learning.law import OrderLaw
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Preempted
 from core.log import NewRecord
-from core.priority import PriorityRule, score
-from core.run_times import RunTimes
+from core.priority import score
 from core.subjects import HeldFor
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
@@ -18,8 +18,7 @@ from schemas.codec import job_record, ledger_record
 from schemas.held import held_note, held_record
 from schemas.routing import fits, too_large
 from schemas.topics import RouteMap
-
-MODEL = "rule"
+from services.prioritizer.expect import RULE, Expected
 
 
 class Placement(NamedTuple):
@@ -36,9 +35,16 @@ class Queueing(NamedTuple):
     bucket: int
 
 
-def queue(
-    routes: RouteMap, job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRule
-) -> Queueing | str:
+class Ranking(NamedTuple):
+    """What a score is made from besides the job itself."""
+
+    expected: Expected
+    law: OrderLaw
+    excess: float = 1.0
+    """Share of recent work of the job's tenant, in units of an equal share."""
+
+
+def queue(routes: RouteMap, job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Queueing | str:
     """Make the records that queue a ready dispatch, or say why no execution topic takes it.
 
     A pool may be taken out of the configuration after ingest took the job in: its topics may not
@@ -46,7 +52,7 @@ def queue(
     """
     if job.pool not in routes.pools:
         return f"there is no pool {job.pool!r} any more (PENSTOCK_POOLS)"
-    queued, note = place(job, ready_ms, run_times, rule)
+    queued, note = place(job, ready_ms, ranking)
     topic = routes.execution(job.pool, queued.bucket)
     record = job_record(topic, home(job.job_id, routes.partitions), queued, job, b"QUEUED")
     if not fits(record):
@@ -75,17 +81,21 @@ def diversion(routes: RouteMap, job: AcceptedJob, dlq_offset: int) -> NewRecord:
     return ledger_record(routes, Preempted(job.origin, job.job_id, job.n, 1.0, dlq_offset))
 
 
-def place(job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRule) -> Placement:
+def place(job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Placement:
     """Score one ready dispatch; ``ready_ms`` is its append time in ``jobs.ready``."""
-    predicted_s = run_times.expected_s(job.type)
+    expected, law = ranking.expected, ranking.law
     scored = score(
-        predicted_run_s=predicted_s,
+        predicted_run_s=expected.run_s,
+        high_run_s=expected.high_s,
+        failed=expected.failed,
+        excess=ranking.excess,
         own=job.urgency,
         inherited=job.inherited,
         now_ms=ready_ms,
-        rule=rule,
+        rule=law.rule,
+        spread=law.spread,
     )
-    bucket = bucket_of(scored.head_start_s, rule.per_decade_s)
+    bucket = bucket_of(scored.head_start_s, law.rule.per_decade_s)
     note = Queued(
         origin=job.origin,
         job_id=job.job_id,
@@ -95,7 +105,9 @@ def place(job: AcceptedJob, ready_ms: int, run_times: RunTimes, rule: PriorityRu
         score_parts=scored.parts,
         ready_ms=ready_ms,
         attempt=job.attempt,
-        predicted_run_s=round(predicted_s, 4),
-        model_version=MODEL,
+        p_fail=round(expected.failed, 4) if expected.model != RULE else None,
+        predicted_run_s=round(expected.run_s, 4),
+        model_version=expected.model,
+        scored=expected.scored,
     )
-    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s), note)
+    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s, expected.predicted), note)

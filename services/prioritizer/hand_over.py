@@ -4,11 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from core.learning.law import OrderLaw
 from core.ledger.verdicts import Refused
 from core.log import NewRecord, Record
-from core.priority import PriorityRule
-from core.run_times import RunTimes
 from core.subjects import Cause
+from core.tenant_share import TenantShares
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender
 from ports.meter import Meter, Metric
@@ -18,7 +18,8 @@ from schemas.codec import decode_accepted, ledger_record
 from schemas.routing import failed_record
 from schemas.standing_orders import StandingOrders
 from schemas.topics import RouteMap
-from services.prioritizer.decide import Queueing, diversion, hold, never_queued, queue, ready_at
+from services.prioritizer.decide import Queueing, Ranking, diversion, hold, never_queued, queue, ready_at
+from services.prioritizer.expect import Expecter
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ class HandOver:
         appender: Appender,
         meter: Meter,
         now_ms: Callable[[], int],
-        run_times: RunTimes,
-        rule: PriorityRule,
+        expecter: Expecter,
+        law_of: Callable[[str], OrderLaw],
         orders: StandingOrders,
         outcomes: OutcomeReporter,
     ) -> None:
@@ -41,8 +42,9 @@ class HandOver:
         self._appender = appender
         self._meter = meter
         self._now_ms = now_ms
-        self._run_times = run_times
-        self._rule = rule
+        self._expecter = expecter
+        self._law_of = law_of
+        self._shares = TenantShares()
         self._orders = orders
         self._outcomes = outcomes
 
@@ -57,21 +59,25 @@ class HandOver:
         stuck: list[FailedAttempt] = []
         counts: Counter[tuple[str, int]] = Counter()
         held: Counter[Cause] = Counter()
+        ready: list[tuple[AcceptedJob, int]] = []
         for record in records:
             arrived = decode_accepted(record)
             job = ready_at(arrived, record.timestamp_ms)
             held_for = self._orders.pause_of(job)
-            if held_for is not None:
+            if held_for is None:
+                ready.append((arrived, record.timestamp_ms))
+            else:
                 outputs.extend(hold(self._routes, job, held_for))
                 held[held_for.cause] += 1
                 submitted.append((arrived, record.timestamp_ms))
-                continue
-            route = queue(self._routes, job, record.timestamp_ms, self._run_times, self._rule)
+        for (arrived, ready_ms), ranking in zip(ready, self._rank([one for one, _ in ready]), strict=True):
+            job = ready_at(arrived, ready_ms)
+            route = queue(self._routes, job, ready_ms, ranking)
             match route:
                 case Queueing():
                     outputs.extend(route.records)
                     counts[job.pool, route.bucket] += 1
-                    submitted.append((arrived, record.timestamp_ms))
+                    submitted.append((arrived, ready_ms))
                 case str() as problem:
                     _say(job, problem)
                     if job.n == 1:
@@ -94,6 +100,19 @@ class HandOver:
         self._measure(records, counts)
         for cause, count in held.items():
             self._meter.count(Metric.PARKED, count, stage="prioritizer", cause=str(cause))
+
+    def _rank(self, jobs: list[AcceptedJob]) -> list[Ranking]:
+        now_ms = self._now_ms()
+        expected = self._expecter.expect(jobs, now_ms)
+        rankings = [
+            Ranking(one, self._law_of(job.pool), self._shares.excess(job.tenant, now_ms))
+            for job, one in zip(jobs, expected, strict=True)
+        ]
+        for job, one in zip(jobs, expected, strict=True):
+            self._shares.add(job.tenant, one.run_s, now_ms)
+        for model, count in Counter(one.model for one in expected).items():
+            self._meter.count(Metric.SCORED, count, model=model)
+        return rankings
 
     def _measure(self, records: list[Record], counts: Counter[tuple[str, int]]) -> None:
         self._meter.observe(Metric.BATCH, len(records), stage="prioritizer")

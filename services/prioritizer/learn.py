@@ -1,8 +1,9 @@
-"""Follow ``jobs.outcomes``: what executors saw becomes the running means the rule's score uses."""
+"""Follow ``jobs.outcomes``: what executors saw becomes running means, and trust in models."""
 
 import asyncio
 
 from core.learning.events import Kind, Status
+from core.learning.trust import Seen, Trusts
 from core.log import TopicPartition
 from core.run_times import Completed, RunTimes
 from ports.feature_view import FeatureView
@@ -18,15 +19,21 @@ POLL_S = 0.5
 
 
 class Learner:
-    """Keeps ``RunTimes`` up to date; a late or missing report costs accuracy, never a job."""
+    """Keeps ``RunTimes`` and trust up to date; a late or missing report costs accuracy, never a job."""
 
     def __init__(
-        self, reader: PartitionReader, routes: RouteMap, run_times: RunTimes, features: FeatureView
+        self,
+        reader: PartitionReader,
+        routes: RouteMap,
+        run_times: RunTimes,
+        features: FeatureView,
+        trusts: Trusts,
     ) -> None:
         self._reader = reader
         self._routes = routes
         self._run_times = run_times
         self._features = features
+        self._trusts = trusts
 
     async def start(self) -> None:
         """Begin with the newest stretch of every partition, whoever owns it."""
@@ -44,6 +51,8 @@ class Learner:
                 self._features.told(record.partition, min(batch.end_ms, record.timestamp_ms))
                 for completed in completions(batch, record.partition, self._routes):
                     self._run_times.add(completed)
+                for run in batch.seen:
+                    self._trusts.of(run.model).saw(Seen(run.by_model, run.by_mean, run.run))
 
 
 def completions(batch: OutcomeBatch, partition: int, routes: RouteMap) -> list[Completed]:

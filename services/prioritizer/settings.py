@@ -1,6 +1,9 @@
 """Settings of the prioritizer."""
 
+from pydantic import Field
+
 from adapters.runtime.settings import ServiceSettings
+from core.learning.law import Order
 from core.priority import PriorityRule
 
 
@@ -13,6 +16,12 @@ class PrioritizerSettings(ServiceSettings):
     head_start_deadline_s: float = 3600.0
     deadline_window_s: float = 3600.0
     head_start_max_s: float = 7200.0
+    head_start_per_share_s: float = 300.0
+    """Taken away per doubling of a tenant's share of recent work over an equal one; 0: never."""
+    order: Order = Order.LEARNED
+    """``rule``: nothing that is learned orders jobs here; executors must use the same value."""
+    vectors_per_s: float = Field(default=100.0, ge=0.0)
+    """Feature vectors logged a second: of all dispatches up to that rate, of a fair share above it."""
 
     @property
     def rule(self) -> PriorityRule:
@@ -23,4 +32,5 @@ class PrioritizerSettings(ServiceSettings):
             deadline_s=self.head_start_deadline_s,
             deadline_window_s=self.deadline_window_s,
             max_s=self.head_start_max_s,
+            share_s=self.head_start_per_share_s,
         )

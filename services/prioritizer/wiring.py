@@ -3,12 +3,19 @@
 import asyncio
 from typing import cast
 
+from adapters.learned.canary import Canary
+from adapters.learned.settings import ModelTrust
 from adapters.runtime.service import Service
+from core.learning.law import OLDEST_SHARE, Order, law_of
+from core.learning.trust import Trusts
+from core.learning.vector_budget import VectorBudget
 from core.run_times import RunTimes
 from ports.control import ControlWatch
 from ports.feature_view import FeatureView
+from ports.model_watch import ModelWatch
 from ports.outcomes import OutcomeReporter
 from ports.stage import run_stage
+from services.prioritizer.expect import Expecter
 from services.prioritizer.hand_over import HandOver
 from services.prioritizer.learn import Learner
 from services.prioritizer.settings import PrioritizerSettings
@@ -17,12 +24,17 @@ from services.prioritizer.settings import PrioritizerSettings
 async def run(service: Service) -> None:
     """Score what becomes ready until the service is told to stop."""
     settings = cast("PrioritizerSettings", service.settings)
+    is_learned = settings.order is Order.LEARNED
     routes, run_times = service.routes, RunTimes()
     reader = await service.reader()
     feature_reader = await service.reader()
     features = FeatureView(feature_reader, routes, service.meter)
     await features.start()
-    learner = Learner(reader, routes, run_times, features)
+    model_reader = await service.reader()
+    models = ModelWatch(model_reader, routes, service.meter, try_out=Canary(ModelTrust().key_bytes).try_out)
+    await models.start()
+    trusts = Trusts()
+    learner = Learner(reader, routes, run_times, features, trusts)
     await learner.start()
     control_reader = await service.reader()
     control = ControlWatch(control_reader, routes)
@@ -35,8 +47,15 @@ async def run(service: Service) -> None:
         service.appender,
         service.meter,
         service.clock.now_ms,
-        run_times,
-        settings.rule,
+        Expecter(
+            view=features,
+            models=models if is_learned else None,
+            run_times=run_times,
+            trusts=trusts,
+            budget=VectorBudget(settings.vectors_per_s),
+            meter=service.meter,
+        ),
+        lambda pool: law_of(models.law(pool) if is_learned else None, settings.rule, OLDEST_SHARE),
         control.orders,
         outcomes,
     )
@@ -51,6 +70,7 @@ async def run(service: Service) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(learner.run(service.stopping))
             tasks.create_task(features.run(service.stopping))
+            tasks.create_task(models.run(service.stopping))
             tasks.create_task(control.run(service.stopping))
             tasks.create_task(outcomes.run(service.stopping))
             tasks.create_task(run_stage(member, hand_over.work, stopping=service.stopping, turn=turn))
@@ -59,3 +79,4 @@ async def run(service: Service) -> None:
         await reader.close()
         await control_reader.close()
         await feature_reader.close()
+        await model_reader.close()

@@ -26,6 +26,7 @@ from tests.model.pool import SLOTS, ModelPool, RunWatch
 from tests.model.process import Group, Log, NoMeter, Process
 from tests.model.thief import ModelLanes, begin, model_thief, read_on
 from tests.support.outcomes import unheard
+from tests.support.scoring import standard_law
 
 EPOCH = "e0"
 ROUTES = RouteMap(partitions=1)
@@ -151,11 +152,11 @@ class ModelExecutor(Process):
             lapsed=self._lapsed,
         )
         self._new_lease()
-        self.fetcher = Fetcher(self.member, context, per_decade_s=1200.0, lane_buffer=500)
+        self.fetcher = Fetcher(self.member, context, law=lambda: standard_law(""), lane_buffer=500)
         self._claimer = rules.claimer(
             context, self.folds, self.fetcher, self.held, self.leased, workers, self._may_claim_on
         )
-        self.foreign = Fetcher(ModelLanes(), context, per_decade_s=1200.0, lane_buffer=500)
+        self.foreign = Fetcher(ModelLanes(), context, law=lambda: standard_law(""), lane_buffer=500)
         self.thief = self._claimer.stolen = model_thief(
             context, self.foreign, self.held, lambda: self.member.assignment.partitions
         )

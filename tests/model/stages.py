@@ -8,11 +8,9 @@ from typing_extensions import override
 from core.gates.id_gate import IdGate
 from core.ledger.verdicts import Preempted
 from core.log import NewRecord, Record
-from core.priority import PriorityRule
 from core.rows import merge
 from core.rows_patch import patches
 from core.rows_table import Table, empty_table
-from core.run_times import RunTimes
 from core.wheel import TIERS, leaves_at_ms
 from schemas.accepted_job import FailedAttempt
 from schemas.codec import decode_accepted, job_record, ledger_record
@@ -25,6 +23,7 @@ from tests.model.executor import EPOCH, ROUTES, ModelFolds, ModelMember
 from tests.model.laws import Rules, Sink
 from tests.model.process import Group, Log, NoMeter, Process
 from tests.support.outcomes import unheard
+from tests.support.scoring import rule_alone, standard_law
 
 KEY_WINDOW_MS = 86_400_000
 
@@ -138,8 +137,8 @@ class ModelPrioritizer(Stage):
             self,
             NoMeter(),
             lambda: log.now_ms,
-            RunTimes(),
-            PriorityRule(),
+            rule_alone(NoMeter()),
+            standard_law,
             StandingOrders(),
             unheard(ROUTES),
         )

@@ -16,6 +16,22 @@ arrivals = st.lists(
 )
 
 
+class Asked:
+    """Always says the same, and remembers what it was told."""
+
+    def __init__(self, whose: Turn) -> None:
+        self._whose = whose
+        self._oldest_ms = 0
+        self.heard: list[tuple[int, int, bool]] = []
+
+    def whose(self, oldest_ready_ms: int) -> Turn:
+        self._oldest_ms = oldest_ready_ms
+        return self._whose
+
+    def took(self, item: int, *, is_oldest: bool) -> None:
+        self.heard.append((self._oldest_ms, item, is_oldest))
+
+
 def head_start_ms(bucket: int) -> float:
     return bucket_head_start_s(bucket, PER_DECADE_S) * 1000
 
@@ -52,12 +68,33 @@ def test_an_item_that_does_not_fit_keeps_its_place(jobs: list[tuple[int, int]], 
     assert len(order) == 0
 
 
-@given(st.floats(1e-4, 1e6), URGENCIES, st.none() | URGENCIES)
+@given(
+    st.floats(1e-4, 1e6),
+    URGENCIES,
+    st.none() | URGENCIES,
+    st.none() | st.floats(1e-4, 1e6),
+    st.floats(0, 1),
+    st.floats(0, 1e4),
+)
 def test_a_score_is_bounded_and_its_parts_explain_it(
-    predicted_s: float, own: Urgency, inherited: Urgency | None
+    predicted_s: float,
+    own: Urgency,
+    inherited: Urgency | None,
+    high_s: float | None,
+    failed: float,
+    excess: float,
 ) -> None:
     rule = PriorityRule()
-    scored = score(predicted_run_s=predicted_s, own=own, inherited=inherited, now_ms=NOW_MS, rule=rule)
+    scored = score(
+        predicted_run_s=predicted_s,
+        high_run_s=high_s,
+        failed=failed,
+        excess=excess,
+        own=own,
+        inherited=inherited,
+        now_ms=NOW_MS,
+        rule=rule,
+    )
     assert 0 <= scored.head_start_s <= rule.max_s
     total = sum(scored.parts.values())
     assert abs(scored.head_start_s - min(rule.max_s, max(0.0, total))) < 0.01
@@ -74,6 +111,43 @@ def test_without_urgency_the_bucket_is_the_log_of_the_cost(cost_s: float) -> Non
     # The score is rounded to a millisecond of head start, so a cost that near a bound may fall either way.
     assert bounds[bucket] * (1 - 1e-4) <= cost_s <= bounds[bucket + 1] * (1 + 1e-4)
     assert REFERENCE_COST_S == 4096.0
+
+
+@given(st.floats(0.01, 1e4), st.floats(0, 0.99), st.floats(0, 0.99), st.floats(0, 20), st.floats(0, 20))
+def test_what_is_likelier_to_fail_or_has_had_more_never_starts_sooner(
+    predicted_s: float, failed: float, more_failed: float, excess: float, more_excess: float
+) -> None:
+    def head_start_s(failed: float, excess: float) -> float:
+        scored = score(
+            predicted_run_s=predicted_s,
+            failed=failed,
+            excess=excess,
+            own=Urgency(5),
+            now_ms=0,
+            rule=PriorityRule(),
+        )
+        return scored.head_start_s
+
+    (less, more), (few, many) = sorted((failed, more_failed)), sorted((excess, more_excess))
+    assert head_start_s(more, few) <= head_start_s(less, few) + 0.01
+    assert head_start_s(less, many) <= head_start_s(less, few) + 0.01
+
+
+@given(st.floats(0.01, 1e4), st.floats(1.0, 1e5), st.integers(0, 9))
+def test_a_job_that_would_well_be_late_if_it_waited_is_next(
+    predicted_s: float, slack_s: float, priority: int
+) -> None:
+    own = Urgency(priority, NOW_MS + round(slack_s * 1000))
+
+    def parts(high_s: float) -> Score:
+        return score(
+            predicted_run_s=predicted_s, high_run_s=high_s, own=own, now_ms=NOW_MS, rule=PriorityRule()
+        )
+
+    called = parts(slack_s + 1)
+    assert called.head_start_s >= PriorityRule().max_s - 0.01
+    assert bucket_of(called.head_start_s, PER_DECADE_S) == 0
+    assert "last_call" not in parts(slack_s - 0.5).parts
 
 
 @given(st.integers(0, 8), st.integers(1, 9))
@@ -135,8 +209,11 @@ def test_the_oldest_is_given_whatever_its_head_start_when_it_is_its_turn(
         order.offer(lane, 1000.0 * (7 - lane), ready_ms, number)
         waiting[number] = ready_ms
     for is_oldest in oldest[: len(arrivals)]:
-        (given_,) = order.take(1, lambda _item: True, turn=Turn.OLDEST if is_oldest else Turn.BEST)
+        turns = Asked(Turn.OLDEST if is_oldest else Turn.BEST)
+        (given_,) = order.take(1, lambda _item: True, turns=turns)
+        first_ms = min(waiting.values())
+        assert turns.heard == [(first_ms, given_, waiting[given_] == first_ms)]
         if is_oldest:
-            assert waiting[given_] == min(waiting.values())
+            assert waiting[given_] == first_ms
         del waiting[given_]
     assert len(order) == len(waiting)

@@ -5,6 +5,7 @@ import asyncio
 from adapters.memory.broker import MemoryBroker
 from adapters.memory.reader import MemoryReader
 from adapters.telemetry.prometheus import PrometheusMeter
+from core.learning.trust import Trusts
 from core.run_times import RunTimes
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
@@ -42,7 +43,7 @@ async def test_an_executor_that_waits_for_what_others_want_stops_soon() -> None:
 
 async def test_a_prioritizer_that_waits_for_run_times_stops_soon() -> None:
     view = FeatureView(MemoryReader(_broker()), ROUTES, PrometheusMeter())
-    learner = Learner(MemoryReader(_broker()), ROUTES, RunTimes(), view)
+    learner = Learner(MemoryReader(_broker()), ROUTES, RunTimes(), view, Trusts())
     await learner.start()
     stopping = asyncio.Event()
     learning = asyncio.create_task(learner.run(stopping))

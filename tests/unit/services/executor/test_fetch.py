@@ -16,6 +16,7 @@ from schemas.topics import RouteMap
 from services.executor import fetch
 from services.executor.fetch import LANE_MAX_BYTES, Fetcher
 from tests.support.executor import executor_context
+from tests.support.scoring import standard_law
 
 ROUTES = RouteMap()
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -75,7 +76,7 @@ class Member:
 
 def fetcher_of(member: Member) -> Fetcher:
     context = executor_context(ROUTES, cast("Any", None))
-    return Fetcher(cast("Any", member), context, per_decade_s=1200.0, lane_buffer=500)
+    return Fetcher(cast("Any", member), context, law=lambda: standard_law(""), lane_buffer=500)
 
 
 async def test_large_jobs_are_read_ahead_by_bytes_and_not_by_count() -> None:

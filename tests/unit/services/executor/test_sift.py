@@ -25,6 +25,7 @@ from services.executor.held import WaitingJob
 from services.executor.limit import Came, Limiter
 from services.executor.sift import Parker, Sift
 from tests.support.executor import executor_context
+from tests.support.scoring import standard_law
 
 ROUTES = RouteMap(partitions=1)
 LANE = TopicPartition(ROUTES.execution("default", 0), 0)
@@ -107,7 +108,7 @@ class World:
         self.fetcher = Fetcher(
             cast("Any", self.member),
             context,
-            per_decade_s=1200.0,
+            law=lambda: standard_law(""),
             lane_buffer=500,
             sift=Sift(self.orders, self.limiter, self.limiter.stealable if steals else self.limiter.room),
             parker=None if steals else Parker(context, lambda one: one.queued.job.origin in self.over),

@@ -27,6 +27,7 @@ from services.executor.held import Held
 from services.executor.lanes import ForeignLanes
 from services.executor.steal import HEADS, Thief
 from tests.support.executor import executor_context
+from tests.support.scoring import standard_law
 
 ROUTES = RouteMap(partitions=2)
 MINE, THEIRS = 0, 1
@@ -55,12 +56,12 @@ class Neighbour:
         self.own = Fetcher(
             MemoryGroupMember(self.broker, group="nobody", instance="x", topics=[]),
             context,
-            per_decade_s=1200.0,
+            law=lambda: standard_law(""),
             lane_buffer=500,
         )
         self.own.partitions = frozenset({MINE})
         self.lanes = ForeignLanes(MemoryReader(self.broker))
-        self.foreign = Fetcher(self.lanes, context, per_decade_s=1200.0, lane_buffer=HEADS)
+        self.foreign = Fetcher(self.lanes, context, law=lambda: standard_law(""), lane_buffer=HEADS)
         leased = SimpleNamespace(boot_id="executor-0:boot", may_claim=True)
         self.claimer = Claimer(
             context,

@@ -8,14 +8,13 @@ from adapters.telemetry.prometheus import PrometheusMeter
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Preempted, Refused
 from core.log import Record
-from core.run_times import RunTimes
 from schemas.accepted_job import AcceptedJob
 from schemas.codec import decode_accepted, decode_event, decode_failed, decode_queued, encode
 from schemas.standing_orders import StandingOrders
 from schemas.topics import JOB_MAX_BYTES, RouteMap
 from services.prioritizer.hand_over import HandOver
-from services.prioritizer.settings import PrioritizerSettings
 from tests.support.outcomes import unheard
+from tests.support.scoring import rule_alone, standard_law
 
 ROUTES = RouteMap(partitions=1, pools=("default",))
 
@@ -46,8 +45,8 @@ async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothi
         MemoryAppender(broker),
         PrometheusMeter(),
         lambda: 5,
-        RunTimes(),
-        PrioritizerSettings().rule,
+        rule_alone(PrometheusMeter()),
+        standard_law,
         StandingOrders(),
         outcomes=unheard(ROUTES),
     )
@@ -71,8 +70,8 @@ async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_
         MemoryAppender(broker),
         PrometheusMeter(),
         lambda: 5,
-        RunTimes(),
-        PrioritizerSettings().rule,
+        rule_alone(PrometheusMeter()),
+        standard_law,
         StandingOrders(),
         outcomes=unheard(ROUTES),
     )
@@ -97,8 +96,8 @@ async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_n
         MemoryAppender(broker),
         PrometheusMeter(),
         lambda: 5,
-        RunTimes(),
-        PrioritizerSettings().rule,
+        rule_alone(PrometheusMeter()),
+        standard_law,
         StandingOrders(),
         outcomes=unheard(ROUTES),
     )

@@ -1,0 +1,179 @@
+"""Whose word orders a dispatch, and that there is one whatever a model does."""
+
+import math
+from array import array
+from typing import cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from adapters.telemetry.prometheus import PrometheusMeter
+from core.learning.features import COLUMN, FEATURES, FINGERPRINT
+from core.learning.spread import Spread
+from core.learning.trust import PROVEN_AFTER, Seen, Trusts
+from core.learning.vector_budget import VectorBudget
+from core.run_times import RunTimes
+from ports.feature_view import FeatureView
+from ports.models import Model, Predictions, Vectors
+from schemas.accepted_job import AcceptedJob
+from schemas.models import Standing
+from services.prioritizer.expect import Expected, Expecter
+from tests.support.models_under_test import a_standing
+
+NOW_MS = 1_700_000_100_000
+JOB = AcceptedJob("e:0:7", "id", "report", "acme", "default", msgspec.Raw(b"{}"), 5, 0, 10.0, 3, "", "")
+MEAN_LOG_RUN, SPREAD = math.log1p(4000), 0.5
+
+
+class View:
+    """Knows the same of every job."""
+
+    knows = True
+
+    def vectors(self, jobs: list[AcceptedJob], t_ms: int) -> "list[array[float]]":
+        vector = array("f", [feature.default for feature in FEATURES])
+        vector[COLUMN["expected_run"]] = MEAN_LOG_RUN
+        vector[COLUMN["expected_failed"]] = 0.25
+        vector[COLUMN["tenant_type.run_spread"]] = SPREAD
+        return [vector for _ in jobs]
+
+
+class Fixed:
+    """Says the same of every job."""
+
+    def __init__(self, name: str, log_run: float, failed: float = 0.5, high: float | None = None) -> None:
+        self.name = name
+        self._said = (log_run, failed, high)
+
+    def predict(self, vectors: Vectors) -> Predictions:
+        log_run, failed, high = (
+            None if one is None else np.full(len(vectors), one, np.float32) for one in self._said
+        )
+        assert log_run is not None
+        assert failed is not None
+        return Predictions(log_run, failed, high)
+
+
+class Broken:
+    name = "broken"
+
+    def predict(self, vectors: Vectors) -> Predictions:
+        raise RuntimeError("as plugged in")
+
+
+class InForce:
+    def __init__(
+        self, champion: object = None, shadow: object = None, standing: Standing | None = None
+    ) -> None:
+        self.champion = cast("Model | None", champion)
+        self.shadow = cast("Model | None", shadow)
+        self.standing = standing
+
+    def law(self, pool: str) -> Spread | None:
+        return None
+
+
+class Bench:
+    def __init__(self, in_force: InForce | None, *, per_s: float = 100.0) -> None:
+        self.trusts = Trusts()
+        self.meter = PrometheusMeter()
+        self.view = View()
+        self.expecter = Expecter(
+            view=cast("FeatureView", self.view),
+            models=in_force,
+            run_times=RunTimes(),
+            trusts=self.trusts,
+            budget=VectorBudget(per_s),
+            meter=self.meter,
+        )
+
+    def trust(self, model: str) -> None:
+        for number in range(PROVEN_AFTER):
+            run = float(number % 7)
+            self.trusts.of(model).saw(Seen(run, run, run))
+
+    @property
+    def expected(self) -> Expected:
+        (one,) = self.expecter.expect([JOB], NOW_MS)
+        return one
+
+
+@pytest.mark.parametrize(
+    "in_force", [None, InForce(Fixed("m", 1.0), standing=a_standing("m", enabled=False))]
+)
+def test_the_rule_orders_where_nothing_learned_may(in_force: InForce | None) -> None:
+    expected = Bench(in_force).expected
+    assert (expected.model, expected.run_s, expected.failed) == ("rule", 1.0, 0.0)
+    assert (expected.predicted, expected.scored) == (None, None)
+
+
+def test_the_rule_orders_until_anything_is_known() -> None:
+    bench = Bench(InForce(Fixed("m", 1.0)))
+    bench.view.knows = False
+    assert bench.expected.model == "rule"
+
+
+def test_without_a_model_the_running_mean_orders() -> None:
+    expected = Bench(InForce()).expected
+    assert (expected.model, expected.failed) == ("ewma", 0.25)
+    assert expected.run_s == pytest.approx(4.0)
+    assert expected.high_s == pytest.approx(4.001 * math.exp(1.6 * SPREAD) - 0.001)
+    assert expected.predicted is None
+    assert expected.scored is not None
+    assert (expected.scored.features, expected.scored.at_ms) == (FINGERPRINT, NOW_MS)
+    assert expected.scored.vector == View().vectors([JOB], 0)[0].tobytes()
+    assert expected.scored.candidate == ""
+
+
+def test_a_model_on_trial_orders_nothing_and_is_watched() -> None:
+    expected = Bench(InForce(Fixed("m", math.log1p(9000), 0.75))).expected
+    assert (expected.model, expected.failed) == ("ewma", 0.25)
+    assert expected.run_s == pytest.approx(4.0)
+    assert expected.predicted is not None
+    assert (expected.predicted.model, expected.scored and expected.scored.candidate) == ("m", "m")
+    assert expected.predicted.by_model == pytest.approx(math.log1p(9000))
+    assert expected.predicted.by_mean == pytest.approx(MEAN_LOG_RUN)
+
+
+def test_a_trusted_model_orders() -> None:
+    high = math.log1p(20_000)
+    bench = Bench(InForce(Fixed("m", math.log1p(9000), 0.75, high), Fixed("s", 2.0, 0.125)))
+    bench.trust("m")
+    expected = bench.expected
+    assert (expected.model, expected.failed) == ("m", 0.75)
+    assert expected.run_s == pytest.approx(9.0)
+    assert expected.high_s == pytest.approx(20.0)
+    assert expected.scored is not None
+    assert (expected.scored.shadow, expected.scored.shadow_log_run, expected.scored.shadow_failed) == (
+        "s",
+        2.0,
+        0.125,
+    )
+
+
+@pytest.mark.parametrize(
+    "model", [Broken(), Fixed("m", math.nan), Fixed("m", math.inf), Fixed("m", -math.inf)]
+)
+def test_whatever_a_model_does_jobs_go_by_the_running_mean(model: Fixed | Broken) -> None:
+    bench = Bench(InForce(model))
+    bench.trust(model.name)
+    expected = bench.expected
+    assert expected.model == "ewma"
+    assert expected.run_s == pytest.approx(4.0)
+
+
+def test_predictions_are_bounded() -> None:
+    bench = Bench(InForce(Fixed("m", 80.0, 7.0)))
+    bench.trust("m")
+    assert bench.expected.run_s == pytest.approx(30 * 86_400, rel=1e-3)
+    assert bench.expected.failed < 1
+    bench = Bench(InForce(Fixed("m", -3.0, -7.0)))
+    bench.trust("m")
+    assert (bench.expected.run_s, bench.expected.failed) == (1e-3, 0.0)
+
+
+def test_without_a_budget_no_vector_is_logged_and_trust_goes_on() -> None:
+    expected = Bench(InForce(Fixed("m", 1.0)), per_s=0.0).expected
+    assert expected.scored is None
+    assert expected.predicted is not None
