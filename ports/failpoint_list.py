@@ -140,6 +140,10 @@ _MATERIALIZER = {
     Failpoint.SCHEDULES_MOVED: "inside it their positions are moved; rows are not merged",
     Failpoint.SCHEDULES_MERGED: "inside it rows of schedules are merged; it has not ended",
     Failpoint.SCHEDULES_COMMITTED: "rows of schedules are committed; the next are not read",
+    Failpoint.MODELS_OPEN: "a transaction for models is open; nothing is changed in it",
+    Failpoint.MODELS_MOVED: "inside it their position is moved; rows are not merged",
+    Failpoint.MODELS_MERGED: "inside it rows of models are merged; it has not ended",
+    Failpoint.MODELS_COMMITTED: "rows of models are committed; the next are not read",
 }
 _OF_SERVICE = {
     "ingest": _LOOP | _INGEST,

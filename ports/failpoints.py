@@ -115,6 +115,10 @@ class Failpoint(StrEnum):
     SCHEDULES_MOVED = "schedules_moved"
     SCHEDULES_MERGED = "schedules_merged"
     SCHEDULES_COMMITTED = "schedules_committed"
+    MODELS_OPEN = "models_open"
+    MODELS_MOVED = "models_moved"
+    MODELS_MERGED = "models_merged"
+    MODELS_COMMITTED = "models_committed"
 
 
 _armed: dict[Failpoint, Callable[[], None]] = {}

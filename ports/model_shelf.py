@@ -22,6 +22,7 @@ from schemas.models import (
     read_model_record,
     sha256_of,
     standing_record,
+    survives,
 )
 from schemas.topics import RouteMap
 
@@ -97,6 +98,11 @@ class ModelShelf:
         spoken_of = (manifest.sha256, manifest.size_bytes, manifest.chunks)
         if spoken_of != (sha256_of(data), len(data), len(chunks)):
             raise ValueError(f"the manifest of model {manifest.id} speaks of other bytes")
+        if not survives(manifest):
+            raise ValueError(
+                f"the manifest of model {manifest.id} cannot be read again as it is written: its times and "
+                "sizes must be possible, and its metrics finite numbers"
+            )
         # One at a time, so that other appends of this process go in between.
         for number, chunk in enumerate(chunks):
             await self._append([chunk_record(self._routes, Chunk(manifest.sha256, number, chunk))])

@@ -1,9 +1,6 @@
 """What the materializer writes about recurring schedules."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
-
-from ports.state_table import Move
+from typing import NamedTuple
 
 
 class DefinedRow(NamedTuple):
@@ -46,15 +43,3 @@ class ScheduleRows(NamedTuple):
 
     defined: list[DefinedRow]
     fired: list[FiredRow]
-
-
-class ScheduleTable(Protocol):
-    """Rows of schedules and how far they are; errors as of ``ports.state_table.StateTable``."""
-
-    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Give the next offset of each partition of ``schedules``."""
-        ...
-
-    async def write_schedules(self, rows: ScheduleRows, moves: Mapping[int, Move]) -> None:
-        """Merge rows and move the positions, in one transaction. Repeated, it changes nothing more."""
-        ...

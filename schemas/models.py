@@ -21,7 +21,11 @@ CHUNK_BYTES = 524_288
 MODEL_MAX_BYTES = 67_108_864
 """Largest model that is published or put together: the shipped ones have a few million bytes, and who reads a
 manifest must not be led to ask for all memory there is."""
+TIME_MAX_MS, ROWS_MAX = 2**43, 2**53
+"""What is later than the year 2248, or more than a double counts, is no time or number of rows."""
 STANDING_KEY = b"standing"
+_NUL = b"\\u0000"
+"""Cannot be stored in Postgres; a text with it is nothing people wrote."""
 _BLOB, _MODEL, _LAW = "blob:", "model:", "law:"
 _ID_DIGEST_CHARS = 8
 
@@ -212,6 +216,8 @@ def read_model_record(record: Record) -> ModelMessage | None:
 
 
 def _read_named(key: str, value: bytes | None) -> ModelManifest | Standing | PoolLaw | Removed | None:
+    if value is not None and _NUL in value:
+        return None
     if key.startswith(_MODEL):
         if value is None:
             return Removed(id=key.removeprefix(_MODEL))
@@ -220,11 +226,21 @@ def _read_named(key: str, value: bytes | None) -> ModelManifest | Standing | Poo
     if value is None:
         return None
     if key == STANDING_KEY.decode():
-        return _decode_standing(value)
+        standing = _decode_standing(value)
+        return standing if 0 <= standing.at_ms <= TIME_MAX_MS else None
     if key.startswith(_LAW):
         law = _decode_law(value)
         return law if 0 < law.low_s < law.high_s else None
     return None
+
+
+def survives(manifest: ModelManifest) -> bool:
+    """Whether a manifest is read as it is written: NaN, for one, is not."""
+    try:
+        again = _read_named(f"{_MODEL}{manifest.id}", encode(manifest))
+    except msgspec.DecodeError:
+        return False
+    return again == manifest
 
 
 def is_sound(manifest: ModelManifest) -> bool:
@@ -233,4 +249,6 @@ def is_sound(manifest: ModelManifest) -> bool:
         0 < manifest.size_bytes <= MODEL_MAX_BYTES
         and 0 < manifest.chunks <= MODEL_MAX_BYTES // CHUNK_BYTES
         and manifest.size_bytes <= manifest.chunks * CHUNK_BYTES
+        and all(0 <= ms <= TIME_MAX_MS for ms in (manifest.created_ms, manifest.begin_ms, manifest.cut_ms))
+        and 0 <= manifest.rows <= ROWS_MAX
     )

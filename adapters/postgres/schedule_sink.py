@@ -47,13 +47,16 @@ _FIRE: LiteralString = """
 
 
 class PostgresSchedules(PostgresTable):
-    """A ``ScheduleTable``; connects, waits and fails as the sink of jobs does."""
+    """The table of schedules; connects, waits and fails as the sink of jobs does."""
 
     def __init__(self, conninfo: str, *, epoch: str, meter: Meter, before: Collection[str]) -> None:
         super().__init__(conninfo, stage=STAGE, epoch=epoch, meter=meter, before=before)
 
     async def write_schedules(self, rows: ScheduleRows, moves: Mapping[int, Move]) -> None:
-        """See ``ports.schedule_table.ScheduleTable.write_schedules``."""
+        """Merge rows and move the positions, in one transaction. Repeated, it changes nothing more.
+
+        Errors as of ``ports.state_table.StateTable``.
+        """
         try:
             with self._answering():
                 connection = await self._connected()

@@ -133,7 +133,8 @@ def cell_text(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:.3f}".rstrip("0").rstrip(".")
+            text = f"{value:.3f}".rstrip("0").rstrip(".")
+            return "0" if text == "-0" else text
         case dict() | list():
             return orjson.dumps(value, default=str).decode()
         case _:

@@ -12,7 +12,7 @@ from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.learned.canary import Canary
 from penstock.cli.connect import Connections, DataOption, connections
-from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
+from penstock.cli.console import JsonOption, cell_text, command, fail, say, show_json, show_table
 from penstock.cli.models_show import (
     COLUMNS,
     POOL_COLUMNS,
@@ -105,7 +105,7 @@ async def show(model: Model = "champion", as_json: JsonOption = False, data: Dat
         return
     for name, value in members.items():
         if name not in ("metrics", "beside"):
-            say(f"{name:<14}{'' if value is None else value}")
+            say(f"{name:<14}{cell_text(value)}".rstrip())
     beside = sorted(manifest.beside)
     show_table(
         ("metric", "model", *beside), metric_rows([manifest.metrics, *(manifest.beside[b] for b in beside)])

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from adapters.postgres.cancelled import PostgresCancelled
+from adapters.postgres.model_sink import PostgresModels
 from adapters.postgres.refold import STAGE
 from adapters.postgres.schedule_sink import PostgresSchedules
 from adapters.postgres.sink import PostgresTable
@@ -15,10 +16,14 @@ from core.log import Record, TopicPartition
 from ports.log import GroupMember
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
+from ports.state_table import Move
 from schemas.ledger import LedgerFolds
-from services.materializer.follow_schedules import ScheduleFollower
+from schemas.models import place_of_models
+from services.materializer.follow import Follower, Places, Write
 from services.materializer.materialize import Materialize, StoppedError
+from services.materializer.model_rows import model_rows
 from services.materializer.name_cancels import CancelNamer
+from services.materializer.schedule_rows import schedule_rows
 from services.materializer.settings import MaterializerSettings
 
 logger = logging.getLogger(__name__)
@@ -67,7 +72,7 @@ async def run(service: Service) -> None:
             )
             stack.push_async_callback(member.close)
 
-            follower = await _follower(service, member, stack)
+            followers = await _followers(service, member, stack)
             namer = await _namer(service, member, folds, step, stack)
 
             async def work(records: list[Record]) -> None:
@@ -77,7 +82,8 @@ async def run(service: Service) -> None:
                 _say_health(service, member, step)
 
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(follower.run(stopping))
+                for follower in followers:
+                    tasks.create_task(follower.run(stopping))
                 tasks.create_task(namer.run(stopping))
                 # Here, too: what leaves the task group comes in a group of its own.
                 with contextlib.suppress(StoppedError):
@@ -118,17 +124,50 @@ async def _namer(
     )
 
 
-async def _follower(
+async def _followers(
     service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
-) -> ScheduleFollower:
+) -> list[Follower]:
+    return [await follow(service, member, stack) for follow in (_follow_schedules, _follow_models)]
+
+
+async def _follow_schedules(
+    service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
+) -> Follower:
     settings = cast("MaterializerSettings", service.settings)
-    table = PostgresSchedules(
-        settings.database.conninfo,
-        epoch=service.epoch.epoch,
-        meter=service.meter,
-        before=service.epoch.before,
-    )
+    epoch, before = service.epoch.epoch, service.epoch.before
+    table = PostgresSchedules(settings.database.conninfo, epoch=epoch, meter=service.meter, before=before)
+
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        await table.write_schedules(schedule_rows(records), moves)
+
+    return await _follower(service, member, stack, "schedules", service.routes.schedule_places, table, write)
+
+
+async def _follow_models(service: Service, member: GroupMember, stack: contextlib.AsyncExitStack) -> Follower:
+    settings = cast("MaterializerSettings", service.settings)
+    epoch, before = service.epoch.epoch, service.epoch.before
+    table = PostgresModels(settings.database.conninfo, epoch=epoch, meter=service.meter, before=before)
+    place = place_of_models(service.routes)
+
+    def places(owned: Collection[int]) -> list[TopicPartition]:
+        return [place] if place.partition in owned else []
+
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        await table.write_models(model_rows(records), moves)
+
+    return await _follower(service, member, stack, "models", places, table, write)
+
+
+async def _follower(
+    service: Service,
+    member: GroupMember,
+    stack: contextlib.AsyncExitStack,
+    what: str,
+    places: Places,
+    table: PostgresTable,
+    write: Write,
+) -> Follower:
     stack.push_async_callback(table.close)
     reader = await service.reader()
     stack.push_async_callback(reader.close)
-    return ScheduleFollower(routes=service.routes, reader=reader, member=member, table=table)
+    return Follower(what=what, places=places, reader=reader, member=member, table=table, write=write)

@@ -34,7 +34,8 @@ ROUTES = RouteMap()
 HEADS = st.lists(
     st.builds(Head, st.binary(min_size=1, max_size=200), st.integers(1, 500)), min_size=1, max_size=3
 )
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
+TEXT = st.characters(codec="utf-8", exclude_characters="\x00")
+NAMES = st.text(TEXT, min_size=1, max_size=20)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
@@ -86,14 +87,14 @@ MANIFESTS = st.builds(
     rows=st.integers(0, 2**40),
     metrics=st.dictionaries(NAMES, NUMBERS, max_size=3),
     beside=st.dictionaries(NAMES, st.dictionaries(NAMES, NUMBERS, max_size=3), max_size=2),
-    judged=st.text(max_size=10),
-    parent=st.text(max_size=10),
+    judged=st.text(TEXT, max_size=10),
+    parent=st.text(TEXT, max_size=10),
     probe_log_run=st.lists(NUMBERS, max_size=3).map(tuple),
     probe_failed=st.lists(NUMBERS, max_size=3).map(tuple),
-    signature=st.text(max_size=10),
+    signature=st.text(TEXT, max_size=10),
 )
 STANDINGS = st.builds(
-    Standing, *[st.none() | NAMES] * 3, st.booleans(), st.integers(0, 2**42), st.text(), st.text()
+    Standing, *[st.none() | NAMES] * 3, st.booleans(), st.integers(0, 2**42), st.text(TEXT), st.text(TEXT)
 )
 LAWS = st.builds(
     PoolLaw, NAMES, st.floats(0.001, 10), st.floats(11, 1e6), st.integers(0, 2**40), st.integers(0, 2**42)

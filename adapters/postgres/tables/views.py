@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
+from adapters.postgres.tables.models import V1_MODELS, model_acts
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
 from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.scores import job_scores
@@ -92,7 +93,16 @@ V1_SCHEDULES = View(
     ),
     "One row a recurring schedule. Stable: columns are only ever added, at the end.",
 )
-VIEWS: tuple[View | QueryView, ...] = (V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES)
+V1_MODEL_ACTS = View(
+    "v1_model_acts",
+    model_acts,
+    ("log_offset", "said_at", "champion", "previous", "shadow", "enabled", "said_by", "reason"),
+    "One row each time somebody said who orders jobs. Stable: columns are only ever added, at the end.",
+)
+VIEWS: tuple[View | QueryView, ...] = (
+    *(V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES),
+    *(V1_MODELS, V1_MODEL_ACTS),
+)
 
 
 def statements(view: View | QueryView) -> list[str]:

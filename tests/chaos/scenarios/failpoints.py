@@ -224,6 +224,7 @@ OFTEN = frozenset(
 
 
 _TICKS = "there are no schedules here; `schedules-through-scheduler-kills` kills there"
+_MODELS = "there are no models here; `tests/integration/test_model_table.py` kills there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
     {
         Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit of every record",
@@ -234,6 +235,10 @@ LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
         Failpoint.SCHEDULES_MOVED: _TICKS,
         Failpoint.SCHEDULES_MERGED: _TICKS,
         Failpoint.SCHEDULES_COMMITTED: _TICKS,
+        Failpoint.MODELS_OPEN: _MODELS,
+        Failpoint.MODELS_MOVED: _MODELS,
+        Failpoint.MODELS_MERGED: _MODELS,
+        Failpoint.MODELS_COMMITTED: _MODELS,
     }
 )
 """Points that no walk can go to, and why; ``tests/model``, or the test that is named, crashes there."""

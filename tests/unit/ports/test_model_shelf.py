@@ -76,6 +76,15 @@ async def test_a_manifest_of_other_bytes_is_not_published() -> None:
     assert (await a_shelf(broker).look()).next_offset == 0
 
 
+async def test_a_manifest_that_would_not_be_read_again_is_not_published() -> None:
+    broker, data = a_broker(), some_bytes(1)
+    for changed in ({"metrics": {"failed_pr_auc": float("nan")}}, {"rows": -1}, {"judged": "\0"}):
+        manifest = msgspec.structs.replace(a_manifest(data), **changed)
+        with pytest.raises(ValueError, match="its metrics finite numbers"):
+            await a_shelf(broker).publish(manifest, data)
+    assert (await a_shelf(broker).look()).next_offset == 0
+
+
 async def test_publishing_once_more_changes_nothing_and_one_cut_short_is_finished() -> None:
     broker, data = a_broker(), some_bytes(1)
     manifest = a_manifest(data)

@@ -97,6 +97,6 @@ def test_an_error_is_explained_in_one_line_with_the_remedy(error: Exception, rem
 
 
 def test_cells_are_short() -> None:
-    assert [cell_text(value) for value in (None, True, 1.5, 2.0, 0.12345, {"a": 1}, 7)] == [
-        "", "yes", "1.5", "2", "0.123", '{"a":1}', "7",
+    assert [cell_text(value) for value in (None, True, 1.5, 2.0, 0.12345, -0.0001, {"a": 1}, 7)] == [
+        "", "yes", "1.5", "2", "0.123", "0", '{"a":1}', "7",
     ]  # fmt: skip

@@ -1,38 +1,66 @@
-"""Keep the table of schedules up with the topic ``schedules``, beside the ledger."""
+"""Keep a table up with a topic that is not the ledger, beside the ledger."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Protocol
 
-from core.log import TopicPartition
+from core.log import Record, TopicPartition
 from core.offsets import next_positions
 from ports.log import GroupMember, PartitionReader
-from ports.schedule_table import ScheduleTable
 from ports.stage import stopped_within
 from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
-from schemas.topics import RouteMap
 from services.materializer.decide import retry_delay_s
-from services.materializer.schedule_rows import schedule_rows
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 RECORDS_MAX = 500
 
+Places = Callable[[Collection[int]], list[TopicPartition]]
+Write = Callable[[list[Record], Mapping[int, Move]], Awaitable[None]]
 
-class ScheduleFollower:
-    """Follows the schedules of the ledger partitions this materializer owns.
+
+class Positions(Protocol):
+    """A table that knows how far it is; errors as of ``ports.state_table.StateTable``."""
+
+    async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Give the next offset of each partition."""
+        ...
+
+
+class Follower:
+    """Follows what goes with the ledger partitions this materializer owns.
 
     The rows are a function of the topic, and merging a record again changes nothing. Positions by
     compare-and-set only say where to read on; two that follow one partition take turns.
+
+    Parameters
+    ----------
+    what
+        For people: what the table shows.
+    places
+        Gives the partitions that go with these of the ledger, always in one order.
+    write
+        Merges what records say and moves the positions, in one transaction.
     """
 
     def __init__(
-        self, *, routes: RouteMap, reader: PartitionReader, member: GroupMember, table: ScheduleTable
+        self,
+        *,
+        what: str,
+        places: Places,
+        reader: PartitionReader,
+        member: GroupMember,
+        table: Positions,
+        write: Write,
     ) -> None:
-        self._routes = routes
+        self._what = what
+        self._places = places
         self._reader = reader
         self._member = member
         self._table = table
+        self._write = write
         self._followed: list[TopicPartition] | None = None
         self._at: dict[int, int] = {}
 
@@ -49,7 +77,7 @@ class ScheduleFollower:
             except TableUnavailableError as error:
                 failures += 1
                 self._followed = None
-                logger.warning("the table of schedules waits for Postgres: %s", error)
+                logger.warning("the table of %s waits for Postgres: %s", self._what, error)
                 await stopped_within(stopping, retry_delay_s(failures))
 
     async def turn(self) -> None:
@@ -63,11 +91,11 @@ class ScheduleFollower:
             return
         ends = {place.partition: end for place, end in next_positions(records).items()}
         moves = {number: Move(self._at[number], end) for number, end in ends.items()}
-        await self._table.write_schedules(schedule_rows(records), moves)
+        await self._write(records, moves)
         self._at |= ends
 
     async def _follow(self) -> None:
-        wanted = self._routes.schedule_places(self._member.assignment.partitions)
+        wanted = self._places(self._member.assignment.partitions)
         if wanted == self._followed:
             return
         await self._reader.assign({})

@@ -1,15 +1,17 @@
-"""Following the topic of schedules, on a log in memory."""
+"""Following a topic that is not the ledger, here that of schedules, on a log in memory."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from core.log import Record
 from core.schedules import CatchUp
 from ports.log import Assignment, GroupMember
 from ports.schedule_table import ScheduleRows
 from ports.state_table import Move, OffsetsMovedError, TableUnavailableError
 from schemas.schedules import Defined, Fired, fired_record, partition_of
-from services.materializer.follow_schedules import ScheduleFollower
+from services.materializer.follow import Follower
+from services.materializer.schedule_rows import schedule_rows
 from tests.support.schedule_world import ROUTES, START_MS, Log, Operator, StepReader
 
 PLACE = partition_of("a")
@@ -45,9 +47,17 @@ class Member:
         self.assignment = Assignment(1, frozenset(partitions))
 
 
-def follower(log: Log, table: Table, member: Member) -> ScheduleFollower:
-    return ScheduleFollower(
-        routes=ROUTES, reader=StepReader(log), member=cast("GroupMember", member), table=table
+def follower(log: Log, table: Table, member: Member) -> Follower:
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        await table.write_schedules(schedule_rows(records), moves)
+
+    return Follower(
+        what="schedules",
+        places=ROUTES.schedule_places,
+        reader=StepReader(log),
+        member=cast("GroupMember", member),
+        table=table,
+        write=write,
     )
 
 
