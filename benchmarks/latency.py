@@ -129,7 +129,7 @@ def quantiles(values_ms: Sequence[float]) -> Quantiles:
     ordered = sorted(values_ms)
 
     def rank(share: float) -> float:
-        return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 1)
+        return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
 
     return Quantiles(rank(0.5), rank(0.99), rank(1.0))
 

@@ -17,10 +17,11 @@ class Part(StrEnum):
     GATES = "gates"
     STEALING = "stealing"
     WHEEL = "wheel"
+    SCORING = "scoring"
 
 
-OWN = frozenset({Part.STEALING, Part.WHEEL})
-"""Parts that take pipelines of their own and several minutes."""
+OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING})
+"""Parts that need no common pipeline: they have their own, or none, and take minutes."""
 USUAL = frozenset(Part) - OWN - {Part.GATES}
 """What is measured when no part is named; gated jobs change what the scheduler does for all others."""
 

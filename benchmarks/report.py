@@ -14,6 +14,7 @@ from benchmarks.results import (
     LogCost,
     Machine,
     Results,
+    Scoring,
     StageCost,
     Stealing,
     Throughput,
@@ -40,6 +41,8 @@ def tables(results: Results) -> Iterator[RenderableType]:
         yield _gated(gated)
     if results.stealing is not None:
         yield _stealing(results.stealing)
+    if results.scoring is not None:
+        yield _scoring(results.scoring)
     if results.wheel is not None:
         yield from _wheel(results.wheel)
 
@@ -145,6 +148,15 @@ def _stealing(found: Stealing) -> RenderableType:
         f"{found.executors} x {found.slots} slots, {found.partitions} partitions"
     )
     return _titled(title, table, *claims)
+
+
+def _scoring(found: Scoring) -> RenderableType:
+    table = _table("scoring", "us of CPU a job", "of a calibration run")
+    for cost in found.costs:
+        table.add_row(cost.stage, f"{cost.us:.1f}", f"{cost.ratio:.3f}")
+    one = found.one_ms
+    said = Text(f"one job alone: p50 {one.p50:.2f} ms, p99 {one.p99:.2f} ms, max {one.max:.2f} ms")
+    return _titled(f"by a model of full size, batches of {found.batch}", table, said)
 
 
 def _wheel(found: Wheel) -> Iterator[RenderableType]:

@@ -184,6 +184,15 @@ class Wheel(msgspec.Struct, frozen=True):
     burst: Burst
 
 
+class Scoring(msgspec.Struct, frozen=True):
+    """What it costs to be scored by a model of full size."""
+
+    batch: int
+    costs: tuple[StageCost, ...]
+    one_ms: Quantiles
+    """A decision about one job, features of its subject included, wall time."""
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything one run measured; parts that were not asked for are empty."""
 
@@ -196,6 +205,7 @@ class Results(msgspec.Struct, frozen=True):
     gates: tuple[GatedThroughput, ...] = ()
     stealing: Stealing | None = None
     wheel: Wheel | None = None
+    scoring: Scoring | None = None
 
 
 def write_json(results: Results) -> bytes:

@@ -14,6 +14,7 @@ from benchmarks.machine import ROOT, this_machine
 from benchmarks.options import OWN, Options, Part
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
+from benchmarks.scoring import measure_scoring
 from benchmarks.stages import measure_stages
 from benchmarks.stealing import Load, measure_stealing
 from benchmarks.throughput import measure_throughput
@@ -38,6 +39,10 @@ async def run(options: Options, say: Say) -> Results:
         say("stages alone")
         stages = measure_stages(repeats=options.repeats, least_s=options.least_s)
         results = msgspec.structs.replace(results, stages=stages)
+    if Part.SCORING in options.parts:
+        say("training a model of full size, then scoring by it")
+        scoring = measure_scoring(repeats=options.repeats, least_s=options.least_s)
+        results = msgspec.structs.replace(results, scoring=scoring)
     data = _new_data_directory()
     try:
         if Part.STEALING in options.parts:

@@ -8,7 +8,7 @@ from adapters.postgres.tables.jobs import jobs
 from benchmarks import sample
 from benchmarks.results import StageCost
 from benchmarks.sample import ROUTES, Sample, make_sample
-from benchmarks.timing import measure
+from benchmarks.timing import Timing, measure
 from core.log import Record
 from core.rows import Row, complete, merge
 from core.rows_patch import patches
@@ -42,16 +42,13 @@ def measure_stages(*, repeats: int, least_s: float) -> tuple[StageCost, ...]:
     costs = []
     for stage in all_stages(make_sample(JOBS)):
         timing = measure(stage.work, stage.operations, repeats=repeats, least_s=least_s)
-        costs.append(
-            StageCost(
-                stage.name,
-                stage.unit,
-                round(timing.us, 2),
-                round(timing.ratio, 4),
-                round(timing.calibration_us, 1),
-            )
-        )
+        costs.append(cost_of(stage.name, timing, stage.unit))
     return tuple(costs)
+
+
+def cost_of(name: str, timing: Timing, unit: str = "job") -> StageCost:
+    """Give a measurement as results keep it."""
+    return StageCost(name, unit, round(timing.us, 2), round(timing.ratio, 4), round(timing.calibration_us, 1))
 
 
 def all_stages(made: Sample) -> Iterator[Stage]:
