@@ -6,6 +6,7 @@ can crash the process that predicts with it).
 
 import numpy as np
 import xgboost as xgb
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from adapters.learned.heads import Head, Heads
@@ -33,6 +34,19 @@ def booster_of(head: Head) -> xgb.Booster:
     except xgb.core.XGBoostError as error:
         raise ValueError(f"not a booster: {str(error).splitlines()[0]}") from error
     return booster
+
+
+def gains_of(heads: Heads) -> NDArray[np.float64]:
+    """Give what each column brought to a model, (n_features,): shares of the gain of all splits, added up."""
+    found = np.zeros(len(FEATURES))
+    for head in (*heads.run, *heads.failed):
+        gains = np.zeros(len(FEATURES))
+        for name, gain in booster_of(head).get_score(importance_type="total_gain").items():
+            # Trained without names: column 7 is called f7.
+            gains[int(name.removeprefix("f"))] = gain if isinstance(gain, float) else sum(gain)
+        if gains.sum() > 0:
+            found += gains / gains.sum()
+    return found
 
 
 class BoostedModel(ExplainingModel):

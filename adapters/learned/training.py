@@ -1,20 +1,21 @@
 """Training on rows in order of time: what was known at a cut, and nothing else."""
 
 from dataclasses import dataclass
+from typing import NamedTuple, assert_never
 
 import xgboost as xgb
 
 from adapters.learned.heads import Head, Heads
 from adapters.learned.rows import Known, Rows, known_at
 from core.learning.features import COLUMN
-from ports.models import Vectors
+from ports.models import Column, Vectors
+from ports.training import Kind
 
 HIGH_QUANTILE = 0.9
 MAX_BINS = 64
 """Histogram bins: no worse than 128 on the validation days, and faster."""
 
 Params = dict[str, float | int | str]
-_RUN, _FAILURE = "reg:pseudohubererror", "binary:logistic"
 COMMON: Params = {
     "tree_method": "hist",
     "max_bin": MAX_BINS,
@@ -24,15 +25,18 @@ COMMON: Params = {
     "nthread": 1,
     "verbosity": 0,
 }
+_RUN: Params = {"objective": "reg:pseudohubererror"}
+_FAILED: Params = {"objective": "binary:logistic"}
 RUN: tuple[Params, ...] = (
-    {"huber_slope": 0.3, "eta": 0.1, "max_depth": 9, "min_child_weight": 5, "colsample_bytree": 0.3},
-    {"huber_slope": 0.5, "eta": 0.1, "max_depth": 6, "min_child_weight": 1, "colsample_bytree": 0.3},
+    _RUN | {"huber_slope": 0.3, "eta": 0.1, "max_depth": 9, "min_child_weight": 5, "colsample_bytree": 0.3},
+    _RUN | {"huber_slope": 0.5, "eta": 0.1, "max_depth": 6, "min_child_weight": 1, "colsample_bytree": 0.3},
 )
 """Two heads that err apart. Residuals of log run time beyond the slope count linearly: a third off is noise,
 ten times off one mistake."""
 FAILED: tuple[Params, ...] = (
-    {"eta": 0.06, "max_depth": 7, "min_child_weight": 3, "colsample_bytree": 1.0, "colsample_bynode": 0.08},
-    {"eta": 0.12, "max_depth": 3, "min_child_weight": 30, "colsample_bytree": 0.3},
+    _FAILED
+    | {"eta": 0.06, "max_depth": 7, "min_child_weight": 3, "colsample_bytree": 1.0, "colsample_bynode": 0.08},
+    _FAILED | {"eta": 0.12, "max_depth": 3, "min_child_weight": 30, "colsample_bytree": 0.3},
 )
 """Two heads that err apart: deep trees that see few columns at each split, and shallow ones. The classes are
 not weighted, so probabilities need no calibration."""
@@ -43,6 +47,33 @@ RUN_HIGH: Params = {
     "max_depth": 5,
     "min_child_weight": 20,
 }
+_TREE: Params = {
+    "eta": 1.0,
+    "max_depth": 6,
+    "min_child_weight": 20,
+    "subsample": 1.0,
+    "colsample_bytree": 1.0,
+    "reg_lambda": 1.0,
+}
+
+
+class NothingToLearnError(ValueError):
+    """There are too few ends, or ends of one kind only."""
+
+
+class Outputs(NamedTuple):
+    """How the heads of each output are trained."""
+
+    run: tuple[Params, ...]
+    failed: tuple[Params, ...]
+
+
+BOOSTED = Outputs(RUN, FAILED)
+# Leaves are means, of log run time and of outcomes: one Newton step of the losses above would end far beyond
+# where they are least.
+ONE_TREE = Outputs(
+    run=(_TREE | {"objective": "reg:squarederror"},), failed=(_TREE | {"objective": "reg:squarederror"},)
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,18 @@ class Recipe:
     failed_rounds: tuple[int, ...] = (120, 250)
     run_high_rounds: int = 0
     seed: int = 1
+    outputs: Outputs = BOOSTED
+
+
+def recipe_for(kind: Kind, limit_ms: int, seed: int = 1) -> Recipe:
+    """Give what is shipped for a kind of model."""
+    match kind:
+        case Kind.BOOSTED:
+            return Recipe(limit_ms, seed=seed)
+        case Kind.TREE:
+            return Recipe(limit_ms, run_rounds=(1,), failed_rounds=(1,), seed=seed, outputs=ONE_TREE)
+        case _:
+            assert_never(kind)
 
 
 def train(rows: Rows, cut_ms: int, recipe: Recipe, begin_ms: int = 0) -> Heads:
@@ -69,39 +112,41 @@ def train(rows: Rows, cut_ms: int, recipe: Recipe, begin_ms: int = 0) -> Heads:
 
     Raises
     ------
-    ValueError
-        Nothing had ended by then, or nothing had failed or succeeded: there is nothing to learn.
+    NothingToLearnError
+        Nothing had ended by then, or nothing had failed or succeeded.
     """
     runs, ends = known_at(rows, cut_ms, begin_ms, limit_ms=recipe.limit_ms)
     if not 0 < ends.failed.sum() < len(ends.failed):
-        raise ValueError(
+        raise NothingToLearnError(
             f"of {len(ends.failed)} dispatches that ended before the cut {ends.failed.sum():.0f} failed: "
             "there is nothing to tell apart; let more jobs run first"
         )
-    return Heads(
-        run=tuple(
-            _train(rows.vectors, runs, {"objective": _RUN, **params}, rounds, recipe.seed)
-            for params, rounds in zip(RUN, recipe.run_rounds, strict=True)
-        ),
-        failed=tuple(
-            _train(rows.vectors, ends, {"objective": _FAILURE, **params}, rounds, recipe.seed)
-            for params, rounds in zip(FAILED, recipe.failed_rounds, strict=True)
-        ),
-        run_high=_train(rows.vectors, runs, RUN_HIGH, recipe.run_high_rounds, recipe.seed)
-        if recipe.run_high_rounds
-        else None,
+    run_data = _matrix(rows.vectors, runs, runs.log_run, is_residual=True)
+    run = tuple(
+        _train(run_data, params, rounds, recipe.seed)
+        for params, rounds in zip(recipe.outputs.run, recipe.run_rounds, strict=True)
     )
+    run_high = None
+    if recipe.run_high_rounds:
+        run_high = _train(run_data, RUN_HIGH, recipe.run_high_rounds, recipe.seed)
+    del run_data
+    failed_data = _matrix(rows.vectors, ends, ends.failed, is_residual=False)
+    failed = tuple(
+        _train(failed_data, params, rounds, recipe.seed)
+        for params, rounds in zip(recipe.outputs.failed, recipe.failed_rounds, strict=True)
+    )
+    return Heads(run, failed, run_high)
 
 
-def _train(vectors: Vectors, known: Known, params: Params, rounds: int, seed: int) -> Head:
-    x = vectors[known.rows]
-    is_failure = params["objective"] == _FAILURE
-    data = xgb.QuantileDMatrix(
-        x,
-        label=known.failed if is_failure else known.log_run,
-        base_margin=None if is_failure else x[:, COLUMN["expected_run"]],
-        max_bin=MAX_BINS,
-        nthread=1,
-    )
+def _matrix(vectors: Vectors, known: Known, label: Column, *, is_residual: bool) -> xgb.QuantileDMatrix:
+    """Bin the rows once for all heads of an output."""
+    first, last = known.rows[0], known.rows[-1]
+    # Rows in one piece are taken as they are: a copy is as large again.
+    x = vectors[first : last + 1] if last - first + 1 == len(known.rows) else vectors[known.rows]
+    margin = x[:, COLUMN["expected_run"]] if is_residual else None
+    return xgb.QuantileDMatrix(x, label=label, base_margin=margin, max_bin=MAX_BINS, nthread=1)
+
+
+def _train(data: xgb.QuantileDMatrix, params: Params, rounds: int, seed: int) -> Head:
     booster = xgb.train({**COMMON, **params, "seed": seed}, data, num_boost_round=rounds)
     return Head(bytes(booster.save_raw("ubj")), rounds)

@@ -2,11 +2,15 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from adapters.learned.logged import Logged, of_rows
 from adapters.learned.rows import NOT_ENDED, Rows
+from adapters.recordings.columns import decoded
 from adapters.recordings.jobs import COLUMNS, RecordedJobs
 from core.learning.events import Ended, Event, Keys, Status, Submitted, keys_of
 from core.learning.features import FEATURES, MISSING, JobFacts
@@ -73,3 +77,21 @@ def training_rows(jobs: RecordedJobs, vectors: Vectors) -> Rows:
         run_ms=jobs.run_ms,
         status=jobs.status.astype(np.int8),
     )
+
+
+def logged_from(path: Path, rows_max: int, say: Say) -> Logged:
+    """Read a recording and replay it: what a database would hold of its newest jobs.
+
+    Raises
+    ------
+    TraceFormatError
+        It is no recording that can be read.
+    """
+    jobs = decoded(path).jobs
+    say(f"{len(jobs)} jobs in {path.name}")
+    # All are replayed, for what came before is history; the newest are kept.
+    vectors = replayed(jobs, say)
+    rows = training_rows(jobs, vectors)
+    newest = slice(max(0, len(rows) - rows_max), None)
+    kept = Rows(*(getattr(rows, column.name)[newest] for column in fields(rows)))
+    return of_rows(kept, jobs.tenant[newest])

@@ -160,7 +160,7 @@ def judge(on: Slice, challenger: Said, others: Mapping[str, Said], draws: Places
     worse += apart.worse
     basis = f"on {len(on)} ends ({failures} failed), drawn by {clusters.words}"
     compared = "; ".join(_compared(name, table) for name in others)
-    verdict = f"not promoted: {'; '.join(worse)}" if worse else "promoted: not worse than any"
+    verdict = f"not to be promoted: {'; '.join(worse)}" if worse else "may be promoted: not worse than any"
     words = f"{verdict}. {compared}; worst slice {apart.worst}; {basis}"
     return Verdict(promote=not worse, is_thin=False, words=words, measures=table)
 
