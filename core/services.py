@@ -21,10 +21,11 @@ SERVICES: tuple[ServiceSpec, ...] = (
     ServiceSpec("dlq_handler", "It failed: what now? Is its executor alive?", 1),
     ServiceSpec("materializer", "What happened?", 1),
     ServiceSpec("features", "What are jobs like?", 1),
+    ServiceSpec("trainer", "What have we learned?", 1),
 )
 """In the order in which a job meets them."""
 
-LEARNING = ("features",)
+LEARNING = ("features", "trainer")
 """Services that only learn from jobs: without them everything runs."""
 JOB_SERVICES: tuple[str, ...] = tuple(spec.name for spec in SERVICES if spec.name not in LEARNING)
 """Those that jobs need."""

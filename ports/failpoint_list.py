@@ -48,6 +48,15 @@ _FEATURES = {
     Failpoint.FEATURES_TAKEN: "states that changed are taken; they are not published",
     Failpoint.FEATURES_APPENDED: "they are published; the next round has not begun",
 }
+_TRAINER = {
+    Failpoint.TRAINING_DUE: "all models are read; nobody has begun to look at rows or to train",
+    Failpoint.TRAINED: "a model is made and judged; it is not published",
+    Failpoint.MODEL_PUBLISHED: "it is published whole; nothing says whether it orders",
+    Failpoint.STANDING_DUE: "who orders is decided; it is not appended",
+    Failpoint.STANDING_TOLD: "it is appended and read back; what pools cost is not told",
+    Failpoint.LAWS_DUE: "what pools cost has moved; it is not appended",
+    Failpoint.LAWS_TOLD: "it is appended; the next round has not begun",
+}
 _HAND_OVER = {
     Failpoint.DECIDED: "everything about a batch is decided; nothing is appended",
     Failpoint.APPENDED: "all outputs of a batch are acknowledged; it is not counted as done",
@@ -153,11 +162,14 @@ _OF_SERVICE = {
     "dlq_handler": _LOOP | _DLQ_HANDLER | _SNAPSHOTS | _REPORTER,
     "materializer": _LOOP | _MATERIALIZER,
     "features": _FEATURES,
+    "trainer": _TRAINER,
 }
+_IN_NO_GROUP = frozenset({"trainer"})
 
 PLACES: tuple[Place, ...] = tuple(
     Place(service.name, point, between)
     for service in SERVICES
     for point, between in (_FRAME | _OF_SERVICE[service.name]).items()
+    if not (point is Failpoint.JOINED and service.name in _IN_NO_GROUP)
 )
 """Every failpoint of every service, services in the order in which a job meets them."""

@@ -38,6 +38,14 @@ class Failpoint(StrEnum):
     STATES_KEPT = "states_kept"
     FEATURES_TAKEN = "features_taken"
     FEATURES_APPENDED = "features_appended"
+    # Trainer.
+    TRAINING_DUE = "training_due"
+    TRAINED = "trained"
+    MODEL_PUBLISHED = "model_published"
+    STANDING_DUE = "standing_due"
+    STANDING_TOLD = "standing_told"
+    LAWS_DUE = "laws_due"
+    LAWS_TOLD = "laws_told"
     # Scheduler.
     ADMITTED = "admitted"
     DUE = "due"

@@ -173,6 +173,18 @@ class Metric(Enum):
         Kind.GAUGE,
         "How much older what is known of tenants and types is than the newest outcome.",
     )
+    TRAININGS = Definition(
+        "penstock_trainings_total",
+        Kind.COUNTER,
+        "Models that were to be made, by what came of it: made, failed, or unavailable (the database).",
+        ("came",),
+    )
+    DRIFT = Definition(
+        "penstock_model_drift",
+        Kind.GAUGE,
+        "How the champion's predictions compare with what happened since; docs/training.md has the measures.",
+        ("measure",),
+    )
     MODELS_TRIED = Definition(
         "penstock_models_tried_total",
         Kind.COUNTER,

@@ -1,9 +1,13 @@
-"""Whether what is known of tenants and types is what a fold that never stopped makes of the outcomes."""
+"""Whether what was learned is right: features equal the fold of the outcomes, models are whole."""
 
 import asyncio
 
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from core.log import Record, TopicPartition
+from ports.model_shelf import ModelShelf
+from schemas.model_book import ModelBook
 from tests.chaos.rig.process import wait_until
 from tests.chaos.scenario import Field
 from tests.chaos.stack import Stack
@@ -29,6 +33,31 @@ def wait_for_equal_features(field: Field) -> None:
         return is_far and features == expected(outcomes, routes, far)
 
     wait_until(are_equal, "features equal to a fold that never stopped", EQUAL_WITHIN_S, 1.0)
+
+
+def require_whole_models(field: Field) -> None:
+    """Check that models were made, that each can be read whole, and that who orders is one of them."""
+    book = asyncio.run(_models(field.stack))
+    assert book.manifests, "no model was published"
+    assert book.standing is not None, "models are published, and nothing says who orders"
+    assert book.needed() <= book.manifests.keys(), "somebody orders, or watches, who was never published"
+
+
+async def _models(stack: Stack) -> ModelBook:
+    reader = KafkaReader(stack.kafka, client_id="chaos-models")
+    appender = KafkaAppender(stack.kafka, BrokerClock(), client_id="chaos-models")
+    await reader.start()
+    await appender.start()
+    try:
+        shelf = ModelShelf(reader, appender, stack.routes)
+        book = await shelf.look()
+        for manifest in book.manifests.values():
+            if book.has_bytes(manifest):
+                await shelf.bytes_of(manifest)
+        return book
+    finally:
+        await reader.close()
+        await appender.close()
 
 
 async def _read(stack: Stack, topic: str) -> list[Record]:
