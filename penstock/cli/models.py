@@ -1,5 +1,6 @@
 """``penstock models``: what is trained, who orders jobs, and the switch that takes models out of it."""
 
+import asyncio
 import getpass
 import time
 from collections.abc import AsyncIterator, Callable
@@ -42,6 +43,9 @@ from schemas.model_acts import (
 )
 from schemas.model_book import ModelBook
 from schemas.models import BrokenModelError, ModelManifest, Standing, place_of_models
+
+ACT_TIMEOUT_S = 120.0
+"""Reading the topic, a trial, and an append that is read back; longer than a trial may take."""
 
 Model = Annotated[
     str,
@@ -240,7 +244,7 @@ async def open_shelf(where: Connections) -> AsyncIterator[tuple[Connections, Mod
     """Reach the topic of models, to read and to write."""
     await require_topics(where.kafka, [where.routes.models])
     appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    async with reading(where.kafka) as reader:
+    async with asyncio.timeout(ACT_TIMEOUT_S), reading(where.kafka) as reader:
         await appender.start()
         try:
             yield where, ModelShelf(reader, appender, where.routes)

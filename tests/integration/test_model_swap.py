@@ -16,13 +16,17 @@ from adapters.kafka.reader import KafkaReader
 from adapters.learned.canary import Canary
 from adapters.learned.heads import pack
 from adapters.telemetry.prometheus import PrometheusMeter
+from core.ledger.notes import Queued
+from core.log import NewRecord
 from ports.model_shelf import ModelShelf
 from ports.model_watch import ModelWatch
+from schemas.codec import decode_if_note
 from schemas.model_book import ModelBook
 from schemas.model_signature import signed
 from schemas.models import ModelManifest, PoolLaw, Standing, sha256_of
 from tests.support.models_under_test import a_manifest, a_standing, some_bytes
 from tests.support.pipeline import Pipeline, pipeline
+from tests.support.processes import wait_until
 from tests.support.servers import Servers
 from tests.support.small_models import published, small_heads, with_node
 
@@ -151,3 +155,44 @@ async def test_a_model_of_many_chunks_is_read_back_and_one_who_comes_later_has_i
         await shelf.act(lambda _: a_standing(manifest.id))
     async with a_watch(mine) as watch:
         await until(lambda: champion(watch) == manifest.id)
+
+
+def queued(mine: Pipeline) -> set[str]:
+    notes = [decode_if_note(record) for record in mine.read(mine.routes.ledger)]
+    return {note.job_id for note in notes if isinstance(note, Queued)}
+
+
+async def submit(mine: Pipeline, jobs: int) -> None:
+    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-submit")
+    await appender.start()
+    try:
+        await appender.append(
+            [NewRecord(mine.routes.jobs, n % 2, None, b'{"type":"t"}') for n in range(jobs)]
+        )
+    finally:
+        await appender.close()
+
+
+def test_a_running_prioritizer_survives_a_damaged_model_and_loses_no_job(mine: Pipeline) -> None:
+    edited = pack(with_node(small_heads(3), "left_children", 1_000_000))
+    bad = signed(_speaking_of(published(small_heads(3), 3)[0], edited), KEY)
+    one = good(1, 1)
+
+    async def promote(manifest: ModelManifest, data: bytes, jobs: int = 0) -> None:
+        async with a_shelf(mine) as shelf:
+            await shelf.publish(manifest, data)
+            await shelf.act(lambda _: a_standing(manifest.id, one[0].id))
+            await submit(mine, jobs)
+
+    with mine.running("ingest"), mine.start("prioritizer", PENSTOCK_MODEL_KEY=KEY.decode()) as program:
+        asyncio.run(promote(*one))
+        wait_until(lambda: f"jobs are ordered by {one[0].id}" in program.output, "the good model", 60)
+        # While it is tried, and after it was refused.
+        asyncio.run(promote(bad, edited, 50))
+        wait_until(lambda: f"model {bad.id} is refused" in program.output, "the refusal", 60)
+        asyncio.run(submit(mine, 50))
+        wait_until(lambda: len(queued(mine)) == 100, "all jobs are queued", 60)
+        assert program.process.poll() is None
+        (refusal,) = [line for line in program.output.splitlines() if f"model {bad.id} is refused" in line]
+    assert "a child that is not one" in refusal
+    assert f"jobs are ordered by {one[0].id}" in refusal
