@@ -51,9 +51,14 @@ _FEATURES = {
 _TRAINER = {
     Failpoint.TRAINING_DUE: "all models are read; nobody has begun to look at rows or to train",
     Failpoint.TRAINED: "a model is made and judged; it is not published",
+    Failpoint.MODEL_CUT: "it is signed and cut into chunks; none is appended",
+    Failpoint.MODEL_CHUNK_APPENDED: "one chunk is appended; others, or the manifest, are not",
+    Failpoint.MODEL_MANIFEST_APPENDED: "chunks and manifest are appended; the model is not read back",
+    Failpoint.MODEL_READ_BACK: "the model is read back whole; what nobody needs is not removed",
+    Failpoint.MODELS_REMOVED: "old models, or chunks that somebody left, are removed",
     Failpoint.MODEL_PUBLISHED: "it is published whole; nothing says whether it orders",
     Failpoint.STANDING_DUE: "who orders is decided; it is not appended",
-    Failpoint.STANDING_TOLD: "it is appended and read back; what pools cost is not told",
+    Failpoint.STANDING_TOLD: "it is appended; it is not read back",
     Failpoint.LAWS_DUE: "what pools cost has moved; it is not appended",
     Failpoint.LAWS_TOLD: "it is appended; the next round has not begun",
 }

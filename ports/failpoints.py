@@ -41,6 +41,11 @@ class Failpoint(StrEnum):
     # Trainer.
     TRAINING_DUE = "training_due"
     TRAINED = "trained"
+    MODEL_CUT = "model_cut"
+    MODEL_CHUNK_APPENDED = "model_chunk_appended"
+    MODEL_MANIFEST_APPENDED = "model_manifest_appended"
+    MODEL_READ_BACK = "model_read_back"
+    MODELS_REMOVED = "models_removed"
     MODEL_PUBLISHED = "model_published"
     STANDING_DUE = "standing_due"
     STANDING_TOLD = "standing_told"

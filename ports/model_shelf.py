@@ -6,9 +6,11 @@ Built on the other ports alone, so it is the same for the real log and for the o
 from collections.abc import Callable, Sequence
 
 from core.log import Record
+from ports.failpoints import Failpoint, reached
 from ports.log import Appender, PartitionReader
 from schemas.model_book import ModelBook
 from schemas.models import (
+    BrokenModelError,
     Chunk,
     ModelManifest,
     PoolLaw,
@@ -47,7 +49,7 @@ class ModelShelf:
 
     def __init__(self, reader: PartitionReader, appender: Appender, routes: RouteMap) -> None:
         self._reader = reader
-        self._append = appender.append
+        self._appender = appender
         self._routes = routes
         self._place = place_of_models(routes)
         self._book = ModelBook()
@@ -103,16 +105,30 @@ class ModelShelf:
                 f"the manifest of model {manifest.id} cannot be read again as it is written: its times and "
                 "sizes must be possible, and its metrics finite numbers"
             )
+        reached(Failpoint.MODEL_CUT)
         # One at a time, so that other appends of this process go in between.
         for number, chunk in enumerate(chunks):
-            await self._append([chunk_record(self._routes, Chunk(manifest.sha256, number, chunk))])
-        await self._append([manifest_record(self._routes, manifest)])
+            record = chunk_record(self._routes, Chunk(manifest.sha256, number, chunk))
+            await self._appender.append([record])
+            reached(Failpoint.MODEL_CHUNK_APPENDED)
+        await self._appender.append([manifest_record(self._routes, manifest)])
+        reached(Failpoint.MODEL_MANIFEST_APPENDED)
         book = await self.look()
-        if book.manifests.get(manifest.id) != manifest or await self.bytes_of(manifest) != data:
+        if book.manifests.get(manifest.id) != manifest or not await self._reads_back(manifest):
             raise NotPublishedError(
                 f"model {manifest.id} does not read back as it was written: publish it again"
             )
-        await self._append(book.superseded(self._routes))
+        superseded = book.superseded(self._routes)
+        reached(Failpoint.MODEL_READ_BACK)
+        await self._appender.append(superseded)
+        reached(Failpoint.MODELS_REMOVED, when=superseded)
+
+    async def _reads_back(self, manifest: ModelManifest) -> bool:
+        try:
+            await self.bytes_of(manifest)
+        except BrokenModelError:
+            return False
+        return True
 
     async def act(self, decide: Act) -> Standing:
         """Change who orders; give what stands there now.
@@ -133,12 +149,17 @@ class ModelShelf:
 
     async def tell_laws(self, laws: Sequence[PoolLaw]) -> None:
         """Say what the buckets of pools cover."""
-        await self._append([law_record(self._routes, law) for law in laws])
+        records = [law_record(self._routes, law) for law in laws]
+        reached(Failpoint.LAWS_DUE)
+        await self._appender.append(records)
+        reached(Failpoint.LAWS_TOLD)
 
     async def _put(self, standing: Standing) -> list[Standing]:
         """Append a standing; give those that somebody else appended since ours was decided."""
         after = self._book.standing_offset
-        (appended,) = await self._append([standing_record(self._routes, standing)])
+        reached(Failpoint.STANDING_DUE)
+        (appended,) = await self._appender.append([standing_record(self._routes, standing)])
+        reached(Failpoint.STANDING_TOLD)
         between: list[Standing] = []
 
         def take(record: Record) -> None:

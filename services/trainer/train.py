@@ -118,9 +118,7 @@ class Trainer:
         if found.model is not None:
             await self._say_of_model(found.model)
         if found.laws:
-            reached(Failpoint.LAWS_DUE)
             await self._shelf.tell_laws(found.laws)
-            reached(Failpoint.LAWS_TOLD)
             logger.info("costs have moved in pools %s", ", ".join(law.pool for law in found.laws))
 
     def _say_what_is_missing(self, waits_for: str) -> None:
@@ -152,9 +150,7 @@ class Trainer:
             return
         # Somebody may say something in between, and then that may stand.
         with contextlib.suppress(AsItStandsError):
-            reached(Failpoint.STANDING_DUE)
             standing = await self._shelf.act(decided)
-            reached(Failpoint.STANDING_TOLD)
             logger.info("champion %s, shadow %s: %s", standing.champion, standing.shadow, standing.reason)
 
     async def _champion_bytes(self, order: Order) -> bytes:

@@ -22,7 +22,7 @@ SHARED = (
 """What services run besides their own directories. How a library sends one request is its own affair, so
 the appender is looked through for points only."""
 _EFFECT = re.compile(
-    r"(appender\.append|member\.commit|workers\.(submit|cancel|kill_all|stop)|shelf\.(publish|act|tell_laws)"
+    r"(appender\.append|member\.commit|workers\.(submit|cancel|kill_all|stop)"
     r"|self\._renew|self\._move|self\._merge)$"
 )
 """Calls that leave the process: the log, a commit, a worker, a statement that writes."""

@@ -253,6 +253,7 @@ LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
         Failpoint.MODELS_MOVED: _MODELS,
         Failpoint.MODELS_MERGED: _MODELS,
         Failpoint.MODELS_COMMITTED: _MODELS,
+        Failpoint.MODELS_REMOVED: "too few models; `tests/unit/ports/test_model_shelf.py` crashes there",
         Failpoint.LAWS_DUE: _COSTS,
         Failpoint.LAWS_TOLD: _COSTS,
     }

@@ -11,6 +11,7 @@ from adapters.memory.broker import MemoryBroker
 from adapters.memory.faults import LogUnavailableError
 from adapters.memory.reader import MemoryReader
 from core.log import Appended, NewRecord
+from ports.failpoints import Failpoint, arm
 from ports.model_shelf import Act, ModelShelf, NotPublishedError
 from schemas.model_book import KEEP_BYTES, ModelBook
 from schemas.models import (
@@ -103,10 +104,10 @@ async def test_a_chunk_that_somebody_removes_while_it_is_published_is_noticed() 
     broker, data = a_broker(), some_bytes(1)
     manifest = a_manifest(data)
     meddling = Meddling(broker, 3, removal_record(ROUTES, Removed(manifest.sha256, 1)))
-    with pytest.raises(BrokenModelError, match="chunk 0"):
+    with pytest.raises(NotPublishedError, match="publish it again"):
         await a_shelf(broker, meddling).publish(manifest, data)
     meddling = Meddling(broker, 3, chunk_record(ROUTES, Chunk(manifest.sha256, 1, b"other bytes")))
-    with pytest.raises(BrokenModelError):
+    with pytest.raises(NotPublishedError, match="publish it again"):
         await a_shelf(broker, meddling).publish(manifest, data)
 
 
@@ -169,6 +170,48 @@ async def test_an_act_that_what_came_between_forbids_leaves_that_as_it_stood() -
     with pytest.raises(LookupError, match="already"):
         await a_shelf(broker, Meddling(broker, 0, standing_record(ROUTES, between))).act(promote("b"))
     assert (await a_shelf(broker).look()).standing == between
+
+
+POINTS = (
+    Failpoint.MODEL_CUT,
+    Failpoint.MODEL_CHUNK_APPENDED,
+    Failpoint.MODEL_MANIFEST_APPENDED,
+    Failpoint.MODEL_READ_BACK,
+    Failpoint.MODELS_REMOVED,
+)
+
+
+class KilledError(Exception):
+    """Stands for a process that is gone: nothing it held goes on."""
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_wherever_a_publisher_dies_the_next_one_ends_as_if_it_had_not(
+    point: Failpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schemas.model_book.KEEP_BYTES", 2)
+    models = [(a_manifest(some_bytes(seed), seed), some_bytes(seed)) for seed in range(4)]
+    broker = a_broker()
+    for manifest, data in models[:3]:
+        await a_shelf(broker).publish(manifest, data)
+
+    def die() -> None:
+        raise KilledError
+
+    arm({point: die})
+    try:
+        with pytest.raises(KilledError):
+            await a_shelf(broker).publish(*models[3])
+    finally:
+        arm({})
+    for manifest in (await a_shelf(broker).look()).manifests.values():
+        # Whoever reads meanwhile finds no model that is not whole, but for those that are let go of.
+        assert manifest.id in {one.id for one, _ in models}
+    await a_shelf(broker).publish(*models[3])
+    book = await a_shelf(broker).look()
+    assert [book.has_bytes(manifest) for manifest, _ in models] == [False, False, True, True]
+    assert await a_shelf(broker).bytes_of(models[3][0]) == models[3][1]
+    assert book.superseded(ROUTES) == []
 
 
 async def test_laws_of_pools_are_told_and_replaced() -> None:
