@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from adapters.learned.settings import ModelTrust
 from adapters.runtime.settings import ServiceSettings
 from core.learning.law import Order
 from core.priority import PriorityRule
@@ -10,6 +11,7 @@ from core.priority import PriorityRule
 class PrioritizerSettings(ServiceSettings):
     """``PENSTOCK_*`` settings of the prioritizer; all weights in seconds of head start."""
 
+    model: ModelTrust = Field(default_factory=ModelTrust)
     head_start_per_decade_s: float = 1200.0
     """Per factor ten of predicted cost; executors must use the same value."""
     head_start_per_level_s: float = 600.0

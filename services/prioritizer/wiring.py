@@ -4,7 +4,6 @@ import asyncio
 from typing import cast
 
 from adapters.learned.canary import Canary
-from adapters.learned.settings import ModelTrust
 from adapters.runtime.service import Service
 from core.learning.law import OLDEST_SHARE, Order, law_of
 from core.learning.trust import Trusts
@@ -31,7 +30,7 @@ async def run(service: Service) -> None:
     features = FeatureView(feature_reader, routes, service.meter)
     await features.start()
     model_reader = await service.reader()
-    models = ModelWatch(model_reader, routes, service.meter, try_out=Canary(ModelTrust().key_bytes).try_out)
+    models = ModelWatch(model_reader, routes, service.meter, try_out=Canary(settings.model.key_bytes).try_out)
     await models.start()
     trusts = Trusts()
     learner = Learner(reader, routes, run_times, features, trusts)

@@ -108,6 +108,9 @@ def test_a_signature_holds_for_one_key_and_all_of_the_manifest(key: bytes, other
 
 def test_a_key_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ModelTrust().key_bytes is None
+    # As Compose passes on what nobody has set.
+    monkeypatch.setenv("PENSTOCK_MODEL_KEY", "")
+    assert ModelTrust().key_bytes is None
     monkeypatch.setenv("PENSTOCK_MODEL_KEY", "0123456789abcdef")
     assert ModelTrust().key_bytes == b"0123456789abcdef"
     assert "0123456789abcdef" not in repr(ModelTrust())
