@@ -154,10 +154,17 @@ async def promote(
     It is tried out here first, in a process apart, as every prioritizer does before it uses one.
     """
     async with open_shelf(connections(data)) as (where, shelf):
-        if model != EWMA and not untried:
-            book = await shelf.look()
-            await _try_out(where, shelf, _found(lambda: usable(book, named(book, model))))
-        await _act(shelf, lambda book, actor: promoted(book, model, actor), reason, as_json=as_json)
+        if model == EWMA:
+            await _act(shelf, lambda book, actor: promoted(book, EWMA, actor), reason, as_json=as_json)
+            return
+        book = await shelf.look()
+        # What is tried out is promoted, also when another model is the newest by then.
+        manifest = _found(lambda: usable(book, named(book, model)))
+        if not untried:
+            await _try_out(where, shelf, manifest)
+        await _act(shelf, lambda book, actor: promoted(book, manifest.id, actor), reason, as_json=as_json)
+        if not as_json and manifest.judged:
+            say(f"Its verdict was: {manifest.judged}")
 
 
 @command

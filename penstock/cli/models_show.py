@@ -14,7 +14,7 @@ from schemas.models import ModelManifest, Standing
 COLUMNS = ("id", "role", "kind", "made", "rows", "failed_pr_auc", "run_spearman", "judged")
 _IN_LIST = ("failed_pr_auc", "run_spearman")
 POOL_COLUMNS = ("pool", "low_s", "high_s", "ends", "at")
-_JUDGED_CHARS = 60
+_JUDGED_CHARS, _REASON_CHARS = 60, 160
 
 
 def role_of(book: ModelBook, manifest: ModelManifest) -> str:
@@ -64,7 +64,6 @@ def model_of(book: ModelBook, manifest: ModelManifest) -> dict[str, Any]:
 def cells_of(book: ModelBook, manifest: ModelManifest, now_s: float) -> tuple[object, ...]:
     """Give its line of the list."""
     made = datetime.fromtimestamp(manifest.created_ms / 1000, UTC)
-    judged = manifest.judged
     return (
         manifest.id,
         role_of(book, manifest),
@@ -72,7 +71,7 @@ def cells_of(book: ModelBook, manifest: ModelManifest, now_s: float) -> tuple[ob
         f"{age(made, datetime.fromtimestamp(now_s, UTC))} ago",
         manifest.rows,
         *(manifest.metrics.get(name) for name in _IN_LIST),
-        judged if len(judged) <= _JUDGED_CHARS else judged[: _JUDGED_CHARS - 1] + "…",
+        _cut(manifest.judged, _JUDGED_CHARS),
     )
 
 
@@ -102,7 +101,7 @@ def standing_text(standing: Standing | None) -> str:
         if one is not None
     ]
     said = f"since {_time(standing.at_ms)} by {standing.by or 'somebody'}"
-    why = f": {standing.reason}" if standing.reason else ""
+    why = f": {_cut(standing.reason, _REASON_CHARS)}" if standing.reason else ""
     return f"{who} ({'; '.join([said + why, *others])})."
 
 
@@ -146,6 +145,10 @@ def difference_of(one: ModelManifest, other: ModelManifest) -> dict[str, Any]:
         "features_added": [name for name in one.features if name not in other.features],
         "features_removed": [name for name in other.features if name not in one.features],
     }
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: chars - 1] + "…"
 
 
 def _minus(a: object, b: object) -> float | None:
