@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.learning.features import FEATURES
-from core.learning.measures import Floats, calibration_error, spearman
+from core.learning.measures import Floats, calibration_error, order_of
 from core.learning.verdict import Said
 
 LIVE_ENDS = 2_000
@@ -159,14 +159,14 @@ def _live(
     ece, plain_ece = calibration_error(failed, said.failed), calibration_error(failed, plain.failed)
     by_chance = [calibration_error((drawn < said.failed).astype(np.float64), said.failed) for drawn in draws]
     chance = float(np.percentile(by_chance, CHANCE)) if by_chance else 0.0
-    order, plain_order = spearman(log_run, said.log_run), spearman(log_run, plain.log_run)
+    order, plain_order = order_of(log_run, said.log_run), order_of(log_run, plain.log_run)
     signs: list[str] = []
     if ece > max(chance, plain_ece) + ECE_MOST:
         signs.append(
             f"probabilities of failing are off: ECE {ece:.4f} over {len(failed)} ends, more than "
             f"{ECE_MOST:g} above chance ({chance:.4f}) and the running rate's ({plain_ece:.4f})"
         )
-    if order < plain_order - ORDER_LESS or np.isnan(order) > np.isnan(plain_order):
+    if order < plain_order - ORDER_LESS:
         signs.append(
             f"order of run times: rank correlation {order:.3f} over {len(failed)} ends, "
             f"the running mean's is {plain_order:.3f}"

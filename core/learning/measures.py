@@ -92,6 +92,12 @@ def spearman(one: Floats, other: Floats) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
+def order_of(truth: Floats, said: Floats) -> float:
+    """Give the rank correlation; 0 where there is none: what is constant orders like dice."""
+    found = spearman(truth, said)
+    return 0.0 if np.isnan(found) else found
+
+
 def within(log_true: Floats, log_said: Floats, factor: float) -> float:
     """Give the share of predictions that are off by no more than a factor."""
     return float(np.mean(np.abs(log_true - log_said) <= np.log(factor)))

@@ -111,7 +111,8 @@ def unfinished(book: ModelBook) -> ModelManifest | None:
     if newest is None or newest.by != BY or newest.features != NAMES:
         return None
     standing = book.standing
-    return None if standing is not None and standing.at_ms >= newest.created_ms else newest
+    is_said = standing is not None and (not standing.enabled or standing.at_ms >= newest.created_ms)
+    return None if is_said else newest
 
 
 def pause_s(check_s: float, every_s: float, failures: int) -> float:

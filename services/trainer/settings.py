@@ -21,8 +21,9 @@ class TrainerSettings(ServiceSettings):
     """Ends there must be before a model is made..."""
     trainer_first_failures: int = Field(default=20, ge=1)
     """...and failures among them, and as many that did not fail."""
-    trainer_new_ends: int = Field(default=500, ge=0)
-    """Ends there must be of jobs scored after the newest model was made: fewer make the same again."""
+    trainer_new_ends: int = Field(default=2_000, ge=0)
+    """Ends there must be of jobs scored after the newest model was made: fewer make the same again. Four
+    times those a champion is proven by (``core.learning.trust``), or few jobs would be ordered by one."""
     trainer_rows_max: int = Field(default=300_000, ge=100)
     """Newest decisions that are learned from; 600 bytes of memory each, and as much again while training."""
     trainer_kind: Kind = Kind.BOOSTED

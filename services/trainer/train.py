@@ -63,6 +63,8 @@ class Trainer:
         self._looked = looked
         self._failures = 0
         self._waited_for = ""
+        self._spared = ""
+        """The champion that was given to a maker that failed."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Go round until ``stopping``; a round under way is cut off then, for another can make it again."""
@@ -89,12 +91,15 @@ class Trainer:
             await self._say_of_model(left)
         order = order_of(book, self._plan, self._now_ms())
         reached(Failpoint.TRAINING_DUE)
+        champion = await self._champion_bytes(order)
         try:
-            found, model = await self._maker.make(order, await self._champion_bytes(order))
+            found, model = await self._maker.make(order, champion)
         except UnavailableError as error:
             self._failed("unavailable", str(error))
             return
         except MakingFailedError as error:
+            # It may be the champion that brings down whoever loads it.
+            self._spared = order.champion.id if order.champion is not None and champion else self._spared
             self._failed("failed", str(error))
             return
         try:
@@ -155,6 +160,9 @@ class Trainer:
 
     async def _champion_bytes(self, order: Order) -> bytes:
         if order.champion is None:
+            return b""
+        if order.champion.id == self._spared:
+            logger.warning("champion %s is not judged beside: training failed with it", order.champion.id)
             return b""
         if not self._trust.is_trusted(order.champion):
             logger.warning(

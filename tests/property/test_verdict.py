@@ -90,6 +90,16 @@ def test_what_orders_run_times_wrongly_is_never_promoted(seed: int, tenants: int
 
 @fewer
 @given(seeds, tenants)
+def test_a_wrong_order_is_worse_than_none(seed: int, tenants: int) -> None:
+    on, said = made_up(seed, tenants)
+    none = Said(said.log_run * 0, said.failed)
+    assert not judged(on, Said(-said.log_run, said.failed), ewma=none).promote
+    assert judged(on, said, ewma=none).promote
+    assert judged(on, none, ewma=none).promote
+
+
+@fewer
+@given(seeds, tenants)
 def test_what_is_sure_of_the_opposite_is_never_promoted(seed: int, tenants: int) -> None:
     on, said = made_up(seed, tenants)
     for others in ({"ewma": said}, {"ewma": Said(said.log_run, 1 - said.failed), "champion": said}):

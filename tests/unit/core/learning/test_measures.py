@@ -68,6 +68,8 @@ def test_rank_correlation_knows_order_alone() -> None:
     assert measures.spearman(one, np.exp(one)) == pytest.approx(1)
     assert measures.spearman(one, -one) == pytest.approx(-1)
     assert np.isnan(measures.spearman(one, np.ones(4)))
+    assert measures.order_of(one, np.ones(4)) == 0
+    assert measures.order_of(one, -one) == pytest.approx(-1)
     assert measures.ranks(np.array([5.0, 1, 5])).tolist() == [2.5, 1, 2.5]
 
 

@@ -103,6 +103,8 @@ def test_a_model_of_ours_that_nothing_was_said_about_is_found_once() -> None:
     before, after = a_standing(), msgspec.structs.replace(a_standing(), at_ms=made.created_ms)
     assert unfinished(a_book(older, made, standing=before)) == made
     assert unfinished(a_book(older, made, standing=after)) is None
+    # Whoever switched models off wants to hear nothing of it.
+    assert unfinished(a_book(made, standing=a_standing(enabled=False))) is None
     # What a person publishes, that person promotes.
     assert unfinished(a_book(a_model(5, by="cli:ann"))) is None
     foreign = msgspec.structs.replace(made, features=("another",))

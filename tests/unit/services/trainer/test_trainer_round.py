@@ -271,6 +271,23 @@ async def test_a_champion_with_a_foreign_signature_is_not_loaded_to_be_judged(wo
     assert world.jobs.champions == [b""]
 
 
+async def test_a_champion_that_brings_down_who_loads_it_does_not_do_so_twice(world: World) -> None:
+    trainer = world.trainer()
+    await trainer.round()
+    world.jobs.problem = MakingFailedError("signal SIGSEGV")
+    world.now_ms += 3_600_000
+    await trainer.round()
+    world.jobs.problem = None
+    await trainer.round()
+    given = [bool(champion) for champion in world.jobs.champions]
+    assert given == [False, True, False]
+    assert (await world.standing()).champion == newest(await world.book()).id
+    # The next one is judged beside.
+    world.now_ms += 3_600_000
+    await trainer.round()
+    assert world.jobs.champions[-1]
+
+
 @pytest.mark.parametrize("problem", [UnavailableError("Postgres is away"), MakingFailedError("no memory")])
 async def test_what_hinders_is_said_and_tried_again_later_and_later(
     world: World, problem: Exception, caplog: pytest.LogCaptureFixture
