@@ -34,6 +34,21 @@ class BrokenModelError(ValueError):
     """The bytes of a model are not those its manifest speaks of, or are not all there."""
 
 
+class FailingPoint(msgspec.Struct, frozen=True):
+    """From which predicted probability on dispatches nearly always failed, on the newest slice."""
+
+    probability: float
+    """Above means this or more."""
+    precision: float
+    """Share that failed of those above."""
+    recall: float
+    """Share of all failures that is above."""
+    good_per_1000: float
+    """Of 1,000 dispatches that did not fail, so many are above."""
+    above: int
+    """Dispatches above."""
+
+
 class ModelManifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Says what a model is, and how it was judged; without it, its chunks are nothing."""
 
@@ -65,6 +80,8 @@ class ModelManifest(msgspec.Struct, frozen=True, omit_defaults=True):
     probe_log_run: tuple[float, ...] = ()
     """What it predicts of ``adapters.learned.probe.probe_vectors``, and must again wherever it is loaded."""
     probe_failed: tuple[float, ...] = ()
+    failing: FailingPoint | None = None
+    """None: there is no such point, or too little evidence of one."""
     signature: str = ""
     """HMAC-SHA256 (hex) of ``signed_part``; empty: not signed."""
 
@@ -251,4 +268,5 @@ def is_sound(manifest: ModelManifest) -> bool:
         and manifest.size_bytes <= manifest.chunks * CHUNK_BYTES
         and all(0 <= ms <= TIME_MAX_MS for ms in (manifest.created_ms, manifest.begin_ms, manifest.cut_ms))
         and 0 <= manifest.rows <= ROWS_MAX
+        and (manifest.failing is None or 0 <= manifest.failing.probability <= 1)
     )

@@ -15,7 +15,7 @@ from adapters.learned.probe import probe_vectors
 from adapters.learned.rows import NOT_ENDED, Rows
 from adapters.learned.training import NothingToLearnError, recipe_for, train
 from core.learning.drift import ECE_ROUNDS, LIVE_ENDS, Moved, drift, moved, top_columns
-from core.learning.measures import Floats, Places
+from core.learning.measures import Floats, Places, PrecisionPoint
 from core.learning.spread import FITTED_MIN, STANDARD, fitted, has_moved
 from core.learning.verdict import (
     CHALLENGER,
@@ -32,7 +32,7 @@ from core.learning.verdict import (
 from ports.models import Model, Vectors
 from ports.training import DriftFound, Found, Order
 from schemas.model_features import NAMES
-from schemas.models import ModelManifest, PoolLaw, chunked, model_id, sha256_of
+from schemas.models import FailingPoint, ModelManifest, PoolLaw, chunked, model_id, sha256_of
 
 JUDGED_SHARE = 0.2
 """Share of the newest ends that a model is judged on, and not trained on..."""
@@ -153,9 +153,16 @@ def made_of(order: Order, champion: Heads | None, logged: Logged, say: Say) -> M
             parent="" if order.champion is None else order.champion.id,
             probe_log_run=tuple(probe.log_run.astype(float).tolist()),
             probe_failed=tuple(probe.failed.astype(float).tolist()),
+            failing=_failing(verdict.point),
         ),
         data,
     )
+
+
+def _failing(point: PrecisionPoint | None) -> FailingPoint | None:
+    if point is None:
+        return None
+    return FailingPoint(point.threshold, point.precision, point.recall, point.misses_per_1000, point.taken)
 
 
 def _limit_ms(rows: Rows, cut_ms: int) -> int:

@@ -1,6 +1,7 @@
 """Figures of merit, on arrays. None looks at time: which rows are judged is decided before."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +35,50 @@ def roc_auc(hit: Floats, score: Floats) -> float:
     return float((ranks(score)[hit > 0].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
+class PrecisionPoint(NamedTuple):
+    """Where a threshold on a score takes the most at a given precision."""
+
+    threshold: float
+    """What is scored so or above is taken."""
+    taken: int
+    hits: int
+    """Of those taken."""
+    recall: float
+    """Share of all hits that is taken."""
+    misses_per_1000: float
+    """Misses taken of 1,000 misses."""
+
+    @property
+    def precision(self) -> float:
+        """Share of hits among those taken."""
+        return self.hits / self.taken
+
+
+def precision_point(hit: Floats, score: Floats, precision: float) -> PrecisionPoint | None:
+    """Give the lowest threshold that is that precise or more; None: no threshold is, or there are no hits."""
+    order = np.argsort(-score, kind="stable")
+    sorted_score = score[order]
+    hits, taken = np.cumsum(hit[order]), np.arange(1, len(hit) + 1)
+    # A threshold takes all of a tie; what has no score is never taken.
+    is_whole = np.r_[np.diff(sorted_score) != 0, True][: len(hit)] & ~np.isnan(sorted_score)
+    fine = (hits / taken >= precision) & is_whole
+    if not fine.any() or not hits[-1]:
+        return None
+    best = int(np.flatnonzero(fine)[-1])
+    good, misses = taken[best] - hits[best], len(hit) - hits[-1]
+    return PrecisionPoint(
+        threshold=float(sorted_score[best]),
+        taken=int(taken[best]),
+        hits=int(hits[best]),
+        recall=float(hits[best] / hits[-1]),
+        misses_per_1000=float(good / max(1.0, misses) * 1000),
+    )
+
+
 def recall_at_precision(hit: Floats, score: Floats, precision: float) -> tuple[float, float]:
     """Give the most that is found at that precision or above, and the misses taken per 1,000 misses."""
-    order = np.argsort(-score, kind="stable")
-    hits, taken = np.cumsum(hit[order]), np.arange(1, len(hit) + 1)
-    # A threshold takes all of a tie.
-    fine = (hits / taken >= precision) & np.r_[np.diff(score[order]) != 0, True]
-    if not fine.any() or not hits[-1]:
-        return 0.0, 0.0
-    best = int(np.flatnonzero(fine)[-1])
-    misses = len(hit) - hits[-1]
-    return float(hits[best] / hits[-1]), float((taken[best] - hits[best]) / max(1.0, misses) * 1000)
+    point = precision_point(hit, score, precision)
+    return (0.0, 0.0) if point is None else (point.recall, point.misses_per_1000)
 
 
 def row_losses(hit: Floats, p: Floats) -> Floats:

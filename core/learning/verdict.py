@@ -17,12 +17,14 @@ from core.learning.features import COLUMN
 from core.learning.measures import (
     Floats,
     Places,
+    PrecisionPoint,
     average_precision,
     by_cluster,
     calibration_error,
     clusters_of,
     log_loss,
     order_of,
+    precision_point,
     row_losses,
     within,
 )
@@ -42,6 +44,10 @@ LOSS_MARGIN = 0.05
 """Share by which the log loss may be above another's, where the interval is too wide to tell..."""
 ORDER_MARGIN = 0.02
 """...and how far the rank correlation may be below."""
+POINT_PRECISION = 0.9
+"""Share that failed of what a model puts above its point: there jobs may be diverted before they run."""
+POINT_LEAST = 50
+"""Fewer ends above a point are no evidence that it is one."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,16 @@ class Verdict:
         Why, for people.
     measures
         By model, then by measure: what a manifest shows.
+    point
+        From which predicted probability on failures are nearly certain; None: there is no such, or too
+        little evidence of it.
     """
 
     promote: bool
     is_thin: bool
     words: str
     measures: Mapping[str, Mapping[str, float]]
+    point: PrecisionPoint | None = None
 
 
 def slices_of(vectors: NDArray[np.float32]) -> dict[str, NDArray[np.bool_]]:
@@ -162,7 +172,14 @@ def judge(on: Slice, challenger: Said, others: Mapping[str, Said], draws: Places
     compared = "; ".join(_compared(name, table) for name in others)
     verdict = f"not to be promoted: {'; '.join(worse)}" if worse else "may be promoted: not worse than any"
     words = f"{verdict}. {compared}; worst slice {apart.worst}; {basis}"
-    return Verdict(promote=not worse, is_thin=False, words=words, measures=table)
+    point = failing_point(on, challenger)
+    return Verdict(promote=not worse, is_thin=False, words=words, measures=table, point=point)
+
+
+def failing_point(on: Slice, said: Said) -> PrecisionPoint | None:
+    """Give the lowest probability above which at least ``POINT_PRECISION`` failed; None: too few did."""
+    point = precision_point(on.failed, said.failed, POINT_PRECISION)
+    return None if point is None or point.taken < POINT_LEAST else point
 
 
 def too_thin(ends: int, failures: int) -> str:

@@ -56,6 +56,7 @@ def model_of(book: ModelBook, manifest: ModelManifest) -> dict[str, Any]:
         "sha256": manifest.sha256,
         "signed": bool(manifest.signature),
         "has_bytes": book.has_bytes(manifest),
+        "failing": None if manifest.failing is None else msgspec.structs.asdict(manifest.failing),
         "metrics": manifest.metrics,
         "beside": manifest.beside,
     }

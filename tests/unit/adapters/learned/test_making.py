@@ -16,6 +16,7 @@ from adapters.learned.probe import probe_vectors
 from adapters.learned.rows import NOT_ENDED
 from adapters.learned.training import Recipe, recipe_for, train
 from adapters.learned.trial import tried
+from core.learning import verdict
 from core.learning.drift import LIVE_ENDS
 from core.learning.enough import Enough
 from core.learning.events import Status
@@ -229,3 +230,19 @@ def test_gains_name_the_column_a_model_splits_by() -> None:
     rows = replace(of.rows, vectors=vectors)
     gains = gains_of(train(rows, NOW_MS, recipe_for(Kind.TREE, 7_200_000)))
     assert int(np.argmax(gains)) == COLUMN["payload"]
+
+
+def test_a_manifest_says_from_where_on_failures_are_nearly_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = logged()
+    assert made(of)[1].failing is None, "there is too little evidence"
+    monkeypatch.setattr(verdict, "LEAST_FAILURES", 5)
+    monkeypatch.setattr(verdict, "POINT_LEAST", 1)
+    monkeypatch.setattr(verdict, "POINT_PRECISION", 0.05)
+    _, manifest, data = made(of)
+    assert manifest.failing is not None
+    judged = window_of(of).judged
+    said = BoostedModel("m", unpack(data)).predict(of.rows.vectors[judged]).failed.astype(np.float64)
+    above, failed = said >= manifest.failing.probability, of.has_failed[judged]
+    assert above.sum() == manifest.failing.above
+    assert failed[above].mean() == manifest.failing.precision >= verdict.POINT_PRECISION
+    assert (failed & above).sum() / failed.sum() == manifest.failing.recall
