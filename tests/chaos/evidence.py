@@ -1,11 +1,13 @@
 """What the checkers look at: facts of one scenario, before any judgement."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
 
+from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
 from schemas.topics import RouteMap
 from tests.chaos.case import Case
@@ -13,6 +15,15 @@ from tests.chaos.commits import CommitLog
 from tests.chaos.effects import Effect, ProcessId
 from tests.chaos.history import Line
 from tests.chaos.watch import Committed, EndsThen, OffsetLog
+
+
+class Place(NamedTuple):
+    """A record that shows that a hand-over was done."""
+
+    partition: TopicPartition
+    offset: int
+    appended_ms: float = math.inf
+    """By the broker's clock; infinite: not known."""
 
 
 class Violation(NamedTuple):
@@ -136,6 +147,10 @@ class Evidence:
                 return self.boot_ms + 1000 * effect.at_boot_s
             case Clocks.BROKER_JUMPS:
                 return None
+
+    def appended_ms(self, at_ms: int) -> float:
+        """Give an append time that can be compared with this machine's clock; infinite when it cannot."""
+        return math.inf if self.clocks is Clocks.BROKER_JUMPS else at_ms
 
     def output_ends(self, group: str, topic: str, partition: int, offset: int) -> EndsThen | None:
         """Give where outputs ended when a service of this group was seen past a record; None: never."""

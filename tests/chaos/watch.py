@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from array import array
@@ -59,12 +60,28 @@ class EndsThen(NamedTuple):
 
     places: Mapping[TopicPartition, int]
     offsets: "array[int]"
+    seen_ms: float = -math.inf
+    """Wall clock, once the committed offsets of that look were known."""
 
     def get(self, partition: TopicPartition) -> int | None:
         """Give the end of one output; None when it was not seen at that look."""
         place = self.places.get(partition, len(self.offsets))
         offset = self.offsets[place] if place < len(self.offsets) else _UNKNOWN
         return None if offset == _UNKNOWN else offset
+
+    def had(self, partition: TopicPartition, offset: int, appended_ms: float = math.inf) -> bool:
+        """Whether a record was in the log at that look, as far as known.
+
+        A leader that was deposed and has not heard of it answers with an old end: what was appended before
+        the look was there, whatever the end.
+
+        Parameters
+        ----------
+        appended_ms
+            Of the record, by the broker's clock; infinite: not known, or not to be trusted.
+        """
+        end = self.get(partition)
+        return end is None or offset < end or appended_ms < self.seen_ms
 
 
 @dataclass
@@ -88,7 +105,7 @@ class OffsetLog:
     _places: dict[TopicPartition, int] = field(default_factory=dict)
     _low: dict[Committed, int] = field(default_factory=dict)
 
-    def see(self, committed: Mapping[Committed, int], ends: Ends) -> None:
+    def see(self, committed: Mapping[Committed, int], ends: Ends, seen_ms: float = -math.inf) -> None:
         """Note one look: offsets, and then where the outputs ended."""
         self.looks += 1
         changed = False
@@ -107,7 +124,7 @@ class OffsetLog:
             offsets = array("q", [_UNKNOWN]) * len(self._places)
             for partition, end in ends.items():
                 offsets[self._places[partition]] = end
-            self.ends.append(EndsThen(self._places, offsets))
+            self.ends.append(EndsThen(self._places, offsets, seen_ms))
 
     def ends_when_passed(self, key: Committed, offset: int) -> EndsThen | None:
         """Give where the outputs ended when this record was first seen committed; None: never seen."""
@@ -232,9 +249,10 @@ class OffsetWatch:
             for place, known in (await admin.list_consumer_group_offsets(group)).items():
                 if known.offset >= 0:
                     committed[Committed(group, place.topic, place.partition)] = known.offset
+        seen_ms = time.time() * 1000
         # Before the ends, and after what must not be ahead of it.
         rows = {TopicPartition(TABLE, number): at for number, at in (await self._table.read()).items()}
         committed |= {Committed(TABLE, *place): offset for place, offset in rows.items()}
         ends = {**await reader.end_offsets(self._outputs), **rows}
         if not self._looking_away.is_set():
-            self.log.see(committed, ends)
+            self.log.see(committed, ends, seen_ms)

@@ -1,14 +1,13 @@
 """I9, I7 between stages: a hand-over is in the log before its offset is committed, and after its decision."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from core.ledger.notes import Accepted, Repeated
 from core.ledger.verdicts import Action, Decided, Expired, Failed, Redriven, Refused
 from core.log import TopicPartition
 from schemas.ledger import FoldedEvent
 from tests.chaos.case import Case, Hop
-from tests.chaos.evidence import Clocks, Evidence, Stage, Violation
+from tests.chaos.evidence import Clocks, Evidence, Place, Stage, Violation
 from tests.chaos.watch import EndsThen
 
 GROUPS = {Stage.GATES: "scheduler", Stage.WHEEL: "scheduler", Stage.READY: "prioritizer"}
@@ -18,13 +17,6 @@ FURTHER = {
 }
 """Where a dispatch may go from a stage: past gates that it does not have."""
 EXPIRE = "expire"
-
-
-class Place(NamedTuple):
-    """A record that shows that a hand-over was done."""
-
-    partition: TopicPartition
-    offset: int
 
 
 def stages_hand_over_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
@@ -38,15 +30,14 @@ def stages_hand_over_first(case: Case, evidence: Evidence) -> Iterator[Violation
         for what, places in _owed(hop, case, evidence):
             if not places and not evidence.has_gaps:
                 yield Violation("I9", f"{group} committed past a record and made no {what} of it", where)
-            late = [place for place in places if place.offset >= _end(ends, place)]
+            late = [place for place in places if not _had(ends, place)]
             if places and len(late) == len(places):
                 said = f"{group} committed past a record before its {what} was in the log"
                 yield Violation("I9", said, f"{where}, {late[0]}")
 
 
-def _end(ends: EndsThen, place: Place) -> float:
-    end = ends.get(place.partition)
-    return float("inf") if end is None else end
+def _had(ends: EndsThen, place: Place) -> bool:
+    return ends.had(*place)
 
 
 def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[Place]]]:
@@ -65,7 +56,7 @@ def _owed(hop: Hop, case: Case, evidence: Evidence) -> Iterator[tuple[str, list[
             failed = (one for one in case.events if isinstance(one.event, Failed) and one.event.n == hop.n)
             onward = (Stage.EXECUTION, Stage.HELD)
             others = (one for one in case.hops if evidence.stages[one.topic] in onward)
-            placed = [_place(one) for one in others if one.n == hop.n]
+            placed = [_place(one, evidence) for one in others if one.n == hop.n]
             yield "dispatch", [*placed, *ended, *_in_ledger(failed, evidence)]
         case Stage.WORKFLOW | Stage.ORDER:
             return  # It may wait there for any time: what is never let on shows as a job that does not end.
@@ -79,7 +70,7 @@ def _onward(hop: Hop, case: Case, evidence: Evidence) -> list[Place]:
     """Give the records further on with the same purpose: in a gate behind, in the wheel, or ready to run."""
     further = FURTHER[evidence.stages[hop.topic]]
     return [
-        _place(one)
+        _place(one, evidence)
         for one in case.hops
         if one.n == hop.n
         and evidence.stages[one.topic] in further
@@ -90,11 +81,14 @@ def _onward(hop: Hop, case: Case, evidence: Evidence) -> list[Place]:
 
 def _in_ledger(events: Iterable[FoldedEvent], evidence: Evidence) -> list[Place]:
     ledger = evidence.routes.ledger
-    return [Place(TopicPartition(ledger, one.partition), one.offset) for one in events]
+    return [
+        Place(TopicPartition(ledger, one.partition), one.offset, evidence.appended_ms(one.timestamp_ms))
+        for one in events
+    ]
 
 
-def _place(hop: Hop) -> Place:
-    return Place(TopicPartition(hop.topic, hop.partition), hop.offset)
+def _place(hop: Hop, evidence: Evidence) -> Place:
+    return Place(TopicPartition(hop.topic, hop.partition), hop.offset, evidence.appended_ms(hop.at_ms))
 
 
 def only_what_was_decided_travels(case: Case, evidence: Evidence) -> Iterator[Violation]:

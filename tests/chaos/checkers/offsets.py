@@ -7,8 +7,9 @@ from core.ledger.notes import Accepted
 from core.ledger.verdicts import Decided, Failed, Lost, Released
 from core.log import TopicPartition
 from core.states import TERMINAL
+from schemas.ledger import FoldedEvent
 from tests.chaos.case import Case
-from tests.chaos.evidence import Evidence, Stage, Violation
+from tests.chaos.evidence import Evidence, Place, Stage, Violation
 from tests.chaos.watch import TABLE, Fall
 
 
@@ -59,9 +60,9 @@ def ingest_hands_over_first(case: Case, evidence: Evidence) -> Iterator[Violatio
             continue  # A named job passes a gate first, and the scheduler says what it is.
         event = next((one for origin, one in accepted.items() if record.is_at(origin)), None)
         if event is not None:
-            output = TopicPartition(routes.ledger, event.partition), event.offset
+            output = _place(event, evidence)
         elif record.rejected is not None:
-            output = TopicPartition(routes.rejected, record.partition), record.rejected_at
+            output = Place(TopicPartition(routes.rejected, record.partition), record.rejected_at)
         else:
             continue
         place = (routes.jobs, record.partition, record.offset)
@@ -77,9 +78,8 @@ def handlers_decide_first(case: Case, evidence: Evidence) -> Iterator[Violation]
             continue
         decision = decided.get(verdict.n)
         if decision is not None:
-            output = TopicPartition(ledger, decision.partition), decision.offset
             place = (ledger, event.partition, event.offset)
-            yield from _is_before(case, evidence, "dlq_handler", place, output)
+            yield from _is_before(case, evidence, "dlq_handler", place, _place(decision, evidence))
 
 
 def executors_claim_first(case: Case, evidence: Evidence) -> Iterator[Violation]:
@@ -92,12 +92,16 @@ def executors_claim_first(case: Case, evidence: Evidence) -> Iterator[Violation]
         place = (claim.topic, claim.partition, claim.offset)
         queued_ms = min((one.at_ms for one in case.hops if one[1:4] == place), default=0)
         parked = [
-            (TopicPartition(one.topic, one.partition), one.offset)
+            Place(TopicPartition(one.topic, one.partition), one.offset, evidence.appended_ms(one.at_ms))
             for one in case.hops
             if evidence.stages[one.topic] is Stage.HELD and one.n == claim.n and one.at_ms >= queued_ms
         ]
-        output = TopicPartition(evidence.routes.ledger, event.partition), event.offset
-        yield from _is_before(case, evidence, "executor.default", place, output, *parked)
+        yield from _is_before(case, evidence, "executor.default", place, _place(event, evidence), *parked)
+
+
+def _place(event: FoldedEvent, evidence: Evidence) -> Place:
+    ledger = TopicPartition(evidence.routes.ledger, event.partition)
+    return Place(ledger, event.offset, evidence.appended_ms(event.timestamp_ms))
 
 
 def _is_before(
@@ -105,15 +109,15 @@ def _is_before(
     evidence: Evidence,
     group: str,
     place: tuple[str, int, int],
-    output: tuple[TopicPartition, int],
-    *others: tuple[TopicPartition, int],
+    output: Place,
+    *others: Place,
 ) -> Iterator[Violation]:
     ends = evidence.output_ends(group, *place)
-    if ends is None or any(offset < (ends.get(partition) or 0) for partition, offset in others):
+    if ends is None or any(ends.get(one.partition) is not None and ends.had(*one) for one in others):
         return
-    partition, offset = output
-    end = ends.get(partition)
-    if end is not None and offset >= end:
+    partition, offset, _ = output
+    if not ends.had(*output):
+        end = ends.get(partition)
         what = f"{group} committed past a record whose outcome was not in the log"
         where = f"{'/'.join(map(str, place))}: {partition.topic}/{partition.partition} ended at {end} then"
         yield Violation("I9", what, f"job {case.job_id}, {where}, its outcome stands at {offset}")

@@ -203,6 +203,14 @@ SITUATIONS: Mapping[Failpoint, Situation] = MappingProxyType(
     }
 )
 """Points not named here are reached by a service that runs under the load."""
+OF_ONE_SERVICE: Mapping[tuple[str, Failpoint], Situation] = MappingProxyType(
+    {
+        # It tells of what executors cannot: work that was lost, or handed back.
+        ("dlq_handler", Failpoint.OUTCOMES_TAKEN): _LOSES,
+        ("dlq_handler", Failpoint.OUTCOMES_APPENDED): _LOSES,
+    }
+)
+"""Points that most services pass under the load, and one does not."""
 
 OFTEN = frozenset(
     {
@@ -293,7 +301,8 @@ def drive_to_kill(field: Field, name: str, place: Place) -> None:
     FaultDidNotBiteError
         It did not come by, or ended otherwise.
     """
-    situation = SITUATIONS.get(place.point, Situation())
+    usual = SITUATIONS.get(place.point, Situation())
+    situation = OF_ONE_SERVICE.get((place.service, place.point), usual)
     after = field.rng.randint(0, AFTER_MAX) if place.point in OFTEN else 0
     orders = (*situation.orders, f"{place.name}:kill:after={after}")
     run = ArmedRun(field, name, ";".join(orders), situation.environment)
