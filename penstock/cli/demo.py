@@ -15,6 +15,9 @@ from adapters.embedded.home import Home
 from adapters.kafka.admin import EpochError
 from adapters.recordings.rows import TraceFormatError
 from penstock.demo.generate import generate
+from penstock.demo.orders import OrdersError
+from penstock.demo.orders_report import as_json as orders_json
+from penstock.demo.orders_report import orders_table
 from penstock.demo.plan import Plan
 from penstock.demo.replay_plan import replay_plan
 from penstock.demo.report import as_json as report_json
@@ -27,6 +30,7 @@ from penstock.demo.traces import read_trace
 DEFAULT_DATA = Path(".penstock/demo")
 DEFAULT_JOBS = 2000
 DEFAULT_SEED = 7
+ORDER_SECONDS = 6.0
 _INTERRUPTED = 130
 
 
@@ -46,6 +50,12 @@ def demo(
     skip: Annotated[int, typer.Option(min=0, help="Leave out so many rows of the recording first.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the generated jobs.")] = DEFAULT_SEED,
     data: Annotated[Path, typer.Option(help="Directory that keeps everything.")] = DEFAULT_DATA,
+    orders: Annotated[
+        bool, typer.Option(help="Then compare orders: of arrival, the rule, running means, a trained model.")
+    ] = True,
+    order_seconds: Annotated[
+        float, typer.Option(min=1, max=120, help="How long the slots need for one burst of that comparison.")
+    ] = ORDER_SECONDS,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the pipeline running at the end.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object at the end; progress goes to stderr.")
@@ -68,8 +78,18 @@ def demo(
             console.print(note, markup=False)
         home = Home(data.resolve())
         slots = settings.slots_for(recording=trace is not None)
-        result = asyncio.run(Demo(home, plan, settings, slots, Screen(console), outlives=keep).run())
-    except (TraceFormatError, StackError, EpochError, DemoError) as error:
+        demo = Demo(
+            home,
+            plan,
+            settings,
+            slots,
+            Screen(console),
+            outlives=keep,
+            order_seconds=order_seconds if orders and trace is None else None,
+            seed=seed,
+        )
+        result = asyncio.run(demo.run())
+    except (TraceFormatError, StackError, EpochError, DemoError, OrdersError) as error:
         typer.echo(f"penstock demo: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -91,10 +111,13 @@ def _plan(
 
 def _print_result(result: DemoResult, console: Console, data: Path, *, keep: bool, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(report_json(result.report, result.evidence, result.findings)) + "\n")
+        found = report_json(result.report, result.evidence, result.findings)
+        sys.stdout.write(json.dumps(found | {"orders": orders_json(result.orders)}) + "\n")
         return
     steps = next_steps(result, data, keep=keep)
     console.print(summary(result.report, result.evidence, result.findings, steps))
+    if result.orders:
+        console.print(orders_table(result.orders))
 
 
 def next_steps(result: DemoResult, data: Path, *, keep: bool) -> list[str]:

@@ -21,6 +21,8 @@ from adapters.kafka.topology import route_map
 from penstock.demo.checks import Finding, check_all
 from penstock.demo.compare import Comparison, compare_table_with_log
 from penstock.demo.evidence import Evidence, JobRow
+from penstock.demo.orders import OrderTrial
+from penstock.demo.orders_plan import OrderResult
 from penstock.demo.plan import Plan, RunIdentity
 from penstock.demo.report import Report, report_of
 from penstock.demo.screen import Screen
@@ -70,6 +72,7 @@ class DemoResult(NamedTuple):
     evidence: Evidence
     findings: Sequence[Finding]
     folder: Path
+    orders: Sequence[OrderResult] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Demo:
         Jobs one worker process runs at once.
     outlives
         Leave the pipeline running at the end.
+    order_seconds
+        Length of each burst of the comparison of orders; None: orders are not compared.
     """
 
     home: Home
@@ -90,6 +95,8 @@ class Demo:
     slots: int
     screen: Screen
     outlives: bool
+    order_seconds: float | None = None
+    seed: int = 0
 
     async def run(self) -> DemoResult:
         """Run everything.
@@ -136,7 +143,21 @@ class Demo:
             await table.close()
             await reader.close()
         findings = check_all(evidence)
-        return DemoResult(report_of(evidence, findings), evidence, findings, folder)
+        orders = await self._orders(endpoints)
+        return DemoResult(report_of(evidence, findings), evidence, findings, folder, orders)
+
+    async def _orders(self, endpoints: Endpoints) -> Sequence[OrderResult]:
+        if self.order_seconds is None:
+            return ()
+        self.screen.say("comparing orders")
+        trial = OrderTrial(
+            endpoints,
+            slots=self.settings.workers * self.slots,
+            seconds=self.order_seconds,
+            seed=self.seed,
+            say=self.screen.say,
+        )
+        return await trial.run()
 
     def _new_run(self) -> tuple[Path, RunIdentity]:
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"

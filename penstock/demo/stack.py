@@ -14,7 +14,7 @@ from adapters.embedded import launch
 from adapters.embedded.env_file import read_env
 from adapters.embedded.home import Home
 from adapters.embedded.logs import open_log, tail
-from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, module_command
+from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, MODEL_KEY, child_environment, module_command
 from adapters.embedded.state import Phase, Step, SupervisorState, read_state
 from adapters.embedded.supervisor import METRICS_KEY
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -24,6 +24,8 @@ UP_TIMEOUT_S = 600.0
 DOWN_TIMEOUT_S = 90.0
 """Longer than the graces of services, Postgres and Kafka together (20 s each)."""
 _LOOK_AGAIN_S = 0.1
+VECTORS_PER_S = "2000"
+"""All that the demo's jobs are scored by is logged: the comparison of orders learns from it."""
 DEMO_APP = "penstock.demo.tasks"
 TRACE_APP = "penstock_demo_trace"
 """Module that is written for a trace: it declares the trace's own types."""
@@ -42,6 +44,8 @@ class Endpoints:
     names: PipelineNames
     metrics_ports: Mapping[str, int]
     """Port on the loopback address by instance, such as ``executor-0``."""
+    model_key: bytes | None = None
+    """Signs models."""
 
 
 class Stack:
@@ -147,6 +151,7 @@ def endpoints(settings: Mapping[str, str]) -> Endpoints:
         database=DatabaseConnection(url=SecretStr(settings[DATABASE_KEY])),
         names=PipelineNames(),
         metrics_ports={name: int(port) for name, _, port in pairs},
+        model_key=settings[MODEL_KEY].encode() if MODEL_KEY in settings else None,
     )
 
 
@@ -171,6 +176,7 @@ def app_environment(
 ) -> dict[str, str]:
     """Give the environment for the pipeline: the demo's app, or the trace's when it has types of its own."""
     own = {
+        "PENSTOCK_VECTORS_PER_S": base.get("PENSTOCK_VECTORS_PER_S", VECTORS_PER_S),
         "PENSTOCK_APP": DEMO_APP,
         "PENSTOCK_WORKERS": str(workers),
         "PENSTOCK_SLOTS": str(slots),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.context import Context
 from penstock.demo.effects import append_effect
+from penstock.demo.orders_plan import NAP_TYPES
 from penstock.errors import OverloadError, PermanentError, TransientError
 from penstock.task import RetryRule, task
 
@@ -102,6 +103,27 @@ def resize_image(ctx: Context, work: Work) -> dict[str, object]:
 def score(ctx: Context, work: Work) -> dict[str, object]:
     """Score a record: an ordinary function, run in a thread."""
     return _perform_in_thread(ctx, work)
+
+
+class Nap(BaseModel):
+    """Work that only takes its time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_s: float = Field(ge=0, le=60, description="Seconds to take.")
+    fails: bool = Field(default=False, description="Whether it ends in an error.")
+
+
+def _napping(type_: str) -> None:
+    @task(type_, payload=Nap)
+    async def nap(_ctx: Context, work: Nap) -> None:
+        await asyncio.sleep(work.run_s)
+        if work.fails:
+            raise PermanentError("slept badly")
+
+
+for _type in NAP_TYPES:
+    _napping(_type)
 
 
 async def _perform(ctx: Context, work: Work) -> dict[str, object]:

@@ -53,7 +53,7 @@ def demo(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("options", "rejected"),
     [
-        (("--jobs", "60"), 1),
+        (("--jobs", "60", "--order-seconds", "1"), 1),
         (("--trace", str(GOOGLE_SAMPLE), "--jobs", "40", "--speed", "100"), 0),
         (("--trace", str(SWF_SAMPLE), "--jobs", "40", "--skip", "10", "--speed", "20000"), 0),
     ],
@@ -71,6 +71,12 @@ def test_the_verification_of_a_small_run_holds(data: Path, options: tuple[str, .
     assert said["rejected"] == rejected
     assert said["duplicate_runs"] == 0
     assert said["table_equals_log"]
+    orders = {one["order"]: one for one in said["orders"]}
+    assert orders.keys() >= ({"arrival", "rule", "mean", "drift"} if "--order-seconds" in options else set())
+    assert all(one["jobs"] > 50 and one["mean_s"] <= one["max_s"] for one in orders.values())
+    if orders:
+        assert set(orders["rule"]["ordered_by"]) == {"rule"}
+        assert "rule" not in orders["mean"]["ordered_by"]
 
 
 def test_a_trace_that_cannot_be_read_is_named_before_anything_starts(tmp_path: Path) -> None:
