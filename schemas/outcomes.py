@@ -71,6 +71,11 @@ class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):
 SEEN_PARTITION = 0
 
 
+def told_ms(batch: OutcomeBatch, appended_ms: int) -> int:
+    """Give the time a report was made, broker time: its reporter's estimate, no later than its append."""
+    return min(batch.end_ms, appended_ms)
+
+
 class Report(NamedTuple):
     """One thing to be told."""
 

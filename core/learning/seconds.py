@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple, Self
 
-from core.learning.events import Ended, Event, Key, Keys, Status, Submitted
+from core.learning.events import DID_NOT_RUN, Ended, Event, Key, Keys, Status, Submitted
 
 SECOND_MS = 1000
 LAG_MS = 2000
@@ -49,7 +49,7 @@ class SecondOfKey(NamedTuple):
     @property
     def run_ms(self) -> int:
         """Sum of the run times of what ended."""
-        return sum(end.run_ms for end in self.ends)
+        return sum(end.run_ms for end in self.ends if end.run_ms != DID_NOT_RUN)
 
 
 def second_of(events: Iterable[Event]) -> SecondOfKey:

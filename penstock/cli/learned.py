@@ -9,6 +9,7 @@ from penstock.cli.connect import Connections
 from penstock.cli.reading import existing_topics, reading
 from schemas.codec import decode_outcome
 from schemas.features import FoldProgress, read_feature
+from schemas.outcomes import told_ms
 
 LATE_S = 15.0
 """Seconds are closed 2 s late and published within another; a restart of the fold takes ten."""
@@ -47,7 +48,7 @@ def lag_s(outcomes: Mapping[int, Record], features: Mapping[int, Record]) -> flo
         progress = None if last is None else read_feature(last)
         if not isinstance(progress, FoldProgress):
             return math.inf
-        end_ms = min(decode_outcome(record).end_ms, record.timestamp_ms)
+        end_ms = told_ms(decode_outcome(record), record.timestamp_ms)
         worst_s = max(worst_s, (end_ms - progress.end_ms) / 1000)
     return worst_s
 

@@ -8,7 +8,7 @@ from core.learning.aggregates import KeyAggregates
 from core.learning.events import Key, Keys
 from core.learning.fold import FeatureFold
 from core.learning.seconds import LAG_MS, SECOND_MS, OpenSeconds, Remembered, Taken
-from schemas.outcomes import OutcomeBatch, Report, Subject, partition_of, reports_of
+from schemas.outcomes import OutcomeBatch, Report, Subject, partition_of, reports_of, told_ms
 
 
 class Memory(NamedTuple):
@@ -87,7 +87,7 @@ class PartitionFold:
         can have happened after it was appended: a reporter whose clock is ahead would close what others
         still fill.
         """
-        end_ms = min(batch.end_ms, appended_ms)
+        end_ms = told_ms(batch, appended_ms)
         self.next_offset = offset + 1
         self.end_ms = max(end_ms, self.end_ms)
         before = {second for second, _ in self._seconds.remembered}

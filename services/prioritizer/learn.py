@@ -9,7 +9,7 @@ from core.run_times import Completed, RunTimes
 from ports.feature_view import FeatureView
 from ports.log import PartitionReader
 from schemas.codec import decode_outcome
-from schemas.outcomes import OutcomeBatch, partition_of
+from schemas.outcomes import OutcomeBatch, partition_of, told_ms
 from schemas.topics import RouteMap
 
 HISTORY_RECORDS = 2_000
@@ -48,7 +48,7 @@ class Learner:
         while not stopping.is_set():
             for record in await self._reader.poll(POLL_S):
                 batch = decode_outcome(record)
-                self._features.told(record.partition, min(batch.end_ms, record.timestamp_ms))
+                self._features.told(record.partition, told_ms(batch, record.timestamp_ms))
                 for completed in completions(batch, record.partition, self._routes):
                     self._run_times.add(completed)
                 for run in batch.seen:

@@ -22,6 +22,8 @@ class PrioritizerSettings(ServiceSettings):
     """Taken away per doubling of a tenant's share of recent work over an equal one; 0: never."""
     order: Order = Order.LEARNED
     """``rule``: nothing that is learned orders jobs here; executors must use the same value."""
+    own_model: str = ""
+    """``module:Class``: a model of your own is champion here instead of the published one."""
     vectors_per_s: float = Field(default=100.0, ge=0.0)
     """Feature vectors logged a second: of all dispatches up to that rate, of a fair share above it."""
 

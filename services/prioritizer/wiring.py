@@ -4,6 +4,7 @@ import asyncio
 from typing import cast
 
 from adapters.learned.canary import Canary
+from adapters.learned.own import OwnModel, own_model
 from adapters.runtime.service import Service
 from core.learning.law import OLDEST_SHARE, Order, law_of
 from core.learning.trust import Trusts
@@ -32,6 +33,7 @@ async def run(service: Service) -> None:
     model_reader = await service.reader()
     models = ModelWatch(model_reader, routes, service.meter, try_out=Canary(settings.model.key_bytes).try_out)
     await models.start()
+    in_force = OwnModel(own_model(settings.own_model), models) if settings.own_model else models
     trusts = Trusts()
     learner = Learner(reader, routes, run_times, features, trusts)
     await learner.start()
@@ -48,7 +50,7 @@ async def run(service: Service) -> None:
         service.clock.now_ms,
         Expecter(
             view=features,
-            models=models if is_learned else None,
+            models=in_force if is_learned else None,
             run_times=run_times,
             trusts=trusts,
             budget=VectorBudget(settings.vectors_per_s),
