@@ -112,6 +112,8 @@ class Expecter:
 
     def expect(self, jobs: Sequence[AcceptedJob], now_ms: int) -> list[Expected]:
         """Give what is expected of each job, in the order given; ``now_ms`` is broker time."""
+        if not jobs:
+            return []
         if self._models is None or not self._view.knows or not _is_enabled(self._models.standing):
             return [Expected(RULE, self._run_times.expected_s(job.type)) for job in jobs]
         vectors = self._view.vectors(jobs, now_ms)

@@ -7,6 +7,7 @@ from typing import cast
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.learning.features import COLUMN, FEATURES, FINGERPRINT
@@ -161,6 +162,12 @@ def test_whatever_a_model_does_jobs_go_by_the_running_mean(model: Fixed | Broken
     expected = bench.expected
     assert expected.model == "ewma"
     assert expected.run_s == pytest.approx(4.0)
+
+
+def test_of_no_jobs_nothing_is_expected() -> None:
+    bench = Bench(InForce(Broken()))
+    assert bench.expecter.expect([], NOW_MS) == []
+    assert b"penstock_model_failures_total{" not in generate_latest(bench.meter.registry)
 
 
 def test_predictions_are_bounded() -> None:
