@@ -12,8 +12,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner, Result
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.postgres.migrate import upgrade
 from core.ledger.notes import Accepted
 from core.log import NewRecord, Record
@@ -61,18 +59,6 @@ def cli(mine: Pipeline) -> Cli:
 
 def read_json(result: Result) -> Any:
     return json.loads(result.stdout)
-
-
-def append(mine: Pipeline, *records: NewRecord) -> None:
-    async def send() -> None:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            await appender.append(records)
-        finally:
-            await appender.close()
-
-    asyncio.run(send())
 
 
 def put_job(mine: Pipeline, number: int, state: str, ended_days_ago: int | None = None) -> str:
@@ -194,7 +180,7 @@ def test_a_cancel_is_appended_for_an_open_job_only(mine: Pipeline, cli: Cli) -> 
 
 def test_a_tail_follows_one_job_of_the_ledger(mine: Pipeline, cli: Cli) -> None:
     events = [accepted(number) for number in range(10)]
-    append(mine, *(ledger_record(mine.routes, event) for event in events))
+    mine.append([ledger_record(mine.routes, event) for event in events])
     wanted = events[7].job_id
     shown = read_json(cli("tail", "--job", wanted, "--last", "10", "--count", "1", "--json"))
     assert (shown["key"], shown["value"]["kind"]) == (wanted, "ACCEPTED")
@@ -283,9 +269,8 @@ def test_a_purge_removes_old_ended_jobs_with_all_they_have(mine: Pipeline, cli: 
 
 
 def test_rejected_records_are_listed_and_shown_with_their_bytes(mine: Pipeline, cli: Cli) -> None:
-    append(
-        mine,
-        *(rejection(mine, offset, value) for offset, value in enumerate((b"{}", b'{"x":1}', None, b"\xff"))),
+    mine.append(
+        [rejection(mine, offset, value) for offset, value in enumerate((b"{}", b'{"x":1}', None, b"\xff"))]
     )
     rows = read_json(cli("rejected", "list", "--json"))
     assert [row["reason"] for row in rows] == ["bad_utf8", "null_record", "unknown_field", "missing_field"]
@@ -312,7 +297,7 @@ def rejection(mine: Pipeline, offset: int, value: bytes | None) -> NewRecord:
 
 def test_an_executor_is_listed_and_asked_to_drain(mine: Pipeline, cli: Cli) -> None:
     beat = Heartbeat("boot-1", "executor-0", "default", 1, ("e:0:1/1",), 32, 0, host="h", pid=7)
-    append(mine, NewRecord(mine.routes.executors, 0, b"boot-1", encode(beat)))
+    mine.append([NewRecord(mine.routes.executors, 0, b"boot-1", encode(beat))])
     (row,) = read_json(cli("executors", "list", "--json"))
     assert (row["instance"], row["boot_id"], row["held"], row["state"]) == (
         "executor-0",

@@ -1,8 +1,6 @@
 """The commands of pauses and limits, on a real Kafka."""
 
-import asyncio
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,6 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from core.log import NewRecord
 from core.subjects import Cause, HeldFor, Scope, Subject
 from penstock.cli.main import build
 from schemas.accepted_job import AcceptedJob
@@ -33,18 +28,6 @@ def read_json(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def append(mine: Pipeline, records: Sequence[NewRecord]) -> None:
-    async def send() -> None:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            await appender.append(records)
-        finally:
-            await appender.close()
-
-    asyncio.run(send())
-
-
 def test_pauses_and_limits_are_set_listed_with_what_is_held_and_lifted(
     servers: Servers, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +45,7 @@ def _pauses(mine: Pipeline) -> None:
     cli("pause", "pool", "default")
     held_for = HeldFor(Cause.PAUSE, Subject(Scope.TENANT, "acme/eu"))
     jobs = [job_of(number) for number in range(3)]
-    append(mine, [held_record(mine.routes, job, held_for) for job in jobs])
+    mine.append([held_record(mine.routes, job, held_for) for job in jobs])
     pool, tenant = read_json(cli("paused", "--json"))
     assert (pool["scope"], pool["name"], pool["held"]) == ("pool", "default", 0)
     assert (tenant["name"], tenant["held"], tenant["reason"]) == ("acme/eu", 3, "provider down")

@@ -10,9 +10,6 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
 from adapters.learned.heads import pack
 from penstock.cli.main import build
 from ports.model_shelf import ModelShelf
@@ -53,15 +50,8 @@ class Cli:
 
 def with_shelf(mine: Pipeline, work: Callable[[ModelShelf], Awaitable[None]]) -> None:
     async def run() -> None:
-        reader = KafkaReader(mine.kafka, client_id="test-shelf")
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-shelf")
-        await reader.start()
-        await appender.start()
-        try:
-            await work(ModelShelf(reader, appender, mine.routes))
-        finally:
-            await appender.close()
-            await reader.close()
+        async with mine.shelf() as shelf:
+            await work(shelf)
 
     asyncio.run(run())
 

@@ -1,15 +1,12 @@
 """Jobs run and become features; a stream makes of a history what a batch makes of it, bit for bit."""
 
-import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.learning.events import Key, Kind
 from core.log import NewRecord
 from penstock.demo.traces import read_trace
@@ -43,18 +40,6 @@ def mine(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeli
         yield mine
 
 
-def append(mine: Pipeline, records: Sequence[NewRecord]) -> None:
-    async def append_all() -> None:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            await appender.append(records)
-        finally:
-            await appender.close()
-
-    asyncio.run(append_all())
-
-
 def found(mine: Pipeline) -> tuple[dict[Key, bytes], dict[int, int]]:
     return published(mine.read(mine.routes.features))
 
@@ -72,7 +57,7 @@ def test_what_ran_and_what_failed_becomes_features(mine: Pipeline) -> None:
         return told(mine.read(mine.routes.outcomes))
 
     with mine.running("ingest", "prioritizer", "executor", "features", **settings):
-        append(mine, [NewRecord(mine.routes.jobs, number % 2, None, job) for number, job in enumerate(jobs)])
+        mine.append([NewRecord(mine.routes.jobs, number % 2, None, job) for number, job in enumerate(jobs)])
         wait_until(lambda: len(all_told()) == 2 * (GOOD + BAD), "all jobs are told of", 90)
         known_of = batch_images(all_told())
         wait_until(lambda: found(mine)[0] == known_of, "all is closed and published", 60)
@@ -87,7 +72,7 @@ def test_a_replayed_trace_is_folded_as_in_a_batch_though_the_fold_is_killed_and_
     sent = repeated(told_by_seconds(mine.routes, reports), Random(7))
     third = len(sent) // 3
     for part, (points, after) in enumerate((("seconds_closed", 5), ("features_taken", 0), ("", 0))):
-        append(mine, sent[part * third : (part + 1) * third if points else None])
+        mine.append(sent[part * third : (part + 1) * third if points else None])
         orders = f"features.{points}:kill:after={after}" if points else ""
         # Under one name, as a supervisor starts it: nobody waits for the member that is gone.
         own = {"PENSTOCK_INSTANCE": f"{mine.routes.prefix}features", "PENSTOCK_FAILPOINTS": orders}

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
 from adapters.learned.heads import Heads
 from adapters.learned.rows import Rows
 from adapters.learned.training import Recipe, train
@@ -19,7 +16,6 @@ from core.learning.features import COLUMN, FEATURES
 from core.learning.trust import PROVEN_AFTER
 from core.ledger.notes import Queued
 from penstock.client import Job
-from ports.model_shelf import ModelShelf
 from schemas.codec import decode_if_note, decode_outcome
 from schemas.models import Standing
 from tests.support.models_under_test import a_standing
@@ -77,23 +73,15 @@ async def put_in_force(
     mine: Pipeline, standing: Standing, model: Heads | None = None, minute: int = 0
 ) -> str:
     """Publish a model and let it be champion; gives its id."""
-    reader = KafkaReader(mine.kafka, client_id="test-shelf")
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-shelf")
-    await reader.start()
-    await appender.start()
-    try:
-        shelf = ModelShelf(reader, appender, mine.routes)
-        name = ""
+    name = ""
+    async with mine.shelf() as shelf:
         if model is not None:
             manifest, data = published(model, minute)
             name = manifest.id
             await shelf.publish(manifest, data)
             standing = a_standing(name)
         await shelf.act(lambda _: standing)
-        return name
-    finally:
-        await appender.close()
-        await reader.close()
+    return name
 
 
 async def run_round(mine: Pipeline) -> list[str]:

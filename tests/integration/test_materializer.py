@@ -176,10 +176,7 @@ def course(epoch: str, jobs: range) -> list[Event]:
 
 
 async def append(mine: Pipeline, events: Sequence[Event]) -> None:
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-    await appender.start()
-    await appender.append([ledger_record(mine.routes, event) for event in events])
-    await appender.close()
+    await mine.append_async([ledger_record(mine.routes, event) for event in events])
 
 
 def ended(url: str) -> int:

@@ -44,19 +44,6 @@ def mine(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeli
 
 
 @asynccontextmanager
-async def a_shelf(mine: Pipeline) -> AsyncIterator[ModelShelf]:
-    reader = KafkaReader(mine.kafka, client_id="test-shelf")
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-shelf")
-    await reader.start()
-    await appender.start()
-    try:
-        yield ModelShelf(reader, appender, mine.routes)
-    finally:
-        await appender.close()
-        await reader.close()
-
-
-@asynccontextmanager
 async def a_watch(mine: Pipeline) -> AsyncIterator[ModelWatch]:
     reader = KafkaReader(mine.kafka, client_id="test-watch")
     await reader.start()
@@ -113,7 +100,7 @@ async def test_a_promotion_is_in_use_within_a_second_and_a_damaged_model_changes
     edited = pack(with_node(small_heads(3), "left_children", 1_000_000))
     bad, _ = published(small_heads(3), 3)
     bad = signed(_speaking_of(bad, edited), KEY)
-    async with a_shelf(mine) as shelf, a_watch(mine) as watch:
+    async with mine.shelf() as shelf, a_watch(mine) as watch:
         await shelf.publish(*one)
         await shelf.tell_laws([PoolLaw("default", 1.0, 64.0, 500, 1)])
         await shelf.act(lambda _: a_standing(one[0].id))
@@ -147,7 +134,7 @@ def _speaking_of(manifest: ModelManifest, data: bytes) -> ModelManifest:
 
 async def test_a_model_of_many_chunks_is_read_back_and_one_who_comes_later_has_it(mine: Pipeline) -> None:
     manifest, data = good(1, 1)
-    async with a_shelf(mine) as shelf:
+    async with mine.shelf() as shelf:
         large = some_bytes(1, 5_000_000)
         await shelf.publish(a_manifest(large, 9), large)
         assert await shelf.bytes_of(a_manifest(large, 9)) == large
@@ -179,7 +166,7 @@ def test_a_running_prioritizer_survives_a_damaged_model_and_loses_no_job(mine: P
     one = good(1, 1)
 
     async def promote(manifest: ModelManifest, data: bytes, jobs: int = 0) -> None:
-        async with a_shelf(mine) as shelf:
+        async with mine.shelf() as shelf:
             await shelf.publish(manifest, data)
             await shelf.act(lambda _: a_standing(manifest.id, one[0].id))
             await submit(mine, jobs)

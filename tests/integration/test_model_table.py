@@ -9,9 +9,6 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
 from adapters.postgres.migrate import upgrade
 from penstock.connection import DatabaseConnection
 from ports.model_shelf import ModelShelf
@@ -35,15 +32,8 @@ OFF = a_standing(TWO, ONE, THREE, enabled=False, reason="an incident")
 
 def work(mine: Pipeline, do: Callable[[ModelShelf], Awaitable[object]]) -> None:
     async def run() -> None:
-        reader = KafkaReader(mine.kafka, client_id="test-shelf")
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-shelf")
-        await reader.start()
-        await appender.start()
-        try:
-            await do(ModelShelf(reader, appender, mine.routes))
-        finally:
-            await appender.close()
-            await reader.close()
+        async with mine.shelf() as shelf:
+            await do(shelf)
 
     asyncio.run(run())
 

@@ -1,6 +1,5 @@
 """Records a stage cannot produce, on a real broker: their job is closed, the next one goes on."""
 
-import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Action, Claimed, Decided, Failed, Preempted, Refused, Verdict
 from core.log import NewRecord, size_bytes
@@ -75,18 +72,6 @@ class Jobs:
         return job, record
 
 
-def write(mine: Pipeline, *records: NewRecord) -> None:
-    async def append() -> None:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            await appender.append(records)
-        finally:
-            await appender.close()
-
-    asyncio.run(append())
-
-
 def said(mine: Pipeline, job: AcceptedJob, kind: type[E]) -> list[E]:
     """What the ledger says of a job, of one kind."""
     events = [decode_event(record) for record in mine.read(mine.routes.ledger)]
@@ -98,7 +83,7 @@ def test_the_scheduler_refuses_what_is_too_large_to_go_on(mine: Pipeline) -> Non
     large, record = jobs.filled(gates, b"GATED", APPEND_MAX_BYTES, supplied_id=True)
     later, delayed = jobs.filled(gates, b"GATED", APPEND_MAX_BYTES, run_at_ms=4_000_000_000_000)
     normal = jobs.job(supplied_id=True)
-    write(mine, record, delayed, job_record(gates, 0, normal, normal, b"GATED"))
+    mine.append([record, delayed, job_record(gates, 0, normal, normal, b"GATED")])
     with mine.running("scheduler"):
         [ready] = mine.wait_for(mine.routes.ready, 1)
         wait_until(lambda: said(mine, later, Refused) and said(mine, large, Refused), "both are refused")
@@ -120,11 +105,12 @@ def test_the_prioritizer_closes_what_it_can_never_queue_and_later_dispatches_end
         Failed(homeless.origin, homeless.job_id, 1, "x", 1, 0.1, "transient", "E", "", 0),
         Decided(homeless.origin, homeless.job_id, 1, Action.RETRY, "again", due_ms=1),
     ]
-    write(
-        mine,
-        *(ledger_record(mine.routes, verdict) for verdict in first),
-        record,
-        *(job_record(ready, 0, job, job, b"READY") for job in (homeless, normal)),
+    mine.append(
+        [
+            *(ledger_record(mine.routes, verdict) for verdict in first),
+            record,
+            *(job_record(ready, 0, job, job, b"READY") for job in (homeless, normal)),
+        ]
     )
     with mine.running("prioritizer", "dlq_handler"):
         wait_until(lambda: said(mine, normal, Queued), "the job behind them is queued", 60)
@@ -141,7 +127,7 @@ def test_the_largest_job_that_fails_as_loudly_as_it_can_is_closed_decided_and_bu
     large, record = jobs.filled(ready, b"READY", JOB_MAX_BYTES - 100, type="fails.loudly")
     echo = json.dumps({"number": 7, "times": 250_000}).encode()
     masked = jobs.job("echoes.numbers", echo, sensitive=("/number",))
-    write(mine, record, job_record(ready, 0, masked, masked, b"READY"))
+    mine.append([record, job_record(ready, 0, masked, masked, b"READY")])
     app = {
         "PENSTOCK_APP": "app_of_test",
         "PENSTOCK_APP_PATH": str(mine.directory),

@@ -14,8 +14,6 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
 from aiokafka import TopicPartition as AioTopicPartition
 from pydantic import SecretStr
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.retention import KafkaRetention
 from adapters.postgres.comparison import Compared, compare
@@ -197,15 +195,7 @@ def a_table_below_the_ledgers_start_stops_the_materializer_with_the_remedy(mine:
 
 
 def append(mine: Pipeline, *records: NewRecord) -> list[int]:
-    async def once() -> list[int]:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            return [place.offset for place in await appender.append(records)]
-        finally:
-            await appender.close()
-
-    return asyncio.run(once())
+    return [place.offset for place in mine.append(records)]
 
 
 def a_job(mine: Pipeline, number: int) -> AcceptedJob:

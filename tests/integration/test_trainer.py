@@ -10,8 +10,6 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.learned.canary import Canary
 from adapters.postgres.migrate import upgrade
 from core.log import NewRecord
@@ -109,7 +107,7 @@ def test_a_pipelines_own_jobs_become_a_model(mine: Pipeline) -> None:
 
         def are_enough_logged() -> bool:
             # The first are scored before anything is known; nothing is logged of those.
-            _append(mine, [NewRecord(mine.routes.jobs, n % 2, None, job) for n, job in enumerate(jobs)])
+            mine.append([NewRecord(mine.routes.jobs, n % 2, None, job) for n, job in enumerate(jobs)])
             time.sleep(1)
             return _logged(mine) >= ENDS
 
@@ -128,15 +126,3 @@ def _logged(mine: Pipeline) -> int:
         row = connection.execute("SELECT count(*) FROM job_scores").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _append(mine: Pipeline, records: list[NewRecord]) -> None:
-    async def append_all() -> None:
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            await appender.append(records)
-        finally:
-            await appender.close()
-
-    asyncio.run(append_all())

@@ -1,8 +1,8 @@
 """Services under test: topics prepared under a prefix, processes started and stopped."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,15 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from adapters.kafka.admin import create_topics, ensure_epoch
+from adapters.kafka.appender import KafkaAppender
+from adapters.kafka.clock import BrokerClock
 from adapters.kafka.groups import administering
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
-from core.log import Record, TopicPartition
+from core.log import Appended, NewRecord, Record, TopicPartition
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
+from ports.model_shelf import ModelShelf
 from schemas.control import EpochRecord
 from schemas.topics import RouteMap
 from tests.support.processes import Program, wait_until
@@ -93,6 +96,36 @@ class Pipeline:
             while any(reader.position(tp) < end for tp, end in ends.items()):
                 records += await reader.poll(0.2)
             return records
+        finally:
+            await reader.close()
+
+    def append(self, records: Sequence[NewRecord]) -> list[Appended]:
+        """Append records and give their places."""
+        return asyncio.run(self.append_async(records))
+
+    async def append_async(self, records: Sequence[NewRecord]) -> list[Appended]:
+        """Append records and give their places."""
+        async with self.appender() as appender:
+            return await appender.append(records)
+
+    @asynccontextmanager
+    async def appender(self) -> AsyncIterator[KafkaAppender]:
+        """Connect to append, for the length of a block."""
+        appender = KafkaAppender(self.kafka, BrokerClock(), client_id="test")
+        await appender.start()
+        try:
+            yield appender
+        finally:
+            await appender.close()
+
+    @asynccontextmanager
+    async def shelf(self) -> AsyncIterator[ModelShelf]:
+        """Reach the topic of models, for the length of a block."""
+        reader = KafkaReader(self.kafka, client_id="test-shelf")
+        await reader.start()
+        try:
+            async with self.appender() as appender:
+                yield ModelShelf(reader, appender, self.routes)
         finally:
             await reader.close()
 
