@@ -106,3 +106,16 @@ def test_nothing_to_tell_apart_is_said() -> None:
     fine = Rows(rows.vectors, rows.decided_ms, rows.started_ms, rows.ended_ms, rows.run_ms, rows.status * 0)
     with pytest.raises(ValueError, match="let more jobs run first"):
         train(fine, 500_000, RECIPE)
+
+
+def test_a_large_group_that_is_far_from_the_running_mean_is_approached_and_not_overshot() -> None:
+    jobs = 12_000
+    rows = _rows(jobs)
+    long = rows.vectors[:, COLUMN["priority"]] == 9
+    run_ms = np.where(long, 30_000, 1_000)
+    far = Rows(rows.vectors, rows.decided_ms, rows.started_ms, rows.started_ms + run_ms, run_ms, rows.status)
+    recipe = Recipe(limit_ms=100_000, run_rounds=(40, 40), failed_rounds=(1, 1))
+    said = BoostedModel("m1", train(far, 10**9, recipe)).predict(rows.vectors).log_run
+    assert (said[long] > said[~long].max()).all()
+    assert said.max() < math.log(60_000)
+    assert said.min() > math.log(500)
