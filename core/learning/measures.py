@@ -145,9 +145,9 @@ def clusters_of(labels: NDArray[np.int64]) -> list[Places]:
 
 
 def by_cluster(
-    members: Sequence[Places], statistic: Callable[[Places], float], draws: Places
+    members: Sequence[Places], statistic: Callable[[Places], float], draws: Places, tail: float = 0.025
 ) -> tuple[float, float] | tuple[None, None]:
-    """Give the 95 % interval of a statistic of rows, by drawing whole clusters with replacement.
+    """Give the interval of a statistic of rows, by drawing whole clusters with replacement.
 
     Jobs of one tenant are alike: drawing jobs would make intervals that are far too narrow (Cameron, Gelbach
     and Miller, 2008). ``statistic`` gets the places of the drawn rows.
@@ -159,9 +159,11 @@ def by_cluster(
     draws
         (n_rounds, n_clusters), the caller's dice: in each round, which clusters are drawn. No rounds give no
         interval, nor do rounds of which none gives a number.
+    tail
+        Share of the draws that lies below the interval, and as much above: .025 makes one of 95 %.
     """
     found = [statistic(np.concatenate([members[one] for one in drawn])) for drawn in draws]
     if np.isnan(found).all():
         return None, None
-    low, high = np.nanpercentile(found, [2.5, 97.5])
+    low, high = np.nanquantile(found, [tail, 1 - tail])
     return float(low), float(high)

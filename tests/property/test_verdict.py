@@ -173,6 +173,23 @@ def test_a_small_slice_is_not_judged_apart() -> None:
     assert "slice after KILL" in verdict.words
 
 
+def test_a_slice_that_is_worse_by_chance_alone_does_not_keep_a_model_back() -> None:
+    promoted, looks_worse = 0, 0
+    for seed in range(12):
+        on, said = made_up(seed)
+        where = on.slices["cold type"]
+        off = np.random.default_rng(seed).normal(0, 0.3, len(on))
+        # As good as the rate there, with errors of its own, and better elsewhere.
+        failed = np.where(
+            where, np.clip(said.failed * np.exp(off), 0.01, 0.99), np.clip(on.failed, 0.05, 0.95)
+        )
+        verdict = judged(on, Said(said.log_run, failed), ewma=said)
+        promoted += verdict.promote
+        looks_worse += "worst slice cold type +" in verdict.words
+    assert looks_worse >= 6
+    assert promoted >= 6
+
+
 def test_an_interval_that_is_too_wide_does_not_excuse_what_is_clearly_worse() -> None:
     on, said = made_up(3, tenants=LEAST_CLUSTERS)
     worse = Said(said.log_run, np.clip(said.failed * 2.5, 0.01, 0.99))
