@@ -8,7 +8,7 @@ waiting is bounded without ageing. Before there is a model, and whenever there i
 import math
 from typing import NamedTuple
 
-from core.buckets import BUCKETS, REFERENCE_COST_S, head_start_step_s
+from core.buckets import BUCKETS, REFERENCE_COST_S, bucket_of, head_start_step_s
 from core.learning.spread import STANDARD, Spread, relative_cost_s
 from core.urgency import Urgency
 
@@ -114,6 +114,14 @@ def _deadline_s(deadline_ms: int | None, now_ms: int, predicted_run_s: float, ru
         return 0.0
     slack_s = (deadline_ms - now_ms) / 1000 - predicted_run_s
     return rule.deadline_s * min(1.0, max(0.0, 1.0 - slack_s / rule.deadline_window_s))
+
+
+def cost_bucket(run_s: float, rule: PriorityRule, spread: Spread) -> int:
+    """Give the bucket of a job by its predicted run time alone, seconds; the last when that is no number."""
+    if math.isnan(run_s):
+        return BUCKETS - 1
+    cost_s = max(relative_cost_s(run_s, spread), 1e-3)
+    return bucket_of(rule.per_decade_s * math.log10(REFERENCE_COST_S / cost_s), rule.per_decade_s)
 
 
 def scaled(rule: PriorityRule, step_s: float) -> PriorityRule:

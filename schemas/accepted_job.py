@@ -83,14 +83,15 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Predicted(msgspec.Struct, frozen=True, array_like=True):
-    """What a model and the running mean expected of a dispatch: how far to trust a model shows in the end.
+    """Where a model and the running mean would put a dispatch: how far to trust a model shows in the end.
 
-    Both as natural logs of 1 + run time in ms.
+    Both as buckets by cost alone, for it is buckets that order: a model may tell two jobs apart and still put
+    both, with all others, into the same.
     """
 
     model: str
-    by_model: float
-    by_mean: float
+    by_model: int
+    by_mean: int
 
 
 class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -41,12 +41,14 @@ class History(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SeenRun(NamedTuple):
-    """A run that a model had predicted: what trust in it rests on. All on one rising scale."""
+    """A run that a model had predicted: what trust in it rests on."""
 
     model: str
-    by_model: float
-    by_mean: float
+    by_model: int
+    by_mean: int
+    """Buckets, as ``schemas.accepted_job.Predicted`` has them."""
     run: float
+    """Natural log of 1 + run time in ms."""
 
 
 class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):

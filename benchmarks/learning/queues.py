@@ -16,7 +16,7 @@ from core.head_order import HeadOrder, Turn
 from core.learning.law import OrderLaw
 from core.learning.starts import turn
 from core.learning.trust import Seen, Trust
-from core.priority import DEFAULT_PRIORITY, score
+from core.priority import DEFAULT_PRIORITY, cost_bucket, score
 from core.urgency import Urgency
 
 Floats = NDArray[np.float64]
@@ -113,6 +113,8 @@ class _Pool:
         self._started = 0
         self._trust = Trust()
         self._now_s = 0.0
+        self._rivals: dict[int, tuple[int, int]] = {}
+        """Buckets by model and by mean of what has not ended."""
         self._waits_s = np.zeros(len(load.ready_s))
         self._trusted = np.zeros(len(load.ready_s), np.bool_)
         self._head_starts_ms = [
@@ -132,7 +134,7 @@ class _Pool:
         while self._running and self._running[0][0] <= until_s:
             end_s, job, was_oldest = heapq.heappop(self._running)
             self._oldest_running -= was_oldest
-            self._trust.saw(Seen(self._by_model[job], self._by_mean[job], self._run_s[job]))
+            self._trust.saw(Seen(*self._rivals.pop(job), self._run_s[job]))
             self._start(end_s)
 
     def _arrive(self, job: int, ready_s: float) -> None:
@@ -146,6 +148,11 @@ class _Pool:
             spread=self._law.spread,
         )
         bucket = bucket_of(scored.head_start_s, self._law.rule.per_decade_s)
+        law = self._law
+        self._rivals[job] = (
+            cost_bucket(self._by_model[job], law.rule, law.spread),
+            cost_bucket(self._by_mean[job], law.rule, law.spread),
+        )
         self._waiting.offer(bucket, self._head_starts_ms[bucket], round(ready_s * 1000), job)
 
     def _start(self, now_s: float) -> None:

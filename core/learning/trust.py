@@ -22,7 +22,11 @@ REGAIN = 0.0
 
 
 class Seen(NamedTuple):
-    """A completion and what was expected of it, all in one unit on any rising scale."""
+    """A completion and what was expected of it, each on any rising scale, the first two on the same.
+
+    The scale of what orders: where that is buckets, buckets. A model that tells jobs apart and puts all of
+    them into one bucket orders nothing.
+    """
 
     by_model: float
     by_mean: float

@@ -1,6 +1,7 @@
 """The same burst of jobs in order of arrival, by the rule, by running means and by a trained model."""
 
 import asyncio
+import contextlib
 import getpass
 import os
 import secrets
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import psycopg
 
 from adapters.embedded.plan import MODEL_KEY
@@ -23,6 +25,7 @@ from core.learning.spread import fitted
 from penstock.client import Client, Job
 from penstock.demo.orders_plan import Arrival, OrderResult, burst, result_of
 from penstock.demo.stack import Endpoints
+from penstock.demo.watch import sum_of_metric
 from ports.model_shelf import ModelShelf
 from ports.training import Kind, MakingFailedError, Order, UnavailableError, When
 from schemas.model_book import ModelBook
@@ -34,6 +37,8 @@ POOL = "default"
 SEND_EVERY_S = 0.05
 SETTLE_S = 1.5
 """Between saying who orders and the next burst: everybody has read it by then."""
+TRIED_WITHIN_S = 30
+READY = 'penstock_models_ready{role="champion"}'
 PATIENCE_S = 120.0
 """A burst is waited for so much longer than it should take."""
 ROWS_MAX = 20_000
@@ -91,15 +96,16 @@ class OrderTrial:
             await self._order(shelf, "in order of arrival, to compare", law=ALL_ALIKE)
             results = [await self._burst("arrival", "in order of arrival", plain)]
             await self._order(shelf, "the rule, to compare", enabled=False)
-            results.append(await self._burst("rule", "the mean of each type", plain))
+            results.append(await self._burst("rule", "the rule: means of types", plain))
             law = await self._law()
             champion = await self._trained(shelf)
             await self._order(shelf, "a model on trial", champion=champion, law=law)
-            results.append(await self._burst("mean", "running means; a model is on trial", plain))
+            await self._until_tried(champion)
+            results.append(await self._burst("mean", "running means of tenant and type", plain))
             if champion is not None:
-                results.append(await self._burst("model", "the model, once it has shown itself", plain))
+                results.append(await self._burst("model", "a model trained on these runs", plain))
             changed = burst(self._seed, self._slots, self._seconds, reversed_=True)
-            results.append(await self._burst("drift", "cheap and dear have changed places", changed))
+            results.append(await self._burst("drift", "the same, cheap and dear reversed", changed))
         return results
 
     async def _burst(self, order: str, what: str, arrivals: list[Arrival]) -> OrderResult:
@@ -163,6 +169,21 @@ class OrderTrial:
         await shelf.act(decide)
         await asyncio.sleep(SETTLE_S)
 
+    async def _until_tried(self, champion: ModelManifest | None) -> None:
+        """Wait until every prioritizer has the model, so that the whole burst bears evidence of it."""
+        ports = [
+            port for name, port in self._endpoints.metrics_ports.items() if name.startswith("prioritizer")
+        ]
+        if champion is None or not ports:
+            return
+        async with aiohttp.ClientSession() as http:
+            for _ in range(TRIED_WITHIN_S):
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    ready = [await sum_of_metric(http, port, READY) for port in ports]
+                    if all(ready):
+                        return
+                await asyncio.sleep(1)
+
     async def _trained(self, shelf: ModelShelf) -> ModelManifest | None:
         """Make a model of what has run so far; None, and it is said why, when there is none to be made."""
         self._say("training a model on what has run so far")
@@ -206,7 +227,7 @@ class OrderTrial:
 
 
 def _job(one: Arrival, label: str) -> Job:
-    work = {"run_s": one.run_s, "fails": one.fails}
+    work = {"run_s": one.run_s, "fails": one.fails, "text": "x" * one.chars}
     return Job(type=one.type, tenant=one.tenant, payload=work, labels={LABEL: label})
 
 

@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 NAP_TYPES = ("nap.mail", "nap.invoice", "nap.image", "nap.report", "nap.index", "nap.export")
 TENANTS = ("acme", "bluebird", "coyote", "dune")
-TYPICAL_S, BETWEEN_SIGMA, WITHIN_SIGMA = 0.25, 1.1, 0.3
-"""Run times are lognormal: around what a tenant's type takes, and that around a typical job."""
+TYPICAL_S, BETWEEN_SIGMA = 0.22, 1.0
+SIZE_SIGMA, NOISE_SIGMA = 0.6, 0.15
+"""Run times are lognormal: a tenant's type around a typical job, each job around its type by the size of its
+payload, with some noise. Running means know the first, a model can see the second."""
+CHARS, CHARS_MAX = 300, 8000
+"""Length of the text of a job of usual size, and of the largest."""
 LEAST_S, MOST_S = 0.005, 4.0
 FAILING_PAIRS, FAILS = 3, 0.5
 """So many tenants' types fail so often, the others never."""
@@ -26,6 +30,8 @@ class Arrival(NamedTuple):
     tenant: str
     run_s: float
     fails: bool = False
+    chars: int = 0
+    """Length of a text in its payload."""
 
 
 def burst(seed: int, slots: int, seconds: float, *, reversed_: bool = False) -> list[Arrival]:
@@ -44,16 +50,18 @@ def burst(seed: int, slots: int, seconds: float, *, reversed_: bool = False) -> 
         costs = [typical[pair] for pair in reversed(cheapest_first)]
         typical = dict(zip(cheapest_first, costs, strict=True))
     failing = set(dice.sample(pairs, FAILING_PAIRS))
-    drawn: list[tuple[tuple[str, str], float, bool]] = []
+    drawn: list[tuple[str, str, float, bool, int]] = []
     work_s = 0.0
     while work_s < slots * seconds and len(drawn) < JOBS_MAX:
         pair = dice.choice(pairs)
-        run_s = min(MOST_S, max(LEAST_S, typical[pair] * math.exp(dice.gauss(0, WITHIN_SIGMA))))
-        drawn.append((pair, run_s, pair in failing and dice.random() < FAILS))
+        size = math.exp(dice.gauss(0, SIZE_SIGMA))
+        run_s = min(MOST_S, max(LEAST_S, typical[pair] * size * math.exp(dice.gauss(0, NOISE_SIGMA))))
+        fails = pair in failing and dice.random() < FAILS
+        drawn.append((*pair, run_s, fails, min(CHARS_MAX, round(CHARS * size))))
         work_s += run_s
     span_s = work_s / slots / OVERLOAD
     at_s = sorted(dice.uniform(0, span_s) for _ in drawn)
-    return [Arrival(at, *pair, run_s, fails) for at, (pair, run_s, fails) in zip(at_s, drawn, strict=True)]
+    return [Arrival(at, *job) for at, job in zip(at_s, drawn, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ UP_TIMEOUT_S = 600.0
 DOWN_TIMEOUT_S = 90.0
 """Longer than the graces of services, Postgres and Kafka together (20 s each)."""
 _LOOK_AGAIN_S = 0.1
+TRAINER_FIRST_ENDS = "1000000"
+"""The trainer leaves it to the comparison of orders to make a model."""
 VECTORS_PER_S = "2000"
 """All that the demo's jobs are scored by is logged: the comparison of orders learns from it."""
 DEMO_APP = "penstock.demo.tasks"
@@ -176,6 +178,7 @@ def app_environment(
 ) -> dict[str, str]:
     """Give the environment for the pipeline: the demo's app, or the trace's when it has types of its own."""
     own = {
+        "PENSTOCK_TRAINER_FIRST_ENDS": base.get("PENSTOCK_TRAINER_FIRST_ENDS", TRAINER_FIRST_ENDS),
         "PENSTOCK_VECTORS_PER_S": base.get("PENSTOCK_VECTORS_PER_S", VECTORS_PER_S),
         "PENSTOCK_APP": DEMO_APP,
         "PENSTOCK_WORKERS": str(workers),

@@ -112,6 +112,7 @@ class Nap(BaseModel):
 
     run_s: float = Field(ge=0, le=60, description="Seconds to take.")
     fails: bool = Field(default=False, description="Whether it ends in an error.")
+    text: str = Field(default="", description="What it is about; longer ones take longer.")
 
 
 def _napping(type_: str) -> None:

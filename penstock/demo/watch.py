@@ -130,14 +130,25 @@ class Watcher:
 
 async def _busy_of(http: aiohttp.ClientSession, port: int) -> int | None:
     try:
-        timeout = aiohttp.ClientTimeout(total=_METRICS_TIMEOUT_S)
-        async with http.get(f"http://127.0.0.1:{port}/metrics", timeout=timeout) as answer:
-            return busy_slots(await answer.text())
+        return int(await sum_of_metric(http, port, _SLOTS_BUSY))
     except (aiohttp.ClientError, TimeoutError):
         return None
 
 
-def busy_slots(exposition: str) -> int:
-    """Add up the busy slots in a metrics page."""
-    lines = (line for line in exposition.splitlines() if line.startswith(_SLOTS_BUSY))
-    return int(sum(float(line.rpartition(" ")[2]) for line in lines))
+async def sum_of_metric(http: aiohttp.ClientSession, port: int, prefix: str) -> float:
+    """Ask a service of ours, and add up the samples that begin so.
+
+    Raises
+    ------
+    aiohttp.ClientError, TimeoutError
+        It does not answer.
+    """
+    timeout = aiohttp.ClientTimeout(total=_METRICS_TIMEOUT_S)
+    async with http.get(f"http://127.0.0.1:{port}/metrics", timeout=timeout) as answer:
+        return sum_of(await answer.text(), prefix)
+
+
+def sum_of(exposition: str, prefix: str) -> float:
+    """Add up the samples of a metrics page that begin so."""
+    lines = (line for line in exposition.splitlines() if line.startswith(prefix))
+    return sum(float(line.rpartition(" ")[2]) for line in lines)

@@ -10,15 +10,15 @@ from core.learning.law import OrderLaw
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Preempted
 from core.log import NewRecord
-from core.priority import score
+from core.priority import cost_bucket, score
 from core.subjects import HeldFor
 from penstock.identity import home
-from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
+from schemas.accepted_job import AcceptedJob, FailedAttempt, Predicted, QueuedJob
 from schemas.codec import job_record, ledger_record
 from schemas.held import held_note, held_record
 from schemas.routing import fits, too_large
 from schemas.topics import RouteMap
-from services.prioritizer.expect import RULE, Expected
+from services.prioritizer.expect import RULE, Expected, Rivals
 
 
 class Placement(NamedTuple):
@@ -110,4 +110,13 @@ def place(job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Placement:
         model_version=expected.model,
         scored=expected.scored,
     )
-    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s, expected.predicted), note)
+    predicted = None if expected.rivals is None else _predicted(expected.rivals, law)
+    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s, predicted), note)
+
+
+def _predicted(rivals: Rivals, law: OrderLaw) -> Predicted:
+    return Predicted(
+        rivals.model,
+        cost_bucket(rivals.by_model_s, law.rule, law.spread),
+        cost_bucket(rivals.by_mean_s, law.rule, law.spread),
+    )

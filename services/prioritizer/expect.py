@@ -18,7 +18,7 @@ from core.run_times import RunTimes
 from ports.feature_view import FeatureView
 from ports.meter import Meter, Metric
 from ports.models import Model, Vectors
-from schemas.accepted_job import AcceptedJob, Predicted
+from schemas.accepted_job import AcceptedJob
 from schemas.models import Standing
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,14 @@ class ModelsInForce(Protocol):
         ...
 
 
+class Rivals(NamedTuple):
+    """What a model and the running mean expect of one dispatch, whoever orders it; seconds."""
+
+    model: str
+    by_model_s: float
+    by_mean_s: float
+
+
 class Expected(NamedTuple):
     """What is expected of one dispatch."""
 
@@ -71,7 +79,7 @@ class Expected(NamedTuple):
     """Nine of ten such dispatches take less; None: not known."""
     failed: float = 0.0
     """Probability."""
-    predicted: Predicted | None = None
+    rivals: Rivals | None = None
     scored: Scored | None = None
 
 
@@ -196,13 +204,17 @@ def expected_of(
         run_s_of(log_run),
         None if log_high is None else run_s_of(log_high),
         min(FAILED_MAX, max(0.0, failed)),
-        None if guess is None or by_model is None else Predicted(guess.model, by_model, by_mean),
+        None
+        if guess is None or by_model is None
+        else Rivals(guess.model, run_s_of(by_model), run_s_of(by_mean)),
         None if logged_at_ms is None else _scored(vector, guess, beside, place, logged_at_ms),
     )
 
 
 def run_s_of(log_run: float) -> float:
     """Give the run time of a prediction, seconds, > 0."""
+    # What is not a number is in no order with anything: it counts as the longest.
+    log_run = LOG_RUN_MAX if math.isnan(log_run) else log_run
     return max(1e-3, math.expm1(min(LOG_RUN_MAX, max(LOG_RUN_MIN, log_run))) / 1000)
 
 

@@ -66,7 +66,9 @@ def test_a_wrong_model_never_orders_anything() -> None:
     load = _load()
     law = _law(load, 1e5, StartGuard())
     base = shipped(load, Expected(load.run_s, load.run_s), law)
-    for wrong in (1 / load.run_s, np.full(len(load.run_s), np.nan), np.ones(len(load.run_s))):
+    nothing = np.full(len(load.run_s), np.nan)
+    # The last tells jobs apart without a fault, and puts all of them into one bucket.
+    for wrong in (1 / load.run_s, nothing, np.ones(len(load.run_s)), load.run_s * 1e-6):
         found = shipped(load, Expected(wrong, load.run_s), law)
         assert not found.trusted.any()
         assert (found.waits_s == base.waits_s).all()

@@ -14,7 +14,7 @@ from penstock.demo.screen import Screen
 from penstock.demo.submit import Submitter
 from penstock.demo.table import Counts, RunTable, counts_of
 from penstock.demo.view import WIDTH_MAX, Snapshot, line, panel
-from penstock.demo.watch import WatchEnd, Watcher, busy_slots
+from penstock.demo.watch import WatchEnd, Watcher, sum_of
 from tests.support.demo_evidence import CLEAN, PLANTED
 
 BUSY = Snapshot(
@@ -113,7 +113,7 @@ def test_busy_slots_are_added_over_pools() -> None:
         'penstock_executor_slots_busy{pool="b"} 4.0\n'
         "penstock_lease_lapses_total 9.0\n"
     )
-    assert busy_slots(page) == 7
+    assert sum_of(page, "penstock_executor_slots_busy") == 7
 
 
 class FakeTable:

@@ -106,7 +106,7 @@ class Bench:
 def test_the_rule_orders_where_nothing_learned_may(in_force: InForce | None) -> None:
     expected = Bench(in_force).expected
     assert (expected.model, expected.run_s, expected.failed) == ("rule", 1.0, 0.0)
-    assert (expected.predicted, expected.scored) == (None, None)
+    assert (expected.rivals, expected.scored) == (None, None)
 
 
 def test_the_rule_orders_until_anything_is_known() -> None:
@@ -120,7 +120,7 @@ def test_without_a_model_the_running_mean_orders() -> None:
     assert (expected.model, expected.failed) == ("ewma", 0.25)
     assert expected.run_s == pytest.approx(4.0)
     assert expected.high_s == pytest.approx(4.001 * math.exp(1.6 * SPREAD) - 0.001)
-    assert expected.predicted is None
+    assert expected.rivals is None
     assert expected.scored is not None
     assert (expected.scored.features, expected.scored.at_ms) == (FINGERPRINT, NOW_MS)
     assert expected.scored.vector == View().vectors([JOB], 0)[0].tobytes()
@@ -131,10 +131,10 @@ def test_a_model_on_trial_orders_nothing_and_is_watched() -> None:
     expected = Bench(InForce(Fixed("m", math.log1p(9000), 0.75))).expected
     assert (expected.model, expected.failed) == ("ewma", 0.25)
     assert expected.run_s == pytest.approx(4.0)
-    assert expected.predicted is not None
-    assert (expected.predicted.model, expected.scored and expected.scored.candidate) == ("m", "m")
-    assert expected.predicted.by_model == pytest.approx(math.log1p(9000))
-    assert expected.predicted.by_mean == pytest.approx(MEAN_LOG_RUN)
+    assert expected.rivals is not None
+    assert (expected.rivals.model, expected.scored and expected.scored.candidate) == ("m", "m")
+    assert expected.rivals.by_model_s == pytest.approx(9.0)
+    assert expected.rivals.by_mean_s == pytest.approx(4.0)
 
 
 def test_a_trusted_model_orders() -> None:
@@ -183,4 +183,4 @@ def test_predictions_are_bounded() -> None:
 def test_without_a_budget_no_vector_is_logged_and_trust_goes_on() -> None:
     expected = Bench(InForce(Fixed("m", 1.0)), per_s=0.0).expected
     assert expected.scored is None
-    assert expected.predicted is not None
+    assert expected.rivals is not None
