@@ -298,8 +298,16 @@ for _chatty in ("faust", "mode"):
     logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
+class _App(faust.App):
+    """Faust without directories of its own: states are in memory and in the changelog."""
+
+    @override
+    def _create_directories(self) -> None:
+        pass
+
+
 def _app(connection: KafkaConnection, group: str, instance: str, session_timeout_s: float) -> faust.App:
-    return faust.App(
+    return _App(
         group,
         broker=[URL(f"kafka://{address.strip()}") for address in connection.bootstrap.split(",")],
         broker_credentials=_credentials(connection),
