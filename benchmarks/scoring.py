@@ -29,7 +29,7 @@ from ports.log import PartitionReader
 from ports.models import Model
 from schemas.accepted_job import AcceptedJob
 from schemas.features import feature_record
-from schemas.models import Standing
+from schemas.models import FailingPoint, Standing
 from schemas.outcomes import Subject
 from services.prioritizer.decide import Ranking, place
 from services.prioritizer.expect import Expecter, matrix_of
@@ -46,6 +46,7 @@ class _InForce:
 
     shadow = None
     standing: Standing | None = None
+    failing: FailingPoint | None = None
 
     def __init__(self, champion: Model | None) -> None:
         self.champion = champion

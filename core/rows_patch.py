@@ -147,6 +147,9 @@ def _score(scored: Scored, model: str) -> Row:
         row["shadow"] = scored.shadow
         _add(row, "shadow_log_run", scored.shadow_log_run)
         _add(row, "shadow_failed", scored.shadow_failed)
+    if scored.way:
+        row["way"] = scored.way
+        _add(row, "point", scored.point)
     return row
 
 
@@ -191,7 +194,8 @@ def _of_verdict(folded: Folded, event: Verdict, outcome: Outcome) -> Patches | N
         case Succeeded() | Failed() | Lost() | Released():
             return _closed(folded, event, job)
         case Preempted():
-            return Patches(job, event.n, _preempted(folded, event))
+            score = None if event.scored is None else _score(event.scored, event.scored.candidate)
+            return Patches(job, event.n, _preempted(folded, event), score=score)
         case Decided():
             return _decided(folded, event, job)
         case Cancel():

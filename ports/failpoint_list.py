@@ -70,7 +70,7 @@ _INGEST = _HAND_OVER | {
     Failpoint.TOLD: "that jobs that wait for others are accepted is in the ledger; nothing else is appended",
 }
 _PRIORITIZER = _HAND_OVER | {
-    Failpoint.DIVERSION_APPENDED: "what can never be queued is in `jobs.dlq`; nothing else is appended",
+    Failpoint.DIVERSION_APPENDED: "what is not to be queued is in `jobs.dlq`; nothing else is appended",
 }
 _SCHEDULER = {
     Failpoint.OPENING: "jobs that wait for others are accepted; neither that nor anything else is appended",
@@ -138,6 +138,8 @@ _DLQ_HANDLER = {
     Failpoint.LOSS_PROVEN: "a loss is proven; nothing about the dispatch is appended",
     Failpoint.LOST_ATTEMPT_APPENDED: "the lost attempt is in `jobs.dlq`; LOST is not appended",
     Failpoint.LOST_APPENDED: "LOST is in the log; it is not read back",
+    Failpoint.HOLDS_KNOWN: "which holds are over is known; no decision about them is appended",
+    Failpoint.HOLDS_ENDED: "the decisions are in the log; they are not read back",
     Failpoint.MARKS_KNOWN: "how far topics may be trimmed is known; nothing is trimmed",
     Failpoint.TRIMMED: "topics are trimmed; the next turn has not begun",
 }

@@ -108,6 +108,8 @@ class Failpoint(StrEnum):
     LOSS_PROVEN = "loss_proven"
     LOST_ATTEMPT_APPENDED = "lost_attempt_appended"
     LOST_APPENDED = "lost_appended"
+    HOLDS_KNOWN = "holds_known"
+    HOLDS_ENDED = "holds_ended"
     IMAGE_TAKEN = "image_taken"
     CHUNK_APPENDED = "chunk_appended"
     MANIFEST_APPENDED = "manifest_appended"

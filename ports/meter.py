@@ -211,6 +211,32 @@ class Metric(Enum):
         Kind.GAUGE,
         "Kendall's tau of the champion's order of run times, less that of the running mean.",
     )
+    PREEMPT_MODE = Definition(
+        "penstock_preempt_mode",
+        Kind.GAUGE,
+        "1 for the mode in force: on falls back to watch while the champion has no point.",
+        ("mode",),
+    )
+    FORESEEN = Definition(
+        "penstock_foreseen_failures_total",
+        Kind.COUNTER,
+        "Dispatches above their model's point, by what was done: diverted; or run, because nothing is "
+        "diverted (watched), that costs less (cheap), they were drawn (sampled), or enough was diverted "
+        "(budget).",
+        ("way",),
+    )
+    FORESEEN_ENDS = Definition(
+        "penstock_foreseen_ends_total",
+        Kind.COUNTER,
+        "Ends of those that ran: succeeded ones were false alarms.",
+        ("way", "outcome"),
+    )
+    PREEMPTIONS = Definition(
+        "penstock_preemptions_total",
+        Kind.COUNTER,
+        "Decisions about diverted dispatches: dead, hold, or released from a hold.",
+        ("arm",),
+    )
     MODELS_READY = Definition(
         "penstock_models_ready",
         Kind.GAUGE,

@@ -14,6 +14,7 @@ from schemas.model_book import ModelBook
 from schemas.models import (
     BrokenModelError,
     Chunk,
+    FailingPoint,
     ModelManifest,
     Standing,
     place_of_models,
@@ -75,6 +76,12 @@ class ModelWatch:
     def shadow(self) -> Model | None:
         """The model that predicts beside it; None: there is none, or models are disabled."""
         return self._shadow
+
+    @property
+    def failing(self) -> FailingPoint | None:
+        """From which probability on the champion is nearly certain of failures; None: there is no such."""
+        manifest = None if self._champion is None else self._book.manifests.get(self._champion.name)
+        return None if manifest is None else manifest.failing
 
     @property
     def standing(self) -> Standing | None:

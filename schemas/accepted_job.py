@@ -4,6 +4,7 @@ import msgspec
 
 from core.gates.dependencies import DependsOn, OnParentFailure
 from core.gates.order_gate import OnBusy
+from core.learning.preemption import Foreseen
 from core.urgency import Urgency
 
 
@@ -104,6 +105,8 @@ class QueuedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     head_start_s: float
     predicted: Predicted | None = None
     """None: no model was at hand."""
+    way: str = ""
+    """What was done about a dispatch that is predicted to fail (``core.learning.preemption.Way``)."""
 
 
 class DelayedJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -136,6 +139,8 @@ class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_factor: float | None = None
     task_max_attempts: int | None = None
     """The task's own limit; the smaller of it and the job's holds."""
+    foreseen: Foreseen | None = None
+    """Of a dispatch that was diverted because a model expects it to fail."""
 
 
 class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):

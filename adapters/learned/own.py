@@ -50,6 +50,10 @@ class OwnModel(NamedTuple):
         """What was last said about who orders: the kill switch holds for this model too."""
         return self.registry.standing
 
+    @property
+    def failing(self) -> None:
+        """Nobody has judged from where on it is nearly certain of failures."""
+
     def law(self, pool: str) -> Spread | None:
         """See ``ports.model_watch.ModelWatch.law``."""
         return self.registry.law(pool)

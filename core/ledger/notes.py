@@ -66,9 +66,9 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     at_ms: int
     """When it was scored, broker time."""
     features: str
-    """``core.learning.features.FINGERPRINT`` of whoever scored it."""
+    """``core.learning.features.FINGERPRINT`` of whoever scored it; empty: only what follows is logged."""
     vector: bytes
-    """(n_features,) little-endian float32."""
+    """(n_features,) little-endian float32; empty likewise."""
     candidate: str = ""
     """The model these predictions are of, also one that is not trusted; empty: none."""
     log_run: float | None = None
@@ -79,6 +79,10 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """A model that is watched and never used."""
     shadow_log_run: float | None = None
     shadow_failed: float | None = None
+    point: float | None = None
+    """Of a dispatch that is predicted to fail: the model's point (``core/learning/preemption.py``)."""
+    way: str = ""
+    """What was done about it; empty: it is not above the point, or nobody looks."""
 
 
 class Queued(_Note, frozen=True, omit_defaults=True, tag="QUEUED", tag_field="kind"):

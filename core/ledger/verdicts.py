@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from core.ledger.notes import Scored
+
 
 class Action(StrEnum):
     """What a decision says about a closed or pre-empted dispatch."""
@@ -88,6 +90,8 @@ class Preempted(_Verdict, frozen=True, omit_defaults=True, tag="PREEMPTED", tag_
     n: int
     p_fail: float
     dlq_offset: int
+    scored: Scored | None = None
+    """None: not because of a prediction."""
 
 
 class Decided(_Verdict, frozen=True, omit_defaults=True, tag="DECIDED", tag_field="kind"):

@@ -38,6 +38,10 @@ def delay_part(known: Known, last: Row) -> Part:
             lines.append(
                 "a loss is not the job's fault: it waits up to a second, which spreads what was lost at once"
             )
+        case "preempted" if policy != RULE:
+            lines.append(
+                "it is expected to fail: held until its type fails less often, or for a bounded time"
+            )
         case "released" | "preempted":
             lines.append(
                 "it was handed back without having failed: at once the first times, later as after failures"

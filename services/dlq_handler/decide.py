@@ -7,6 +7,7 @@ import msgspec
 
 from core.fault import FaultClass, fault_class
 from core.keeper import DeclareLost
+from core.learning.preemption import PREDICTED, Foreseen, hold_is_over
 from core.ledger.fold import LedgerFold
 from core.ledger.open_job import OpenJob, Phase
 from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Redriven, Released
@@ -21,6 +22,9 @@ from schemas.topics import RouteMap
 
 DEAD_MAX_BYTES = 900_000
 """A dead letter above this goes without traceback and log tail; under the broker's 1 MiB."""
+
+PREEMPT_POLICY = "preempt"
+"""Name of the policy that decides about what is expected to fail."""
 
 Ended = Failed | Lost | Released | Preempted
 """Verdicts that are followed by a decision."""
@@ -165,6 +169,8 @@ def _cause(verdict: Ended) -> Cause:
 def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
     """Decide about one dispatch; two decisions about the same one differ in ``due_ms`` at most."""
     verdict, job = item.verdict, item.job
+    if isinstance(verdict, Preempted) and attempt.foreseen is not None:
+        return of_foreseen(verdict, attempt.foreseen)
     closed = ClosedDispatch(
         _cause(verdict),
         fault_class(attempt.error_class) if isinstance(verdict, Preempted) else _fault(verdict),
@@ -184,6 +190,43 @@ def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
         due_ms=decided.due_ms,
         error_class=decided.error_class,
     )
+
+
+def of_foreseen(verdict: Preempted, foreseen: Foreseen) -> Decided:
+    """Decide about what is expected to fail: hold it while its type's trouble looks passing, else end it."""
+    said = f"it was not run: {foreseen.words}"
+    if foreseen.is_passing:
+        reason = f"{said}; its type fails more often than usual, so it is held until that is over"
+        return Decided(verdict.origin, verdict.job_id, verdict.n, Action.HOLD, reason, policy=PREEMPT_POLICY)
+    return Decided(
+        verdict.origin,
+        verdict.job_id,
+        verdict.n,
+        Action.DEAD,
+        said,
+        policy=PREEMPT_POLICY,
+        error_class=PREDICTED,
+    )
+
+
+def after_hold(
+    attempt: FailedAttempt, n: int, recent: float | None, now_ms: int, hold_ms: int
+) -> Decided | None:
+    """Decide that a held dispatch runs now, for good; None: it stays.
+
+    Parameters
+    ----------
+    recent
+        Share of the newest ends of its type that failed, as it is now; None: not known.
+    """
+    job, until_ms = attempt.job, attempt.failed_ms + hold_ms
+    if attempt.foreseen is None:
+        reason: str | None = "nothing says why it is held"
+    else:
+        reason = hold_is_over(attempt.foreseen, recent, now_ms, until_ms)
+    if reason is None:
+        return None
+    return Decided(job.origin, job.job_id, n, Action.RETRY, reason, due_ms=now_ms, policy=PREEMPT_POLICY)
 
 
 def policy_of(attempt: FailedAttempt) -> RetryPolicy:

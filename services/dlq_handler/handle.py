@@ -15,7 +15,15 @@ from ports.outcomes import OutcomeReporter
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
-from services.dlq_handler.decide import Owed, carried_out, decision, handed_on, owed_by, untold
+from services.dlq_handler.decide import (
+    PREEMPT_POLICY,
+    Owed,
+    carried_out,
+    decision,
+    handed_on,
+    owed_by,
+    untold,
+)
 from services.dlq_handler.fetch import Attempts
 
 
@@ -111,10 +119,12 @@ class Handler:
             return []
         attempts = await self._attempts.get(places)
         now_ms = self._now_ms()
-        outputs = [
-            ledger_record(self._routes, decision(item, attempts[item.source], now_ms))
-            for item in owed.undecided
-        ]
+        outputs: list[NewRecord] = []
+        for closed in owed.undecided:
+            decided = decision(closed, attempts[closed.source], now_ms)
+            outputs.append(ledger_record(self._routes, decided))
+            if decided.policy == PREEMPT_POLICY:
+                self._meter.count(Metric.PREEMPTIONS, arm=str(decided.action))
         for gone in untold(owed):
             self._outcomes.ended(attempts[gone.source].job, Status.LOST)
         outputs.extend(

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from adapters.runtime.settings import ServiceSettings
+from core.learning.preemption import Mode
 
 HEARTBEATS_PER_LEASE_MIN = 3
 
@@ -40,6 +41,13 @@ class DlqHandlerSettings(ServiceSettings):
     """Time between two turns of trimming, seconds."""
     janitor_step_records: int = Field(default=1000, ge=1)
     """Records of a partition that must be free to go before any do."""
+
+    preempt: Mode = Mode.OFF
+    """As for the prioritizer. Unless it is on, holds of jobs that were expected to fail end by time alone."""
+    preempt_hold_s: float = Field(default=3600.0, ge=0.0)
+    """Longest time such a job is held, seconds."""
+    preempt_check_s: float = Field(default=5.0, gt=0)
+    """Time between two looks at what is held, seconds."""
 
     @model_validator(mode="after")
     def _check_lease(self) -> Self:

@@ -8,9 +8,11 @@ from typing import cast
 
 from adapters.runtime.service import Service
 from core.keeper import Keeper, OpenClaims
+from core.learning.preemption import Mode
 from core.log import TopicPartition
 from core.retention import TrimRule
 from core.snapshot_rule import SnapshotRule
+from ports.feature_view import FeatureView
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
 from ports.held_marks import HeldMarkLog
@@ -21,6 +23,7 @@ from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.gate_logs import GateLogs
 from schemas.ledger import LedgerFolds
+from services.dlq_handler.end_holds import HoldWatch
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
@@ -53,20 +56,12 @@ async def run(service: Service) -> None:
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
         outcomes = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
-        handler = Handler(
-            routes, service.appender, member, service.meter, now_ms, folds, claims, attempts, outcomes
-        )
+        append, meter = service.appender, service.meter
+        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, outcomes)
+        keeper = Keeper(int(settings.lease_s * 1000))
         watch = KeepWatch(
-            routes,
-            service.appender,
-            heartbeats,
-            member,
-            now_ms,
-            folds,
-            claims,
-            fetcher,
-            handler.folded,
-            keeper=Keeper(int(settings.lease_s * 1000)),
+            *(routes, append, heartbeats, member, now_ms, folds, claims, fetcher, handler.folded),
+            keeper=keeper,
             name=service.instance,
             turn_s=settings.heartbeat_s / 2,
         )
@@ -76,6 +71,9 @@ async def run(service: Service) -> None:
         rule = _trim_rule(settings)
         told = Told(passages, gates, HeldMarkLog(routes, service.epoch.epoch, held))
         trimmer = Trimmer(routes, retention, member, folds, store, told, service.meter, now_ms, rule, shelf)
+        features = await _features(service, settings, stack)
+        hold_ms = int(settings.preempt_hold_s * 1000)
+        holds = HoldWatch(routes, append, member, meter, now_ms, folds, attempts, features, hold_ms)
         await watch.start()
 
         def turn() -> None:
@@ -88,6 +86,9 @@ async def run(service: Service) -> None:
             tasks.create_task(outcomes.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
+            tasks.create_task(holds.run(service.stopping, settings.preempt_check_s))
+            if features is not None:
+                tasks.create_task(features.run(service.stopping))
             tasks.create_task(run_stage(member, handler.work, stopping=service.stopping, turn=turn))
 
 
@@ -95,6 +96,17 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader
+
+
+async def _features(
+    service: Service, settings: DlqHandlerSettings, stack: AsyncExitStack
+) -> FeatureView | None:
+    """Follow what is known of types only where holds may end by it."""
+    if settings.preempt is not Mode.ON:
+        return None
+    features = FeatureView(await _reader(service, stack), service.routes, service.meter)
+    await features.start()
+    return features
 
 
 def _store(service: Service, settings: DlqHandlerSettings, reader: PartitionReader) -> SnapshotStore:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from core.learning.events import Status
+from core.learning.preemption import Way
 from core.ledger.verdicts import Failed, Succeeded
 from core.log import NewRecord
 from penstock.worker.frames import JobOutcome
@@ -23,6 +24,9 @@ from services.executor.spawn import SpawnRefusedError, refused_outcome, spawned_
 from services.executor.workers.pool import WorkerPool
 
 logger = logging.getLogger(__name__)
+
+_WAYS = frozenset(Way)
+"""Bounds what a label may be."""
 
 
 class Closer:
@@ -150,6 +154,9 @@ class Closer:
             status, run_ms = ended
             if held.queued.predicted is not None and status is not Status.CANCELLED:
                 self._context.outcomes.ran(held.queued.predicted, run_ms)
+            if held.queued.way in _WAYS and status is not Status.CANCELLED:
+                outcome_label = "succeeded" if status is Status.OK else "failed"
+                self._context.meter.count(Metric.FORESEEN_ENDS, way=held.queued.way, outcome=outcome_label)
         if result not in ("succeeded", "released"):
             logger.info(
                 "attempt failed: %s",

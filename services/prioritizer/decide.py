@@ -7,7 +7,8 @@ import msgspec
 from core.buckets import bucket_of
 from core.fault import FaultClass
 from core.learning.law import OrderLaw
-from core.ledger.notes import Queued
+from core.learning.preemption import PREDICTED, Foreseen, Way
+from core.ledger.notes import Queued, Scored
 from core.ledger.verdicts import Preempted
 from core.log import NewRecord
 from core.priority import cost_bucket, score
@@ -43,6 +44,12 @@ class Ranking(NamedTuple):
     excess: float = 1.0
     """Share of recent work of the job's tenant, in units of an equal share."""
 
+    @property
+    def is_diverted(self) -> bool:
+        """Whether it is not to run now."""
+        scored = self.expected.scored
+        return scored is not None and scored.way == Way.DIVERTED
+
 
 def queue(routes: RouteMap, job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Queueing | str:
     """Make the records that queue a ready dispatch, or say why no execution topic takes it.
@@ -76,9 +83,24 @@ def never_queued(job: AcceptedJob, problem: str, now_ms: int) -> FailedAttempt:
     return FailedAttempt(job, "", str(FaultClass.PERMANENT), "NeverQueued", problem, now_ms)
 
 
-def diversion(routes: RouteMap, job: AcceptedJob, dlq_offset: int) -> NewRecord:
-    """Make the verdict that takes an unclaimed dispatch out of the queue for good."""
-    return ledger_record(routes, Preempted(job.origin, job.job_id, job.n, 1.0, dlq_offset))
+def foreseen_failure(job: AcceptedJob, foreseen: Foreseen, now_ms: int) -> FailedAttempt:
+    """Make what stands in ``jobs.dlq`` of a dispatch that is not run because it is expected to fail."""
+    return FailedAttempt(job, "", PREDICTED, "PredictedFailure", foreseen.words, now_ms, foreseen=foreseen)
+
+
+def diversion(routes: RouteMap, attempt: FailedAttempt, scored: Scored | None, dlq_offset: int) -> NewRecord:
+    """Make the verdict that takes an unclaimed dispatch out of the queue."""
+    job, foreseen = attempt.job, attempt.foreseen
+    p_fail = 1.0 if foreseen is None else round(foreseen.probability, 4)
+    return ledger_record(routes, Preempted(job.origin, job.job_id, job.n, p_fail, dlq_offset, scored))
+
+
+def marked(expected: Expected, way: Way) -> Expected:
+    """Note what is done about a dispatch that is expected to fail."""
+    assert expected.foreseen is not None
+    assert expected.scored is not None
+    scored = msgspec.structs.replace(expected.scored, point=expected.foreseen.point, way=str(way))
+    return expected._replace(scored=scored)
 
 
 def place(job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Placement:
@@ -110,8 +132,9 @@ def place(job: AcceptedJob, ready_ms: int, ranking: Ranking) -> Placement:
         model_version=expected.model,
         scored=expected.scored,
     )
+    way = "" if expected.scored is None else expected.scored.way
     predicted = None if expected.rivals is None else _predicted(expected.rivals, law)
-    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s, predicted), note)
+    return Placement(QueuedJob(job, ready_ms, bucket, scored.head_start_s, predicted, way), note)
 
 
 def _predicted(rivals: Rivals, law: OrderLaw) -> Predicted:

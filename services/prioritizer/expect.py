@@ -10,6 +10,7 @@ import numpy as np
 
 from core.learning.events import Kind
 from core.learning.features import COLUMN, FEATURES, FINGERPRINT
+from core.learning.preemption import Foreseen
 from core.learning.spread import Spread
 from core.learning.trust import Trusts
 from core.learning.vector_budget import VectorBudget, is_in_share
@@ -19,7 +20,7 @@ from ports.feature_view import FeatureView
 from ports.meter import Meter, Metric
 from ports.models import Model, Vectors
 from schemas.accepted_job import AcceptedJob
-from schemas.models import Standing
+from schemas.models import FailingPoint, Standing
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ FAILED_MAX = 0.999
 HIGH_OF_SPREAD = 1.6
 """If logarithms are normal, nine of ten runs stay below the mean plus so many mean absolute deviations."""
 _RUN, _FAILED = COLUMN["expected_run"], COLUMN["expected_failed"]
+_TYPE_FAILED, _EVER_FAILED = COLUMN["type.failed_share"], COLUMN["ever_failed"]
 _SPREADS = tuple(
     COLUMN[f"{kind.name.lower()}.run_spread"] for kind in (Kind.TENANT_TYPE, Kind.TYPE, Kind.TENANT)
 )
@@ -54,6 +56,11 @@ class ModelsInForce(Protocol):
     @property
     def standing(self) -> Standing | None:
         """What was last said about who orders."""
+        ...
+
+    @property
+    def failing(self) -> FailingPoint | None:
+        """From which probability on the champion is nearly certain of failures; None: there is no such."""
         ...
 
     def law(self, pool: str) -> Spread | None:
@@ -81,6 +88,8 @@ class Expected(NamedTuple):
     """Probability."""
     rivals: Rivals | None = None
     scored: Scored | None = None
+    foreseen: Foreseen | None = None
+    """None: its model is not nearly certain that it fails, is not trusted, or nobody asks."""
 
 
 class _Guess(NamedTuple):
@@ -99,6 +108,8 @@ class Expecter:
     ----------
     models
         None: the rule alone, whatever is learned.
+    foresees
+        Whether anybody asks what will nearly certainly fail.
     """
 
     def __init__(
@@ -110,7 +121,9 @@ class Expecter:
         trusts: Trusts,
         budget: VectorBudget,
         meter: Meter,
+        foresees: bool = False,
     ) -> None:
+        self._foresees = foresees
         self._view = view
         self._models = models
         self._run_times = run_times
@@ -131,7 +144,8 @@ class Expecter:
         beside = self._guess(shadow, matrix)
         is_trusted = guess is not None and self._is_trusted(guess.model)
         share = self._budget.share(len(jobs), now_ms)
-        return [
+        failing = self._models.failing if self._foresees and is_trusted else None
+        found = [
             expected_of(
                 vector,
                 guess,
@@ -141,6 +155,12 @@ class Expecter:
                 logged_at_ms=now_ms if is_in_share(job.origin, job.n, share) else None,
             )
             for place, (job, vector) in enumerate(zip(jobs, vectors, strict=True))
+        ]
+        if failing is None or guess is None:
+            return found
+        return [
+            above(one, job, vector, guess, place, point=failing.probability, now_ms=now_ms)
+            for place, (one, job, vector) in enumerate(zip(found, jobs, vectors, strict=True))
         ]
 
     def _is_trusted(self, model: str) -> bool:
@@ -209,6 +229,39 @@ def expected_of(
         else Rivals(guess.model, run_s_of(by_model), run_s_of(by_mean)),
         None if logged_at_ms is None else _scored(vector, guess, beside, place, logged_at_ms),
     )
+
+
+def above(
+    expected: Expected,
+    job: AcceptedJob,
+    vector: "array[float]",
+    guess: "_Guess",
+    place: int,
+    *,
+    point: float,
+    now_ms: int,
+) -> Expected:
+    """Note of a first dispatch that its model is nearly certain that it fails.
+
+    What was tried before, diverted before, or redriven by a person is not looked at: it is to run.
+    """
+    # Also false of what is no number.
+    if job.n != 1 or expected.model != guess.model or not guess.failed[place] >= point:
+        return expected
+    recent, usual = vector[_TYPE_FAILED], vector[_EVER_FAILED]
+    foreseen = Foreseen(
+        expected.model,
+        expected.failed,
+        point,
+        expected.run_s,
+        None if math.isnan(recent) else recent,
+        None if math.isnan(usual) else usual,
+    )
+    # All of these are logged, and the vector only where it would be anyway: what is trained on stays fair.
+    scored = expected.scored or Scored(
+        now_ms, "", b"", guess.model, guess.log_run[place], guess.failed[place]
+    )
+    return expected._replace(foreseen=foreseen, scored=scored)
 
 
 def run_s_of(log_run: float) -> float:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from core.learning.law import OrderLaw
+from core.ledger.notes import Scored
 from core.ledger.verdicts import Refused
 from core.log import NewRecord, Record
 from core.subjects import Cause
@@ -18,8 +19,18 @@ from schemas.codec import decode_accepted, ledger_record
 from schemas.routing import failed_record
 from schemas.standing_orders import StandingOrders
 from schemas.topics import RouteMap
-from services.prioritizer.decide import Queueing, Ranking, diversion, hold, never_queued, queue, ready_at
+from services.prioritizer.decide import (
+    Queueing,
+    Ranking,
+    diversion,
+    foreseen_failure,
+    hold,
+    never_queued,
+    queue,
+    ready_at,
+)
 from services.prioritizer.expect import Expecter
+from services.prioritizer.preempt import Preemptor
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +48,9 @@ class HandOver:
         law_of: Callable[[str], OrderLaw],
         orders: StandingOrders,
         outcomes: OutcomeReporter,
+        preemptor: Preemptor | None = None,
     ) -> None:
+        self._preemptor = preemptor
         self._routes = routes
         self._appender = appender
         self._meter = meter
@@ -52,11 +65,12 @@ class HandOver:
         """Return when every dispatch of the batch stands in its execution topic, or is held or closed.
 
         One that no topic takes must not hold up the others. A first dispatch is refused; a later one,
-        which only a closure can end, is diverted: dlq_handler finds why in ``jobs.dlq`` and buries it.
+        which only a closure can end, is diverted: dlq_handler finds why in ``jobs.dlq`` and buries it. So is
+        what a model expects to fail, and dlq_handler decides what then.
         """
         outputs: list[NewRecord] = []
         submitted: list[tuple[AcceptedJob, int]] = []
-        stuck: list[FailedAttempt] = []
+        diverted: list[tuple[FailedAttempt, Scored | None]] = []
         counts: Counter[tuple[str, int]] = Counter()
         held: Counter[Cause] = Counter()
         ready: list[tuple[AcceptedJob, int]] = []
@@ -72,6 +86,11 @@ class HandOver:
                 submitted.append((arrived, record.timestamp_ms))
         for (arrived, ready_ms), ranking in zip(ready, self._rank([one for one, _ in ready]), strict=True):
             job = ready_at(arrived, ready_ms)
+            scored = ranking.expected.scored
+            if ranking.is_diverted and ranking.expected.foreseen is not None:
+                failure = foreseen_failure(job, ranking.expected.foreseen, self._now_ms())
+                diverted.append((failure, scored))
+                continue
             route = queue(self._routes, job, ready_ms, ranking)
             match route:
                 case Queueing():
@@ -83,15 +102,15 @@ class HandOver:
                     if job.n == 1:
                         outputs.append(ledger_record(self._routes, Refused(job.origin, job.job_id, problem)))
                     else:
-                        stuck.append(never_queued(job, problem, self._now_ms()))
+                        diverted.append((never_queued(job, problem, self._now_ms()), None))
         reached(Failpoint.DECIDED)
         places = await self._appender.append(
-            [failed_record(self._routes, attempt, b"PREEMPTED") for attempt in stuck]
+            [failed_record(self._routes, attempt, b"PREEMPTED") for attempt, _ in diverted]
         )
         reached(Failpoint.DIVERSION_APPENDED)
         outputs.extend(
-            diversion(self._routes, attempt.job, place.offset)
-            for attempt, place in zip(stuck, places, strict=True)
+            diversion(self._routes, attempt, scored, place.offset)
+            for (attempt, scored), place in zip(diverted, places, strict=True)
         )
         await self._appender.append(outputs)
         reached(Failpoint.APPENDED)
@@ -104,6 +123,8 @@ class HandOver:
     def _rank(self, jobs: list[AcceptedJob]) -> list[Ranking]:
         now_ms = self._now_ms()
         expected = self._expecter.expect(jobs, now_ms)
+        if self._preemptor is not None:
+            expected = self._preemptor.marked(jobs, expected)
         rankings = [
             Ranking(one, self._law_of(job.pool), self._shares.excess(job.tenant, now_ms))
             for job, one in zip(jobs, expected, strict=True)

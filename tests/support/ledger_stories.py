@@ -130,6 +130,9 @@ _SCORES = st.builds(
     st.none() | st.just(0.25),
     st.sampled_from(["", "m2"]),
     st.none() | st.just(6.5),
+    st.none() | st.just(0.5),
+    st.none() | st.just(0.875),
+    st.sampled_from(["", "watched", "diverted"]),
 )
 
 
@@ -171,7 +174,7 @@ def _numbers(job: int) -> st.SearchStrategy[Event]:
         st.builds(failed, st.just(job), n, executor, TEXTS),
         st.builds(lost, st.just(job), n, executor),
         st.builds(Released, *where, n, executor, TEXTS),
-        st.builds(Preempted, *where, n, unit, n),
+        st.builds(Preempted, *where, n, unit, n, st.none() | _SCORES),
         st.builds(decided, st.just(job), n, st.sampled_from(list(Action)), due),
         st.builds(decided, st.just(job), n, st.just(Action.RETRY), due),
         st.builds(cancel, st.just(job), origin=st.none() | where[0], reason=TEXTS),

@@ -9,7 +9,7 @@ from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.models import V1_MODELS, model_acts
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
 from adapters.postgres.tables.schedules import schedules
-from adapters.postgres.tables.scores import job_scores
+from adapters.postgres.tables.scores import V1_PREEMPTIONS, job_scores
 from adapters.postgres.tables.workflows import V1_WORKFLOWS
 
 ANALYST = "penstock_analyst"
@@ -80,7 +80,7 @@ V1_SCORES = View(
     job_scores,
     (
         *("job_id", "n", "decided_at", "model", "candidate", "log_run", "failed"),
-        *("shadow", "shadow_log_run", "shadow_failed", "features", "vector"),
+        *("shadow", "shadow_log_run", "shadow_failed", "features", "vector", "point", "way"),
     ),
     "One row a dispatch whose features were logged. Stable: columns are only ever added, at the end.",
 )
@@ -101,7 +101,7 @@ V1_MODEL_ACTS = View(
 )
 VIEWS: tuple[View | QueryView, ...] = (
     *(V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES),
-    *(V1_MODELS, V1_MODEL_ACTS),
+    *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS),
 )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from core.fault import FaultClass
 from core.keeper import DeclareLost, LossReason, OpenClaim
+from core.learning.preemption import Foreseen
 from core.ledger.verdicts import (
     Action,
     Cancel,
@@ -28,6 +29,7 @@ from services.dlq_handler.decide import (
     Owed,
     Reopened,
     Uncarried,
+    after_hold,
     attempt_of_queued,
     carried_out,
     decision,
@@ -262,3 +264,49 @@ def test_learning_is_told_here_of_what_no_executor_ran_to_an_end(
     ledger = Ledger()
     owed = ledger.owed(CLAIM, closure)
     assert [item.verdict for item in untold(owed)] == ([closure] if is_told_here else [])
+
+
+def foreseen(recent: float | None, usual: float | None) -> Foreseen:
+    return Foreseen("m1", 0.95, 0.9, 30.0, recent, usual)
+
+
+@pytest.mark.parametrize(
+    ("recent", "usual", "action"),
+    [
+        (0.9, 0.85, Action.DEAD),
+        (0.9, 0.2, Action.HOLD),
+        (None, 0.2, Action.DEAD),
+        (0.9, None, Action.DEAD),
+        (0.0, 0.0, Action.DEAD),
+    ],
+)
+def test_what_is_expected_to_fail_is_held_while_its_type_is_in_passing_trouble_and_else_dead(
+    ledger: Ledger, recent: float | None, usual: float | None, action: Action
+) -> None:
+    [item] = ledger.owed(PREEMPTED).undecided
+    last = attempt(error_class="predicted", foreseen=foreseen(recent, usual))
+    decided = decision(item, last, NOW_MS)
+    assert (decided.action, decided.policy) == (action, "preempt")
+    assert decided == decision(item, last, NOW_MS + 5), "however often it is decided"
+    assert "model m1" in decided.reason
+    assert "95.0%" in decided.reason
+    assert decided.error_class == ("predicted" if action is Action.DEAD else None)
+    owed = ledger.owed(decided)
+    assert len(owed.uncarried) == (action is Action.DEAD)
+
+
+def test_a_hold_is_followed_by_a_dispatch_that_runs_for_good(ledger: Ledger) -> None:
+    [item] = ledger.owed(PREEMPTED).undecided
+    last = attempt(error_class="predicted", foreseen=foreseen(0.9, 0.2))
+    ledger.owed(decision(item, last, NOW_MS))
+    assert after_hold(last, 1, 0.8, NOW_MS + 999, 1000) is None
+    over = after_hold(last, 1, 0.4, NOW_MS + 999, 1000)
+    late = after_hold(last, 1, None, NOW_MS + 1000, 1000)
+    assert over is not None
+    assert late is not None
+    assert "fails less often" in over.reason
+    assert "long enough" in late.reason
+    [uncarried] = ledger.owed(over, late).uncarried
+    record = carried_out(uncarried, last, ROUTES, NOW_MS + 2000)
+    following = decode_accepted(as_read(record.topic, record.value))
+    assert (following.n, following.attempt) == (2, 1)

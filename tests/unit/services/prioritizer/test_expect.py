@@ -18,7 +18,7 @@ from core.run_times import RunTimes
 from ports.feature_view import FeatureView
 from ports.models import Model, Predictions, Vectors
 from schemas.accepted_job import AcceptedJob
-from schemas.models import Standing
+from schemas.models import FailingPoint, Standing
 from services.prioritizer.expect import Expected, Expecter
 from tests.support.models_under_test import a_standing
 
@@ -65,8 +65,13 @@ class Broken:
 
 class InForce:
     def __init__(
-        self, champion: object = None, shadow: object = None, standing: Standing | None = None
+        self,
+        champion: object = None,
+        shadow: object = None,
+        standing: Standing | None = None,
+        failing: FailingPoint | None = None,
     ) -> None:
+        self.failing = failing
         self.champion = cast("Model | None", champion)
         self.shadow = cast("Model | None", shadow)
         self.standing = standing
@@ -76,7 +81,7 @@ class InForce:
 
 
 class Bench:
-    def __init__(self, in_force: InForce | None, *, per_s: float = 100.0) -> None:
+    def __init__(self, in_force: InForce | None, *, per_s: float = 100.0, foresees: bool = False) -> None:
         self.trusts = Trusts()
         self.meter = PrometheusMeter()
         self.view = View()
@@ -87,6 +92,7 @@ class Bench:
             trusts=self.trusts,
             budget=VectorBudget(per_s),
             meter=self.meter,
+            foresees=foresees,
         )
 
     def trust(self, model: str) -> None:
@@ -184,3 +190,54 @@ def test_without_a_budget_no_vector_is_logged_and_trust_goes_on() -> None:
     expected = Bench(InForce(Fixed("m", 1.0)), per_s=0.0).expected
     assert expected.scored is None
     assert expected.rivals is not None
+
+
+POINT = FailingPoint(0.75, 0.95, 0.5, 1.0, 200)
+
+
+def foresight(
+    failed: float,
+    job: AcceptedJob = JOB,
+    *,
+    per_s: float = 100.0,
+    trusted: bool = True,
+    foresees: bool = True,
+) -> Expected:
+    bench = Bench(
+        InForce(Fixed("m", math.log1p(9000), failed), failing=POINT), per_s=per_s, foresees=foresees
+    )
+    if trusted:
+        bench.trust("m")
+    (one,) = bench.expecter.expect([job], NOW_MS)
+    return one
+
+
+def test_what_a_trusted_model_puts_at_or_above_its_point_is_foreseen() -> None:
+    expected = foresight(0.75)
+    assert expected.foreseen is not None
+    assert (expected.foreseen.model, expected.foreseen.probability, expected.foreseen.point) == (
+        "m",
+        0.75,
+        0.75,
+    )
+    assert expected.foreseen.run_s == pytest.approx(9.0)
+    assert expected.foreseen.usual == pytest.approx(FEATURES[COLUMN["ever_failed"]].default)
+    assert expected.foreseen.recent is None
+
+
+def test_nothing_else_is_foreseen() -> None:
+    assert foresight(0.7499).foreseen is None
+    assert foresight(math.nan).foreseen is None
+    assert foresight(0.9, trusted=False).foreseen is None
+    assert foresight(0.9, foresees=False).foreseen is None
+    assert foresight(0.9, msgspec.structs.replace(JOB, n=2)).foreseen is None
+
+
+def test_what_is_foreseen_is_logged_always_and_its_vector_only_where_it_would_be_anyway() -> None:
+    with_vector, without = foresight(0.9).scored, foresight(0.9, per_s=0.0).scored
+    assert with_vector is not None
+    assert without is not None
+    assert (len(with_vector.vector), with_vector.features) == (4 * len(FEATURES), FINGERPRINT)
+    assert (without.vector, without.features) == (b"", "")
+    assert (without.candidate, without.log_run) == ("m", with_vector.log_run)
+    assert foresight(0.5, per_s=0.0).scored is None
