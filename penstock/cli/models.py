@@ -14,6 +14,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.learned.canary import Canary
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, cell_text, command, fail, say, show_json, show_table
+from penstock.cli.models_preempt import preempt
 from penstock.cli.models_show import (
     COLUMNS,
     POOL_COLUMNS,
@@ -71,6 +72,7 @@ def register(app: typer.Typer) -> None:
     group.command("rollback")(rollback)
     group.command("disable")(disable)
     group.command("enable")(enable)
+    group.command("preempt")(preempt)
     app.add_typer(group, name="models")
 
 
