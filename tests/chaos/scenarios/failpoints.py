@@ -245,7 +245,7 @@ OFTEN = frozenset(
 _TICKS = "there are no schedules here; `schedules-through-scheduler-kills` kills there"
 _MODELS = "there are no models here; `tests/integration/test_model_table.py` kills there"
 _COSTS = "what a pool costs moves once; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
-_STANDING = "after so few jobs no model is promoted; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
+_STANDING = "so few jobs promote no model; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
     {
         Failpoint.TRIMMED: "what is trimmed from `jobs` is gone for the audit of every record",
