@@ -12,7 +12,7 @@ import msgspec
 
 from adapters.embedded.plan import child_environment, module_command
 from adapters.learned.heads import Heads, unpack
-from adapters.learned.throwaway import Limits, Tried
+from adapters.learned.trial_terms import Limits, Tried
 from ports.model_watch import RefusedModelError
 from ports.models import Model
 from schemas.model_features import misfit

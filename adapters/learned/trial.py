@@ -7,8 +7,8 @@ import numpy as np
 from adapters.learned.boosted import BoostedModel, booster_of
 from adapters.learned.heads import unpack
 from adapters.learned.probe import probe_vectors
-from adapters.learned.throwaway import Tried
 from adapters.learned.trees import problem_of
+from adapters.learned.trial_terms import Tried
 from core.learning.features import FEATURES
 
 

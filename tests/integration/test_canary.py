@@ -15,7 +15,7 @@ from adapters.learned.boosted import BoostedModel
 from adapters.learned.canary import Canary
 from adapters.learned.heads import Heads, pack, unpack
 from adapters.learned.probe import probe_vectors
-from adapters.learned.throwaway import Limits
+from adapters.learned.trial_terms import Limits
 from ports.model_watch import RefusedModelError
 from schemas.model_signature import signed
 from schemas.models import ModelManifest, sha256_of
@@ -122,7 +122,8 @@ async def test_whatever_a_trial_does_it_ends_and_the_model_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     confined = (
-        "import sys, msgspec; from adapters.learned.throwaway import Limits, confine\n"
+        "import sys, msgspec; from adapters.learned.throwaway import confine\n"
+        "from adapters.learned.trial_terms import Limits\n"
         f"confine(msgspec.json.decode(sys.argv[1], type=Limits))\n{program}"
     )
     manifest, data = published(small_heads())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.learned.canary import TOLERANCE, Canary, compare
 from adapters.learned.settings import ModelTrust
-from adapters.learned.throwaway import Tried
+from adapters.learned.trial_terms import Tried
 from ports.model_watch import RefusedModelError
 from schemas.model_features import NAMES
 from schemas.model_signature import is_signed, signed
