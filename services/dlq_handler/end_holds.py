@@ -1,7 +1,9 @@
 """Let held dispatches go on: when their type fails less often, or after a bounded time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+import msgspec
 
 from core.learning.events import Kind
 from core.ledger.open_job import OpenJob, Phase
@@ -11,7 +13,7 @@ from ports.feature_view import FeatureView
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
 from ports.stage import stopped_within
-from schemas.accepted_job import AcceptedJob
+from schemas.accepted_job import AcceptedJob, FailedAttempt
 from schemas.codec import ledger_record
 from schemas.ledger import LedgerFolds
 from schemas.outcomes import Subject
@@ -19,8 +21,8 @@ from schemas.topics import RouteMap
 from services.dlq_handler.decide import after_hold
 from services.dlq_handler.fetch import Attempts
 
-DECIDED_MAX = 1000
-"""Held dispatches looked at in one turn; the rest follows in the next."""
+READ_MAX = 1000
+"""Held dispatches read from ``jobs.dlq`` in one turn; the rest follows in the next."""
 
 
 class HoldWatch:
@@ -56,6 +58,8 @@ class HoldWatch:
         self._attempts = attempts
         self._features = features
         self._hold_ms = hold_ms
+        self._known: dict[Coordinate, FailedAttempt] = {}
+        """What is held and was read, without payloads: it is looked at again and again."""
 
     async def run(self, stopping: asyncio.Event, every_s: float) -> None:
         """Take a turn every so often until ``stopping``."""
@@ -65,25 +69,30 @@ class HoldWatch:
     async def turn(self) -> None:
         """Look once at what is held in owned partitions."""
         held = {
-            Coordinate(self._routes.dlq, partition, job.preempted.dlq_offset): (origin, job.n)
+            Coordinate(self._routes.dlq, partition, job.preempted.dlq_offset): job.n
             for partition in self._member.assignment.partitions
-            for origin, job in self._folds.fold(partition).open.items()
+            for job in self._folds.fold(partition).open.values()
             if job.preempted is not None and is_held(job)
         }
-        places = sorted(held)[:DECIDED_MAX]
-        attempts = await self._attempts.get(places) if places else {}
+        await self._read(held)
         now_ms = self._now_ms()
         decided = [
-            after_hold(
-                attempts[place], held[place][1], self._recent(attempts[place].job), now_ms, self._hold_ms
-            )
-            for place in places
+            after_hold(attempt, held[place], self._recent(attempt.job), now_ms, self._hold_ms)
+            for place, attempt in self._known.items()
         ]
         outputs = [ledger_record(self._routes, one) for one in decided if one is not None]
         reached(Failpoint.HOLDS_KNOWN)
         await self._appender.append(outputs)
         reached(Failpoint.HOLDS_ENDED)
         self._meter.count(Metric.PREEMPTIONS, len(outputs), arm="released")
+
+    async def _read(self, held: Collection[Coordinate]) -> None:
+        """Read what is held and not known yet; forget what is held no more."""
+        self._known = {place: attempt for place, attempt in self._known.items() if place in held}
+        new = sorted(place for place in held if place not in self._known)[:READ_MAX]
+        if new:
+            for place, attempt in (await self._attempts.get(new)).items():
+                self._known[place] = without_payload(attempt)
 
     def _recent(self, job: AcceptedJob) -> float | None:
         if self._features is None:
@@ -95,3 +104,9 @@ class HoldWatch:
 def is_held(job: OpenJob) -> bool:
     """Whether a pre-empted dispatch waits for the decision that ends its hold."""
     return job.phase is Phase.HELD and job.preempted is not None and job.preempted.n == job.n
+
+
+def without_payload(attempt: FailedAttempt) -> FailedAttempt:
+    """Give what a decision about a hold rests on, small enough to be kept."""
+    job = msgspec.structs.replace(attempt.job, payload=msgspec.Raw(b"null"))
+    return msgspec.structs.replace(attempt, job=job)

@@ -58,11 +58,10 @@ class Preemptor:
             for one in Mode:
                 self._meter.gauge(Metric.PREEMPT_MODE, one is mode, mode=str(one))
             if mode is not self._mode:
-                who = "there is no champion" if champion is None else f"model {champion.name} has no point"
                 logger.warning(
-                    "PENSTOCK_PREEMPT is on and nothing is diverted: %s from which failures are nearly "
-                    "certain (penstock models show); it goes on as watch",
-                    who if champion is not None else f"{who}, so no point",
+                    "PENSTOCK_PREEMPT is on, and goes on as watch: %s from which failures are nearly certain "
+                    "(failing in `penstock models show`)",
+                    "no champion has a point" if champion is None else f"model {champion.name} has no point",
                 )
             else:
                 logger.info("pre-emption is in mode %s", mode)

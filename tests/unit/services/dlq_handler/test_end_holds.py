@@ -21,6 +21,7 @@ from schemas.accepted_job import AcceptedJob, FailedAttempt
 from schemas.codec import decode_event, ledger_record
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
+from services.dlq_handler import end_holds
 from services.dlq_handler.end_holds import HoldWatch
 from services.dlq_handler.fetch import Attempts
 
@@ -42,24 +43,40 @@ class Held:
         self.now_ms = HELD_AT_MS
         self.recent = recent
         self.meter = PrometheusMeter()
-        held = Decided(ORIGIN, JOB_ID, 1, Action.HOLD, "")
-        for verdict in (Preempted(ORIGIN, JOB_ID, 1, 0.95, 0), held):
+        self.held_at_ms: list[int] = []
+        self.reads: list[int] = []
+        self.hold(HELD_AT_MS)
+
+    def hold(self, at_ms: int) -> None:
+        """Hold one more."""
+        number = len(self.held_at_ms)
+        origin, job_id = f"e:0:{7 + number}", f"{JOB_ID[:-1]}{1 + number}"
+        held = Decided(origin, job_id, 1, Action.HOLD, "")
+        for verdict in (Preempted(origin, job_id, 1, 0.95, number), held):
             self.broker.write(ledger_record(ROUTES, verdict))
+        self.held_at_ms.append(at_ms)
 
     def state(self, _key: Key) -> KeyAggregates | None:
         return None if self.recent is None else KeyAggregates(failed_share=self.recent)
 
     async def get(self, places: list[Coordinate]) -> dict[Coordinate, FailedAttempt]:
-        assert places == [Coordinate(ROUTES.dlq, 0, 0)]
-        letter = FailedAttempt(JOB, "", "predicted", "PredictedFailure", "", HELD_AT_MS, foreseen=FORESEEN)
-        return dict.fromkeys(places, letter)
+        self.reads += [place.offset for place in places]
+        return {place: self.letter(place.offset) for place in places}
+
+    def letter(self, number: int) -> FailedAttempt:
+        job = msgspec.structs.replace(JOB, origin=f"e:0:{7 + number}", job_id=f"{JOB_ID[:-1]}{1 + number}")
+        at_ms = self.held_at_ms[number]
+        return FailedAttempt(job, "", "predicted", "PredictedFailure", "", at_ms, foreseen=FORESEEN)
 
     async def turn(self) -> None:
         """Begin anew, as after a crash: fold what there is, and look once."""
+        await self.begun().turn()
+
+    def begun(self) -> HoldWatch:
         folds = LedgerFolds("e", with_notes=False)
         folds.take(self.broker.records(ROUTES.ledger))
         member = SimpleNamespace(assignment=SimpleNamespace(partitions=frozenset({0})))
-        await HoldWatch(
+        return HoldWatch(
             ROUTES,
             MemoryAppender(self.broker),
             cast("GroupMember", member),
@@ -69,12 +86,12 @@ class Held:
             cast("Attempts", self),
             cast("FeatureView", self),
             HOLD_MS,
-        ).turn()
+        )
 
     @property
     def ended(self) -> list[Decided]:
-        events = [decode_event(record) for record in self.broker.records(ROUTES.ledger)[2:]]
-        return [event for event in events if isinstance(event, Decided)]
+        events = [decode_event(record) for record in self.broker.records(ROUTES.ledger)]
+        return [one for one in events if isinstance(one, Decided) and one.action is Action.RETRY]
 
 
 @pytest.mark.parametrize("recent", [0.8, 0.41, None])
@@ -123,3 +140,16 @@ async def test_killed_anywhere_a_hold_ends_all_the_same_and_once(point: Failpoin
     folds.take(held.broker.records(ROUTES.ledger))
     assert folds.fold(0).may_claim(ORIGIN, JOB_ID, 2)
     assert not folds.fold(0).may_claim(ORIGIN, JOB_ID, 1)
+
+
+async def test_those_that_stay_hold_up_no_others_and_each_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(end_holds, "READ_MAX", 1)
+    held = Held(0.8)
+    held.hold(HELD_AT_MS - HOLD_MS)
+    watch = held.begun()
+    for _ in range(3):
+        await watch.turn()
+    assert {one.origin for one in held.ended} == {"e:0:8"}
+    assert held.reads == [0, 1]
