@@ -81,6 +81,8 @@ def test_a_low_job_queued_behind_a_backlog_starts_before_it_once_a_high_one_wait
         assert {one.job_id for one in said(mine, Queued)} == {*lows, *backlog}
         assert inherited(mine, lows[0]) == [None, 9 * 600.0]
         settings = {"PENSTOCK_APP": "tasks_short", "PENSTOCK_APP_PATH": str(mine.directory)}
+        # The lows that nobody waits for are the oldest: every tenth start would be theirs.
+        settings["PENSTOCK_OLDEST_SHARE"] = "0"
         runs = 3 + BACKLOG + len(chain)
         with mine.running("executor", PENSTOCK_WORKERS="1", PENSTOCK_SLOTS="1", **settings):
             wait_until(lambda: len(said(mine, Claimed)) == runs, "all have run", 90)

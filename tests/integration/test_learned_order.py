@@ -17,7 +17,7 @@ from core.learning.trust import PROVEN_AFTER
 from core.ledger.notes import Queued
 from penstock.client import Job
 from schemas.codec import decode_if_note, decode_outcome
-from schemas.models import Standing
+from schemas.models import PoolLaw, Standing
 from tests.support.models_under_test import a_standing
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.servers import Servers
@@ -35,6 +35,8 @@ async def quick(ctx, payload):
 async def slow(ctx, payload):
     await asyncio.sleep(0.06)
 """
+LAW = PoolLaw("default", 0.002, 0.2, 500, 1)
+"""Quick and slow jobs stand in buckets of their own: in one bucket no model orders anything."""
 ROUND_JOBS = 200
 ROUNDS_MAX = 40
 EVIDENCE = PROVEN_AFTER + 100
@@ -79,6 +81,7 @@ async def put_in_force(
             manifest, data = published(model, minute)
             name = manifest.id
             await shelf.publish(manifest, data)
+            await shelf.tell_laws([LAW])
             standing = a_standing(name)
         await shelf.act(lambda _: standing)
     return name
