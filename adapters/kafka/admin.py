@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import NodeNotReadyError, TopicAlreadyExistsError, for_code
 
 from adapters.kafka.cluster import ClusterClient, describe_topics
 from adapters.kafka.fold_version import announce_fold_version
@@ -45,7 +45,7 @@ async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec],
     admin: Any = AIOKafkaAdminClient(**connection.client_options())
     await admin.start()
     try:
-        existing = set(await admin.list_topics())
+        existing = await _existing(admin)
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
             answer = await admin.create_topics([_new_topic(spec, replication) for spec in missing])
@@ -57,6 +57,18 @@ async def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec],
     finally:
         await admin.close()
     return len(missing)
+
+
+async def _existing(admin: Any) -> set[str]:
+    """List the topics; a broker that has just come back tells of no broker for a moment, not even itself."""
+    deadline = time.monotonic() + _CREATE_TIMEOUT_S
+    while True:
+        try:
+            return set(await admin.list_topics())
+        except NodeNotReadyError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(MISSING_LOOK_S)
 
 
 def _new_topic(spec: TopicSpec, replication: int) -> Any:
