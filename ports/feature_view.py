@@ -132,7 +132,7 @@ def facts_of(job: AcceptedJob) -> JobFacts:
     """Give what a decision knows of the job itself."""
     return JobFacts(
         priority=job.priority,
-        payload_bytes=len(bytes(job.payload)),
+        payload_bytes=len(job.payload),
         timeout_s=job.timeout_s,
         deadline_ms=job.deadline_ms,
         attempt=job.attempt,

@@ -56,7 +56,7 @@ class OutcomeReporter:
     def submitted(self, job: AcceptedJob, ready_ms: int) -> None:
         """Take in that a dispatch became ready; of one that was held before, nothing new."""
         if job.ready_ms is None:
-            self._add(job, Submitted(ready_ms, job.origin, job.n, len(bytes(job.payload))))
+            self._add(job, Submitted(ready_ms, job.origin, job.n, len(job.payload)))
 
     def ended(self, job: AcceptedJob, status: Status, run_ms: int = DID_NOT_RUN) -> None:
         """Take in that a dispatch ended, after so long a run if it ran to an end."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 from typing_extensions import override
 
-from adapters.embedded.plan import child_environment
+from adapters.embedded.plan import MODEL_KEY, child_environment
 from ports.training import Found, Maker, MakingFailedError, Order, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ class ChildMaker(Maker):
     Parameters
     ----------
     environment
-        Of the child: names the database, and the log's level and instance.
+        Of the child: names the database, and the log's level and instance. The key that signs models is kept
+        from it: what trains has no use for it.
     plain
         Have it say how far it is in plain lines, for people, instead of log records.
     command
@@ -127,7 +128,8 @@ class ChildMaker(Maker):
     ) -> None:
         self._limits = limits
         self._words = PLAIN if plain else RECORDS
-        self._environment = {**child_environment(environment), **ONE_THREAD}
+        handed = {name: value for name, value in environment.items() if name != MODEL_KEY}
+        self._environment = {**child_environment(handed), **ONE_THREAD}
         self._command = (sys.executable, "-P", *command)
 
     @override

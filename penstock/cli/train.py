@@ -14,7 +14,6 @@ import msgspec
 import typer
 
 from adapters.embedded.home import write_atomically
-from adapters.embedded.plan import MODEL_KEY
 from adapters.learned.child import ChildMaker, Limits
 from core.learning.enough import Enough
 from penstock.cli.connect import Connections, DataOption, connections
@@ -130,7 +129,7 @@ def _order(book: ModelBook | None, trace: Path | None, kind: Kind, rows: int) ->
 async def _made(
     order: Order, champion: bytes, memory_mb: int, where: Connections | None
 ) -> tuple[Found, bytes]:
-    environment = {name: value for name, value in os.environ.items() if name != MODEL_KEY}
+    environment = dict(os.environ)
     if where is not None:
         environment["PENSTOCK_DATABASE_URL"] = where.database.conninfo
     maker = ChildMaker(Limits(memory_mb << 20, TIME_LIMIT_S, 10), environment, plain=True)

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 import psycopg
 
-from adapters.embedded.plan import MODEL_KEY
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
@@ -187,8 +186,7 @@ class OrderTrial:
     async def _trained(self, shelf: ModelShelf) -> ModelManifest | None:
         """Make a model of what has run so far; None, and it is said why, when there is none to be made."""
         self._say("training a model on what has run so far")
-        environment = {name: value for name, value in os.environ.items() if name != MODEL_KEY}
-        environment["PENSTOCK_DATABASE_URL"] = self._endpoints.database.conninfo
+        environment = {**os.environ, "PENSTOCK_DATABASE_URL": self._endpoints.database.conninfo}
         order = Order(
             now_ms=_now_ms(),
             by="demo",

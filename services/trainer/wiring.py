@@ -7,7 +7,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
-from adapters.embedded.plan import MODEL_KEY
 from adapters.learned.child import ChildMaker, Limits
 from adapters.runtime.service import Service
 from core.learning.enough import Enough
@@ -72,9 +71,9 @@ def limits_of(settings: TrainerSettings) -> Limits:
 
 
 def environment_of(settings: TrainerSettings, instance: str) -> dict[str, str]:
-    """Give the environment of the process that trains: ours, without the key, for it loads models."""
+    """Give the environment of the process that trains: ours, with what the settings say."""
     return {
-        **{name: value for name, value in os.environ.items() if name != MODEL_KEY},
+        **os.environ,
         "PENSTOCK_DATABASE_URL": settings.database.conninfo,
         "PENSTOCK_INSTANCE": instance,
         "PENSTOCK_LOG_LEVEL": settings.log_level,

@@ -102,3 +102,16 @@ async def test_a_stop_ends_the_process(tmp_path: Path) -> None:
         await making
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+async def test_the_key_that_signs_models_is_kept_from_whoever_trains(tmp_path: Path) -> None:
+    said = tmp_path / "environment"
+    look = f"import os; open({str(said)!r}, 'w').write(repr(sorted(os.environ)))"
+    maker = ChildMaker(
+        LIMITS, {**os.environ, "PENSTOCK_MODEL_KEY": "a key nobody may know"}, command=("-c", look)
+    )
+    with pytest.raises(MakingFailedError):
+        await maker.make(an_order(), b"")
+    names = said.read_text()
+    assert "PENSTOCK_MODEL_KEY" not in names
+    assert "PATH" in names
