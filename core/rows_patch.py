@@ -284,6 +284,8 @@ def _decided(folded: Folded, event: Decided, job: Row) -> Patches:
         "decision_policy": event.policy,
         "propensity": event.propensity,
     }
+    if event.signature is not None:
+        job["signature"] = attempt["signature"] = storable_text(event.signature)
     if event.action is not Action.DEAD and event.due_ms is not None:
         job["due_at"] = event.due_ms
         attempt["due_at"] = event.due_ms

@@ -106,6 +106,8 @@ class Decided(_Verdict, frozen=True, omit_defaults=True, tag="DECIDED", tag_fiel
     propensity: float = 1.0
     error_class: str | None = None
     """For a dead job: the class it died of (a transient error may end as ``poison``)."""
+    signature: str | None = None
+    """Which failure it was (``core.signatures``); None: nothing failed, or it was not known."""
 
 
 class Cancel(_Verdict, frozen=True, omit_defaults=True, tag="CANCEL", tag_field="kind"):

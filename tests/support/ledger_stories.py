@@ -95,7 +95,10 @@ def lost(job: int = 0, n: int = 1, executor: str = "e1") -> Lost:
 
 def decided(job: int = 0, n: int = 1, action: Action = Action.RETRY, due_ms: int | None = None) -> Decided:
     """Make a decision."""
-    return Decided(origin_of(job), job_id_of(job), n, action, "transient, try 1 of 5", due_ms)
+    signature = f"{n:016x}" if n % 2 else None
+    return Decided(
+        origin_of(job), job_id_of(job), n, action, "transient, try 1 of 5", due_ms, signature=signature
+    )
 
 
 def cancel(job: int = 0, *, origin: str | None = None, reason: str = "") -> Cancel:

@@ -47,6 +47,7 @@ job_attempts = sa.Table(
     column("claim_offset", BIG, "Offset of the claim in jobs.events."),
     column("closure_offset", BIG, "Offset of the record in jobs.events that gave the outcome."),
     column("dlq_offset", BIG, "Offset in jobs.dlq of the failed job with traceback and log tail."),
+    column("signature", TEXT, "Which failure it was: a row of signatures; null: none, or not known."),
     one_of("outcome", "outcome", OUTCOMES),
     one_of("decision", "decision", (action.value for action in Action)),
     comment="One row a dispatch of a job: who ran it, how it ended, what was decided then.",

@@ -7,7 +7,8 @@ from adapters.postgres.tables.metadata import METADATA
 from adapters.postgres.tables.models import model_acts, models
 from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.scores import job_scores
+from adapters.postgres.tables.signatures import signatures
 from adapters.postgres.tables.stage_offsets import stage_offsets
 
-TABLES = (jobs, job_attempts, job_logs, job_scores, models, model_acts, schedules, stage_offsets)
+TABLES = (jobs, job_attempts, job_logs, job_scores, models, model_acts, schedules, signatures, stage_offsets)
 ALL = METADATA

@@ -87,6 +87,7 @@ jobs = sa.Table(
     ),
     column("job_group", TEXT, "Group of its workflow the job belongs to."),
     column("on_parent_failure", TEXT, "What happens when a parent ends without success: skip, run or wait."),
+    column("signature", TEXT, "Which failure the latest one was; stays when a later attempt succeeds."),
     one_of("state", "state", (state.value for state in State)),
     # On a column that updates leave alone: an index that names the state, even in its condition, makes
     # every change of state write all indexes (no heap-only tuples): half as much CPU again, measured.
@@ -95,6 +96,8 @@ jobs = sa.Table(
     # from where the executors are.
     sa.Index(None, "pool", "bucket", "ready_at"),
     sa.Index(None, "workflow_id", postgresql_where=sa.text("workflow_id IS NOT NULL")),
+    # Written only when something failed; dead letters are grouped by it.
+    sa.Index(None, "signature", postgresql_where=sa.text("signature IS NOT NULL")),
     comment="One row a job: the merge of all that jobs.events says about it.",
     postgresql_with={"fillfactor": str(FILLFACTOR)},
 )

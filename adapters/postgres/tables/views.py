@@ -10,6 +10,7 @@ from adapters.postgres.tables.models import V1_MODELS, model_acts
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
 from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.scores import V1_PREEMPTIONS, job_scores
+from adapters.postgres.tables.signatures import signatures
 from adapters.postgres.tables.workflows import V1_WORKFLOWS
 
 ANALYST = "penstock_analyst"
@@ -61,7 +62,7 @@ V1_JOBS = View(
         *("run_s", "timeout_s", "run_at", "waiting_on", "last_decision", "progress", "progress_message"),
         *("cancel_asked_at", "cancel_by", "cancel_reason"),
         DEADLINE_MET,
-        *("depends_on", "job_group", "on_parent_failure"),
+        *("depends_on", "job_group", "on_parent_failure", "signature"),
     ),
     "One row a job. Stable: columns are only ever added, at the end.",
 )
@@ -71,7 +72,7 @@ V1_ATTEMPTS = View(
     (
         *("job_id", "n", "attempt", "executor_id", "claimed_at", "started_at", "finished_at", "outcome"),
         *("run_s", "error_class", "error_type", "error_message", "decision", "decision_reason"),
-        *("decided_at", "decision_policy", "propensity", "due_at", "p_fail", "features"),
+        *("decided_at", "decision_policy", "propensity", "due_at", "p_fail", "features", "signature"),
     ),
     "One row a dispatch of a job. Stable: columns are only ever added, at the end.",
 )
@@ -99,9 +100,18 @@ V1_MODEL_ACTS = View(
     ("log_offset", "said_at", "champion", "previous", "shadow", "enabled", "said_by", "reason"),
     "One row each time somebody said who orders jobs. Stable: columns are only ever added, at the end.",
 )
+V1_SIGNATURES = View(
+    "v1_signatures",
+    signatures,
+    (
+        *("signature", "error_class", "error_type", "template", "location", "task_type", "first_seen"),
+        *("log_offset", "learned_offset"),
+    ),
+    "One row a kind of failure. Stable: columns are only ever added, at the end.",
+)
 VIEWS: tuple[View | QueryView, ...] = (
     *(V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES),
-    *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS),
+    *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS, V1_SIGNATURES),
 )
 
 

@@ -143,6 +143,16 @@ def test_a_job_that_waits_for_two_gates_one_after_the_other_shows_the_due_time()
     assert "waiting_on" not in row(accepted(), Waiting(*WHERE, "due", due_ms=5), queued())
 
 
+def test_which_failure_it_was_stays_until_another_follows() -> None:
+    first = (accepted(), claimed(), failed(), decided())
+    again = (*first, claimed(n=2, attempt=2), failed(n=2), decided(n=2))
+    assert attempt(1, *first)["signature"] == row(*first)["signature"] == f"{1:016x}"
+    assert "signature" not in attempt(2, *again)
+    assert row(*again)["signature"] == f"{1:016x}"
+    third = (*again, claimed(n=3, attempt=3), failed(n=3), decided(n=3))
+    assert row(*third)["signature"] == f"{3:016x}"
+
+
 def test_a_failed_attempt_keeps_error_and_decision() -> None:
     found = attempt(1, accepted(), claimed(), failed(), decided(action=Action.DEAD))
     assert found["outcome"] == "failed"
