@@ -160,6 +160,10 @@ _MATERIALIZER = {
     Failpoint.MODELS_MOVED: "inside it their position is moved; rows are not merged",
     Failpoint.MODELS_MERGED: "inside it rows of models are merged; it has not ended",
     Failpoint.MODELS_COMMITTED: "rows of models are committed; the next are not read",
+    Failpoint.DESK_OPEN: "a transaction for the dead-letter desk is open; nothing is changed in it",
+    Failpoint.DESK_MOVED: "inside it its position is moved; rows are not merged",
+    Failpoint.DESK_MERGED: "inside it rows of the desk are merged; it has not ended",
+    Failpoint.DESK_COMMITTED: "rows of the desk are committed; the next are not read",
 }
 _OF_SERVICE = {
     "ingest": _LOOP | _INGEST,

@@ -134,6 +134,10 @@ class Failpoint(StrEnum):
     MODELS_MOVED = "models_moved"
     MODELS_MERGED = "models_merged"
     MODELS_COMMITTED = "models_committed"
+    DESK_OPEN = "desk_open"
+    DESK_MOVED = "desk_moved"
+    DESK_MERGED = "desk_merged"
+    DESK_COMMITTED = "desk_committed"
 
 
 _armed: dict[Failpoint, Callable[[], None]] = {}

@@ -155,6 +155,11 @@ class RouteMap:
         return f"{self.prefix}models"
 
     @property
+    def desk(self) -> str:
+        """What people did with dead letters (partition 0 only)."""
+        return f"{self.prefix}desk"
+
+    @property
     def learning_partitions(self) -> int:
         """How many partitions of ``jobs.outcomes``, ``features.states`` and ``features`` are used.
 
@@ -247,7 +252,7 @@ class RouteMap:
 
     def specs(self) -> tuple[TopicSpec, ...]:
         """Give every topic of the pipeline."""
-        return (*self._job_topics(), *self._side_topics(), *self._learning_topics())
+        return (*self._job_topics(), *self._side_topics(), *self._learning_topics(), self._desk_topic())
 
     def _job_topics(self) -> tuple[TopicSpec, ...]:
         def spec(
@@ -333,6 +338,17 @@ class RouteMap:
                 compacted=True,
                 outlives_epoch=True,
             ),
+        )
+
+    def _desk_topic(self) -> TopicSpec:
+        return TopicSpec(
+            self.desk,
+            1,
+            FOREVER_MS,
+            "people",
+            "people, materializer",
+            segment_bytes=WORK_SEGMENT_BYTES,
+            outlives_epoch=True,
         )
 
     def _learning_topics(self) -> tuple[TopicSpec, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import cast
 
 from adapters.postgres.cancelled import PostgresCancelled
+from adapters.postgres.desk_sink import PostgresDesk
 from adapters.postgres.model_sink import PostgresModels
 from adapters.postgres.refold import STAGE
 from adapters.postgres.schedule_sink import PostgresSchedules
@@ -17,8 +18,10 @@ from ports.log import GroupMember
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from ports.state_table import Move
+from schemas.desk import place_of_desk
 from schemas.ledger import LedgerFolds
 from schemas.models import place_of_models
+from services.materializer.desk_rows import desk_rows
 from services.materializer.follow import Follower, Places, Write
 from services.materializer.materialize import Materialize, StoppedError
 from services.materializer.model_rows import model_rows
@@ -127,7 +130,9 @@ async def _namer(
 async def _followers(
     service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
 ) -> list[Follower]:
-    return [await follow(service, member, stack) for follow in (_follow_schedules, _follow_models)]
+    return [
+        await follow(service, member, stack) for follow in (_follow_schedules, _follow_models, _follow_desk)
+    ]
 
 
 async def _follow_schedules(
@@ -143,19 +148,38 @@ async def _follow_schedules(
     return await _follower(service, member, stack, "schedules", service.routes.schedule_places, table, write)
 
 
+async def _follow_desk(service: Service, member: GroupMember, stack: contextlib.AsyncExitStack) -> Follower:
+    settings = cast("MaterializerSettings", service.settings)
+    epoch, before = service.epoch.epoch, service.epoch.before
+    table = PostgresDesk(settings.database.conninfo, epoch=epoch, meter=service.meter, before=before)
+
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        await table.write_desk(desk_rows(records), moves)
+
+    return await _follower(
+        service, member, stack, "the desk", _only(place_of_desk(service.routes)), table, write
+    )
+
+
 async def _follow_models(service: Service, member: GroupMember, stack: contextlib.AsyncExitStack) -> Follower:
     settings = cast("MaterializerSettings", service.settings)
     epoch, before = service.epoch.epoch, service.epoch.before
     table = PostgresModels(settings.database.conninfo, epoch=epoch, meter=service.meter, before=before)
-    place = place_of_models(service.routes)
-
-    def places(owned: Collection[int]) -> list[TopicPartition]:
-        return [place] if place.partition in owned else []
 
     async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
         await table.write_models(model_rows(records), moves)
 
+    places = _only(place_of_models(service.routes))
     return await _follower(service, member, stack, "models", places, table, write)
+
+
+def _only(place: TopicPartition) -> Places:
+    """Give the rule of a topic with one partition."""
+
+    def places(owned: Collection[int]) -> list[TopicPartition]:
+        return [place] if place.partition in owned else []
+
+    return places
 
 
 async def _follower(

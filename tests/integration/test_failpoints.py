@@ -23,6 +23,7 @@ from penstock.client import Client
 from penstock.connection import DatabaseConnection
 from ports.failpoint_list import PLACES
 from schemas.control import LimitRecord
+from schemas.desk import ActBegun, ActKind, desk_record
 from schemas.standing_orders import limit_record
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program
@@ -190,6 +191,7 @@ def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
     asyncio.run(_run_jobs(watched))
     asyncio.run(_hold_jobs(watched))
     asyncio.run(_publish_model(watched))
+    watched.mine.append([desk_record(watched.mine.routes, ActBegun("a1", ActKind.RESUME, "cli:ann"))])
     executor = watched.programs["executor"]
     executor.process.send_signal(signal.SIGSTOP)
     try:
@@ -204,6 +206,7 @@ def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
         "executor.handed_back",
         "materializer.cancel_named",
         "materializer.models_committed",
+        "materializer.desk_committed",
     )
     codes = {name: program.stop(signal.SIGTERM) for name, program in watched.programs.items()}
     assert codes == dict.fromkeys(watched.programs, 0)

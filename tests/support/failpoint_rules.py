@@ -11,6 +11,7 @@ from core.services import SERVICES
 ROOT = Path(__file__).parents[2]
 SHARED = (
     "adapters/kafka/appender.py",
+    "adapters/postgres/desk_sink.py",
     "adapters/postgres/model_sink.py",
     "adapters/postgres/schedule_sink.py",
     "adapters/postgres/sink.py",

@@ -5,6 +5,7 @@ from typing import LiteralString, NamedTuple
 import sqlalchemy as sa
 
 from adapters.postgres.tables.attempts import job_attempts
+from adapters.postgres.tables.desk import V1_DESK_ACTS
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.models import V1_MODELS, model_acts
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
@@ -111,7 +112,7 @@ V1_SIGNATURES = View(
 )
 VIEWS: tuple[View | QueryView, ...] = (
     *(V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES),
-    *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS, V1_SIGNATURES),
+    *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS, V1_SIGNATURES, V1_DESK_ACTS),
 )
 
 

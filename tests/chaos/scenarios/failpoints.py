@@ -244,6 +244,7 @@ OFTEN = frozenset(
 
 _TICKS = "there are no schedules here; `schedules-through-scheduler-kills` kills there"
 _MODELS = "there are no models here; `tests/integration/test_model_table.py` kills there"
+_DESK = "nobody works at the desk here; `tests/integration/test_desk_table.py` kills there"
 _COSTS = "what a pool costs moves once; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
 _STANDING = "so few jobs promote no model; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
@@ -260,6 +261,10 @@ LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
         Failpoint.MODELS_MOVED: _MODELS,
         Failpoint.MODELS_MERGED: _MODELS,
         Failpoint.MODELS_COMMITTED: _MODELS,
+        Failpoint.DESK_OPEN: _DESK,
+        Failpoint.DESK_MOVED: _DESK,
+        Failpoint.DESK_MERGED: _DESK,
+        Failpoint.DESK_COMMITTED: _DESK,
         Failpoint.MODELS_REMOVED: "too few models; `tests/unit/ports/test_model_shelf.py` crashes there",
         Failpoint.STANDING_DUE: _STANDING,
         Failpoint.STANDING_TOLD: _STANDING,
