@@ -128,6 +128,8 @@ _EXECUTOR = {
     Failpoint.GOODBYE_SAID: "the goodbye is in the log; it is still in its group",
 }
 _DLQ_HANDLER = {
+    Failpoint.SIGNATURES_DUE: "a failure of a new kind is read; what it teaches is not in `signatures`",
+    Failpoint.SIGNATURES_TOLD: "what it teaches is in `signatures`; it is not read back, nothing is decided",
     Failpoint.CLOSURE_READ: "a closure without a decision is read; nothing is decided",
     Failpoint.DECISION_READ_BACK: "a decision is read back as holding; it is not carried out",
     Failpoint.DECISION_APPENDED: "a decision is in the log; it is not read back",
@@ -164,6 +166,10 @@ _MATERIALIZER = {
     Failpoint.DESK_MOVED: "inside it its position is moved; rows are not merged",
     Failpoint.DESK_MERGED: "inside it rows of the desk are merged; it has not ended",
     Failpoint.DESK_COMMITTED: "rows of the desk are committed; the next are not read",
+    Failpoint.SIGNATURES_OPEN: "a transaction for kinds of failures is open; nothing is changed in it",
+    Failpoint.SIGNATURES_MOVED: "inside it their position is moved; rows are not merged",
+    Failpoint.SIGNATURES_MERGED: "inside it rows of kinds are merged; it has not ended",
+    Failpoint.SIGNATURES_COMMITTED: "rows of kinds of failures are committed; the next are not read",
 }
 _OF_SERVICE = {
     "ingest": _LOOP | _INGEST,

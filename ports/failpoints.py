@@ -98,6 +98,8 @@ class Failpoint(StrEnum):
     HANDED_BACK = "handed_back"
     GOODBYE_SAID = "goodbye_said"
     # dlq_handler: decisions, losses, snapshots.
+    SIGNATURES_DUE = "signatures_due"
+    SIGNATURES_TOLD = "signatures_told"
     CLOSURE_READ = "closure_read"
     DECISION_READ_BACK = "decision_read_back"
     DECISION_APPENDED = "decision_appended"
@@ -138,6 +140,10 @@ class Failpoint(StrEnum):
     DESK_MOVED = "desk_moved"
     DESK_MERGED = "desk_merged"
     DESK_COMMITTED = "desk_committed"
+    SIGNATURES_OPEN = "signatures_open"
+    SIGNATURES_MOVED = "signatures_moved"
+    SIGNATURES_MERGED = "signatures_merged"
+    SIGNATURES_COMMITTED = "signatures_committed"
 
 
 _armed: dict[Failpoint, Callable[[], None]] = {}

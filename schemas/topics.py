@@ -160,6 +160,11 @@ class RouteMap:
         return f"{self.prefix}desk"
 
     @property
+    def signatures(self) -> str:
+        """Failures that taught which kinds of failures there are, in order (partition 0 only)."""
+        return f"{self.prefix}signatures"
+
+    @property
     def learning_partitions(self) -> int:
         """How many partitions of ``jobs.outcomes``, ``features.states`` and ``features`` are used.
 
@@ -352,7 +357,7 @@ class RouteMap:
         )
 
     def _learning_topics(self) -> tuple[TopicSpec, ...]:
-        count = self.partitions
+        count, models_readers = self.partitions, "prioritizer, executor, materializer, trainer, people"
         return (
             TopicSpec(
                 self.outcomes,
@@ -363,34 +368,16 @@ class RouteMap:
                 segment_bytes=SNAPSHOT_SEGMENT_BYTES,
                 outlives_epoch=True,
             ),
-            TopicSpec(
-                self.feature_states,
-                count,
-                FOREVER_MS,
-                "features",
-                "features",
-                compacted=True,
-                segment_bytes=WORK_SEGMENT_BYTES,
-                outlives_epoch=True,
-            ),
-            TopicSpec(
-                self.features,
-                count,
-                FOREVER_MS,
-                "features",
-                "prioritizer, people",
-                compacted=True,
-                segment_bytes=WORK_SEGMENT_BYTES,
-                outlives_epoch=True,
-            ),
-            TopicSpec(
-                self.models,
-                1,
-                FOREVER_MS,
-                "trainer, people",
-                "prioritizer, executor, materializer, trainer, people",
-                compacted=True,
-                segment_bytes=WORK_SEGMENT_BYTES,
-                outlives_epoch=True,
-            ),
+            _kept(self.feature_states, count, "features", "features", compacted=True),
+            _kept(self.features, count, "features", "prioritizer, people", compacted=True),
+            _kept(self.models, 1, "trainer, people", models_readers, compacted=True),
+            _kept(self.signatures, 1, "dlq_handler", "dlq_handler, materializer", compacted=False),
         )
+
+
+def _kept(name: str, partitions: int, written_by: str, read_by: str, *, compacted: bool) -> TopicSpec:
+    """Give a topic of what was learned, which outlives epochs."""
+    return TopicSpec(
+        *(name, partitions, FOREVER_MS, written_by, read_by, compacted, WORK_SEGMENT_BYTES),
+        outlives_epoch=True,
+    )

@@ -204,6 +204,10 @@ class Asker:
 
     async def _retrying(self) -> None:
         known, job = self._known, self._known.job
+        signature = known.attempts[-1]["signature"] if known.attempts else None
+        if signature is not None:
+            kinds = await self._try("which failure it is", why_rows.kind_of(self._database, signature))
+            known.kind = next(iter(kinds or ()), None)
         offset = known.attempts[-1]["dlq_offset"] if known.attempts else None
         if offset is not None and offset >= 0:
             question = why_log.letter(self._where, job["job_id"], offset)

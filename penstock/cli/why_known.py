@@ -36,6 +36,8 @@ class Known:
     held: HeldPlace | None = None
     letter: FailedAttempt | None = None
     """What stands in ``jobs.dlq`` of its last failure."""
+    kind: Row | None = None
+    """The kind of its last failure, a row of ``signatures``."""
     not_known: list[str] = field(default_factory=list)
     """What could not be looked up, and why."""
 

@@ -28,7 +28,7 @@ def delay_part(known: Known, last: Row) -> Part:
     policy = last["decision_policy"] or RULE
     if last["decision"] is None:
         return Part("delay", ["nothing is decided yet; `penstock lag` shows how far the dlq_handler is"])
-    lines = [f"decided by {policy}: {last['decision_reason']}"]
+    lines = [f"decided by {policy}: {last['decision_reason']}", *_kind(known, last)]
     waits = last["due_at"] is not None and last["decided_at"] is not None
     delay_s = (last["due_at"] - last["decided_at"]).total_seconds() if waits else None
     match last["outcome"]:
@@ -49,6 +49,18 @@ def delay_part(known: Known, last: Row) -> Part:
         case _:
             pass
     return Part("delay", lines)
+
+
+def _kind(known: Known, last: Row) -> list[str]:
+    """Say which failure it was."""
+    if last["signature"] is None:
+        return []
+    said = f"the failure is of kind {last['signature']}"
+    kind = known.kind
+    if kind is None:
+        return [said]
+    where = f" at {kind['location']}" if kind["location"] else ""
+    return [f"{said}: {kind['error_type'] or 'any error'}{where}: {kind['template'] or '(no message)'}"]
 
 
 def _backoff(known: Known, last: Row, delay_s: float | None) -> list[str]:

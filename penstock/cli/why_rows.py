@@ -72,6 +72,7 @@ _GROUP = """
 SELECT job_id::text AS job_id, type, state FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND job_group = %s
 """
+_KIND = "SELECT * FROM signatures WHERE signature = %s"
 _CHILDREN = """
 SELECT job_id::text AS job_id, type, state, priority, deadline_at FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND finished_at IS NULL
@@ -153,6 +154,11 @@ async def children_of(database: Database, job: Mapping[str, Any]) -> Rows:
         return []
     parameters = [job["workflow_id"], job["tenant"], job["job_id"], job["job_group"]]
     return await _all(database, _CHILDREN, parameters)
+
+
+async def kind_of(database: Database, signature: str) -> Rows:
+    """Give the kind of failure that is named so; of none when the table does not have it yet."""
+    return await _all(database, _KIND, [signature])
 
 
 async def _all(database: Database, sql: LiteralString | bytes, parameters: Any) -> Rows:

@@ -13,6 +13,7 @@ from core.ledger.open_job import OpenJob, Phase
 from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Redriven, Released
 from core.log import Coordinate, NewRecord
 from core.retry import Cause, ClosedDispatch, RetryPolicy, decide_retry, draw_for
+from core.signatures.shape import Shape, shape_of
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob
 from schemas.codec import encode, job_record, ledger_record
@@ -28,6 +29,13 @@ PREEMPT_POLICY = "preempt"
 
 Ended = Failed | Lost | Released | Preempted
 """Verdicts that are followed by a decision."""
+
+
+class Failure(NamedTuple):
+    """A failure that a decision is about."""
+
+    shape: Shape
+    task_type: str
 
 
 class Undecided(NamedTuple):
@@ -166,7 +174,22 @@ def _cause(verdict: Ended) -> Cause:
             assert_never(verdict)
 
 
-def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
+def failure_of(item: Undecided, attempt: FailedAttempt) -> Failure | None:
+    """Give the failure that a decision is about; None: nothing failed."""
+    match item.verdict:
+        case Failed() as failed:
+            shape = shape_of(failed.error_class, failed.error_type, attempt.message, attempt.traceback)
+        case Lost() as lost:
+            # The message names the executor; nothing of the app says where it was.
+            shape = shape_of(FaultClass.LOST, attempt.error_type, lost.reason, "")
+        case Released() | Preempted():
+            return None
+        case _:
+            assert_never(item.verdict)
+    return Failure(shape, attempt.job.type)
+
+
+def decision(item: Undecided, attempt: FailedAttempt, now_ms: int, signature: str | None = None) -> Decided:
     """Decide about one dispatch; two decisions about the same one differ in ``due_ms`` at most."""
     verdict, job = item.verdict, item.job
     if isinstance(verdict, Preempted) and attempt.foreseen is not None:
@@ -189,6 +212,7 @@ def decision(item: Undecided, attempt: FailedAttempt, now_ms: int) -> Decided:
         decided.reason,
         due_ms=decided.due_ms,
         error_class=decided.error_class,
+        signature=signature,
     )
 
 

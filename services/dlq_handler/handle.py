@@ -20,11 +20,13 @@ from services.dlq_handler.decide import (
     Owed,
     carried_out,
     decision,
+    failure_of,
     handed_on,
     owed_by,
     untold,
 )
 from services.dlq_handler.fetch import Attempts
+from services.dlq_handler.recognize import Recognizer
 
 
 class Handler:
@@ -46,6 +48,7 @@ class Handler:
         claims: OpenClaims,
         attempts: Attempts,
         outcomes: OutcomeReporter,
+        recognizer: Recognizer,
     ) -> None:
         self._routes = routes
         self._appender = appender
@@ -56,6 +59,7 @@ class Handler:
         self._claims = claims
         self._attempts = attempts
         self._outcomes = outcomes
+        self._recognizer = recognizer
         self.folded = asyncio.Event()
         """Set whenever more of the ledger was folded; whoever waits clears it first."""
 
@@ -118,10 +122,14 @@ class Handler:
         if not places:
             return []
         attempts = await self._attempts.get(places)
+        failures = {item.source: failure_of(item, attempts[item.source]) for item in owed.undecided}
+        kinds = await self._recognizer.recognize(
+            {place: failure for place, failure in failures.items() if failure is not None}
+        )
         now_ms = self._now_ms()
         outputs: list[NewRecord] = []
         for closed in owed.undecided:
-            decided = decision(closed, attempts[closed.source], now_ms)
+            decided = decision(closed, attempts[closed.source], now_ms, kinds.get(closed.source))
             outputs.append(ledger_record(self._routes, decided))
             if decided.policy == PREEMPT_POLICY:
                 self._meter.count(Metric.PREEMPTIONS, arm=str(decided.action))

@@ -27,6 +27,7 @@ from services.dlq_handler.end_holds import HoldWatch
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
+from services.dlq_handler.recognize import Recognizer
 from services.dlq_handler.settings import DlqHandlerSettings
 from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
 from services.dlq_handler.trim import Told, Trimmer
@@ -57,7 +58,8 @@ async def run(service: Service) -> None:
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
         outcomes = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
         append, meter = service.appender, service.meter
-        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, outcomes)
+        kinds = await _recognizer(service, stack)
+        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, outcomes, kinds)
         keeper = Keeper(int(settings.lease_s * 1000))
         watch = KeepWatch(
             *(routes, append, heartbeats, member, now_ms, folds, claims, fetcher, handler.folded),
@@ -96,6 +98,12 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader
+
+
+async def _recognizer(service: Service, stack: AsyncExitStack) -> Recognizer:
+    recognizer = Recognizer(service.routes, service.appender, await _reader(service, stack))
+    await recognizer.start()
+    return recognizer
 
 
 async def _features(

@@ -18,6 +18,7 @@ POLL_S = 0.5
 RECORDS_MAX = 500
 
 Places = Callable[[Collection[int]], list[TopicPartition]]
+Fold = Callable[[list[Record]], None]
 Write = Callable[[list[Record], Mapping[int, Move]], Awaitable[None]]
 
 
@@ -43,6 +44,9 @@ class Follower:
         Gives the partitions that go with these of the ledger, always in one order.
     write
         Merges what records say and moves the positions, in one transaction.
+    fold
+        Where rows are more than a record says: takes every record there is from the topic's start on, also
+        again, before what is new of it is written.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Follower:
         member: GroupMember,
         table: Positions,
         write: Write,
+        fold: Fold | None = None,
     ) -> None:
         self._what = what
         self._places = places
@@ -61,6 +66,7 @@ class Follower:
         self._member = member
         self._table = table
         self._write = write
+        self._fold = fold
         self._followed: list[TopicPartition] | None = None
         self._at: dict[int, int] = {}
 
@@ -87,6 +93,9 @@ class Follower:
             await asyncio.sleep(POLL_S)
             return
         records = await self._reader.poll(POLL_S, RECORDS_MAX)
+        if self._fold is not None:
+            self._fold(records)
+            records = [record for record in records if record.offset >= self._at[record.partition]]
         if not records:
             return
         ends = {place.partition: end for place, end in next_positions(records).items()}
@@ -102,7 +111,8 @@ class Follower:
         if wanted:
             self._at = await self._table.positions(place.partition for place in wanted)
             starts = await self._reader.start_offsets(wanted)
+            begin = self._at if self._fold is None else {}
             await self._reader.assign(
-                {place: max(start, self._at[place.partition]) for place, start in starts.items()}
+                {place: max(start, begin.get(place.partition, 0)) for place, start in starts.items()}
             )
         self._followed = wanted

@@ -11,6 +11,7 @@ from adapters.postgres.desk_sink import PostgresDesk
 from adapters.postgres.model_sink import PostgresModels
 from adapters.postgres.refold import STAGE
 from adapters.postgres.schedule_sink import PostgresSchedules
+from adapters.postgres.signature_sink import PostgresSignatures
 from adapters.postgres.sink import PostgresTable
 from adapters.runtime.service import Service
 from core.log import Record, TopicPartition
@@ -21,13 +22,15 @@ from ports.state_table import Move
 from schemas.desk import place_of_desk
 from schemas.ledger import LedgerFolds
 from schemas.models import place_of_models
+from schemas.signatures import SignatureFold, place_of_signatures
 from services.materializer.desk_rows import desk_rows
-from services.materializer.follow import Follower, Places, Write
+from services.materializer.follow import Fold, Follower, Places, Write
 from services.materializer.materialize import Materialize, StoppedError
 from services.materializer.model_rows import model_rows
 from services.materializer.name_cancels import CancelNamer
 from services.materializer.schedule_rows import schedule_rows
 from services.materializer.settings import MaterializerSettings
+from services.materializer.signature_rows import signature_rows
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +133,7 @@ async def _namer(
 async def _followers(
     service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
 ) -> list[Follower]:
-    return [
-        await follow(service, member, stack) for follow in (_follow_schedules, _follow_models, _follow_desk)
-    ]
+    return [await follow(service, member, stack) for follow in _FOLLOWED]
 
 
 async def _follow_schedules(
@@ -182,6 +183,28 @@ def _only(place: TopicPartition) -> Places:
     return places
 
 
+async def _follow_signatures(
+    service: Service, member: GroupMember, stack: contextlib.AsyncExitStack
+) -> Follower:
+    settings = cast("MaterializerSettings", service.settings)
+    epoch, before = service.epoch.epoch, service.epoch.before
+    table = PostgresSignatures(settings.database.conninfo, epoch=epoch, meter=service.meter, before=before)
+    place, learned = place_of_signatures(service.routes), SignatureFold()
+
+    def fold(records: list[Record]) -> None:
+        for record in records:
+            learned.take(record)
+
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        del records
+        await table.write_signatures(signature_rows(learned.book, moves[place.partition].old), moves)
+
+    return await _follower(service, member, stack, "signatures", _only(place), table, write, fold)
+
+
+_FOLLOWED = (_follow_schedules, _follow_models, _follow_desk, _follow_signatures)
+
+
 async def _follower(
     service: Service,
     member: GroupMember,
@@ -190,8 +213,11 @@ async def _follower(
     places: Places,
     table: PostgresTable,
     write: Write,
+    fold: Fold | None = None,
 ) -> Follower:
     stack.push_async_callback(table.close)
     reader = await service.reader()
     stack.push_async_callback(reader.close)
-    return Follower(what=what, places=places, reader=reader, member=member, table=table, write=write)
+    return Follower(
+        what=what, places=places, reader=reader, member=member, table=table, write=write, fold=fold
+    )

@@ -288,13 +288,8 @@ def test_a_new_epoch_that_was_interrupted_is_refused_and_completed_by_the_next_t
     routes = replace(mine.routes, partitions=3)
     epoch = asyncio.run(require_epoch(mine.kafka, routes))
     kept = {spec.name for spec in routes.specs() if spec.outlives_epoch}
-    own = {
-        routes.control: 1,
-        routes.executors: 1,
-        routes.models: 1,
-        routes.desk: 1,
-        routes.schedules: SCHEDULE_PARTITIONS,
-    }
+    single = (routes.control, routes.executors, routes.models, routes.signatures, routes.desk)
+    own = dict.fromkeys(single, 1) | {routes.schedules: SCHEDULE_PARTITIONS}
     for name, mark in epoch.topics.items():
         assert (mark.id == mine.epoch.topics[name].id) == (name in kept)
         assert mark.partitions == own.get(name, 3)

@@ -18,6 +18,7 @@ from ports.log import PartitionReader
 from schemas.accepted_job import FailedAttempt
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.keep import KeepWatch
+from services.dlq_handler.recognize import Recognizer
 from tests.model.executor import LEASE_S, ROUTES, ModelFolds, ModelMember, Snapshot
 from tests.model.laws import Beginning, Commit, Rules
 from tests.model.process import Group, Log, NoMeter, Process
@@ -39,18 +40,19 @@ class ModelFetcher:
 class ModelReader:
     """Reads one topic, now and then slowly, and then without knowing how far it is behind."""
 
-    def __init__(self, log: Log, random: Random) -> None:
+    def __init__(self, log: Log, random: Random, topic: str = ROUTES.executors) -> None:
         self._log = log
         self._random = random
+        self._topic = topic
         self._position = 0
         self.most = 1000
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._position = next(iter(positions.values()))
+        self._position = next(iter(positions.values()), 0)
 
     async def poll(self, timeout_s: float, max_records: int = 0) -> list[Record]:
         count = self.most if self._random.random() < 0.7 else self._random.randint(0, 3)
-        records = self._log.read(ROUTES.executors, self._position, count)
+        records = self._log.read(self._topic, self._position, count)
         self._position += len(records)
         return records
 
@@ -122,6 +124,7 @@ class ModelHandler(Process):
             claims,
             fickle(fetcher, ROUTES, 1 << 20),
             unheard(ROUTES),
+            Recognizer(ROUTES, self, cast("PartitionReader", ModelReader(log, random, ROUTES.signatures))),
         )
         self.reader = ModelReader(log, random)
         self.watch = ModelWatch(

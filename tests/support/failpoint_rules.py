@@ -14,6 +14,7 @@ SHARED = (
     "adapters/postgres/desk_sink.py",
     "adapters/postgres/model_sink.py",
     "adapters/postgres/schedule_sink.py",
+    "adapters/postgres/signature_sink.py",
     "adapters/postgres/sink.py",
     "adapters/runtime/presence.py",
     "adapters/runtime/service.py",

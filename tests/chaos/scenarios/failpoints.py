@@ -245,6 +245,7 @@ OFTEN = frozenset(
 _TICKS = "there are no schedules here; `schedules-through-scheduler-kills` kills there"
 _MODELS = "there are no models here; `tests/integration/test_model_table.py` kills there"
 _DESK = "nobody works at the desk here; `tests/integration/test_desk_table.py` kills there"
+_KINDS = "kinds of failures are learned once; `tests/integration/test_signatures.py` kills there"
 _COSTS = "what a pool costs moves once; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
 _STANDING = "so few jobs promote no model; `tests/unit/services/trainer/test_trainer_round.py` crashes there"
 LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
@@ -266,6 +267,12 @@ LEFT_OUT: Mapping[Failpoint, str] = MappingProxyType(
         Failpoint.DESK_MERGED: _DESK,
         Failpoint.DESK_COMMITTED: _DESK,
         Failpoint.MODELS_REMOVED: "too few models; `tests/unit/ports/test_model_shelf.py` crashes there",
+        Failpoint.SIGNATURES_DUE: _KINDS,
+        Failpoint.SIGNATURES_TOLD: _KINDS,
+        Failpoint.SIGNATURES_OPEN: _KINDS,
+        Failpoint.SIGNATURES_MOVED: _KINDS,
+        Failpoint.SIGNATURES_MERGED: _KINDS,
+        Failpoint.SIGNATURES_COMMITTED: _KINDS,
         Failpoint.STANDING_DUE: _STANDING,
         Failpoint.STANDING_TOLD: _STANDING,
         Failpoint.LAWS_DUE: _COSTS,

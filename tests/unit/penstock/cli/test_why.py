@@ -55,7 +55,7 @@ def queued(**said: Any) -> dict[str, Any]:
 def attempt(**said: Any) -> dict[str, Any]:
     names = (
         "n attempt executor_id outcome run_s error_class error_type error_message decision "
-        "decision_reason decided_at decision_policy due_at dlq_offset"
+        "decision_reason decided_at decision_policy due_at dlq_offset signature"
     )
     row: dict[str, Any] = dict.fromkeys(names.split())
     return row | {"n": 1, "attempt": 1} | said

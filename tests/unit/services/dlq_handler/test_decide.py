@@ -20,6 +20,7 @@ from core.ledger.verdicts import (
     Verdict,
 )
 from core.log import Coordinate, Record
+from core.signatures.shape import Group, Shape
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
 from schemas.codec import decode_accepted, decode_dead, decode_delayed, ledger_record
@@ -29,10 +30,12 @@ from services.dlq_handler.decide import (
     Owed,
     Reopened,
     Uncarried,
+    Undecided,
     after_hold,
     attempt_of_queued,
     carried_out,
     decision,
+    failure_of,
     handed_on,
     lost_attempt,
     owed_by,
@@ -310,3 +313,21 @@ def test_a_hold_is_followed_by_a_dispatch_that_runs_for_good(ledger: Ledger) -> 
     record = carried_out(uncarried, last, ROUTES, NOW_MS + 2000)
     following = decode_accepted(as_read(record.topic, record.value))
     assert (following.n, following.attempt) == (2, 1)
+
+
+def test_a_failure_is_what_the_record_says_and_a_loss_names_no_executor(ledger: Ledger) -> None:
+    (failed,) = ledger.owed(CLAIM, FAILED).undecided
+    letter = FailedAttempt(
+        job(), "x", "transient", "Boom", "no user 7", 0, traceback='  File "a.py", line 1, in f'
+    )
+    failure = failure_of(failed, letter)
+    assert failure is not None
+    assert failure.shape == Shape(Group("transient", "Boom", "a.py:f"), ("no", "user", "<num>"))
+    assert failure.task_type == letter.job.type
+    assert decision(failed, letter, NOW_MS, "00deadbeef00beef").signature == "00deadbeef00beef"
+    gone = Undecided(LOST, failed.job, IN_DLQ)
+    lost = failure_of(gone, FailedAttempt(job(), "x", "lost", "ExecutorLost", "executor x is gone", 0))
+    assert lost is not None
+    assert lost.shape == Shape(Group("lost", "ExecutorLost", ""), ("lease_lapsed",))
+    for verdict in (RELEASED, PREEMPTED):
+        assert failure_of(Undecided(verdict, failed.job, IN_DLQ), letter) is None

@@ -99,3 +99,27 @@ async def test_a_table_that_moved_or_is_away_loses_nothing() -> None:
         stopping.set()
     assert table.looked == 3
     assert [row.name for row in table.written[0].defined] == ["a"]
+
+
+async def test_what_rows_rest_on_is_read_from_the_start_and_only_what_is_new_is_written() -> None:
+    log, table = with_schedule(), Table()
+    folded: list[int] = []
+    written: list[tuple[list[int], dict[int, Move]]] = []
+
+    async def write(records: list[Record], moves: Mapping[int, Move]) -> None:
+        written.append(([record.offset for record in records], dict(moves)))
+        await table.write_schedules(schedule_rows(records), moves)
+
+    def begun() -> Follower:
+        made = follower(log, table, Member(0, 1))
+        made._fold = lambda records: folded.extend(record.offset for record in records)
+        made._write = write
+        return made
+
+    await begun().turn()
+    again = begun()
+    await again.turn()
+    log.append(fired_record(ROUTES, Fired("a", "i", START_MS + 1000, START_MS + 1000, 1)))
+    await again.turn()
+    assert folded == [0, 0, 1]
+    assert written == [([0], {PLACE: Move(0, 1)}), ([1], {PLACE: Move(1, 2)})]
