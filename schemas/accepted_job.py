@@ -152,3 +152,5 @@ class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):
     failures: int
     losses: int
     dead_ms: int
+    edited: str = ""
+    """Of a copy with another payload, which only a redrive names: the act that made it. Else empty."""

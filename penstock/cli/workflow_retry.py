@@ -54,8 +54,9 @@ def redriven(routes: RouteMap, letters: Iterable[Record], epoch: str, by: str) -
     """Make the verdicts that open jobs again, by job id: each from its newest dead letter of this epoch."""
     verdicts: dict[str, NewRecord] = {}
     for letter in letters:
-        job = decode_dead(letter).last.job
-        if job.origin.split(":")[0] != epoch:
+        dead = decode_dead(letter)
+        job = dead.last.job
+        if dead.edited or job.origin.split(":")[0] != epoch:
             continue
         verdict = Redriven(
             job.origin, job.job_id, job.n + 1, letter.topic, letter.partition, letter.offset, by

@@ -13,6 +13,8 @@ from penstock.errors import TaskDefinitionError
 OPEN_STATES = ("accepted", "waiting", "queued", "running", "retrying", "held")
 """States a job can still be cancelled in."""
 _LABEL = "label."
+Readers = Mapping[str, tuple[str, Callable[[str], Any]]]
+"""By the name of a condition: the member of the filter, and how its value is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +65,7 @@ class JobFilter:
         InvalidFilter
             Names what was not understood, and what can be written.
         """
-        try:
-            conditions = [word for text in texts for word in shlex.split(text)]
-        except ValueError as error:
-            raise InvalidFilter(f"the filter cannot be read: {error}") from None
-        found: dict[str, Any] = {}
-        labels: dict[str, str] = {}
-        for condition in conditions:
-            name, separator, value = condition.partition("=")
-            if not separator or not value:
-                raise InvalidFilter(f"{condition!r} is no condition: write NAME=VALUE, such as {_EXAMPLE}")
-            if name.startswith(_LABEL) and name != _LABEL:
-                labels[name.removeprefix(_LABEL)] = value
-            elif name in _READERS:
-                member, read = _READERS[name]
-                found[member] = read(value)
-            else:
-                known = ", ".join((*_READERS, "label.KEY"))
-                raise InvalidFilter(f"no condition is called {name!r}; there are {known}")
-        return cls(**found, labels=labels)
+        return cls(**read_conditions(texts, _READERS, _EXAMPLE))
 
     def parameters(self) -> dict[str, Any]:
         """Give the parameters of ``CONDITION``."""
@@ -112,23 +96,59 @@ state = ANY(%(states)s)
 _EXAMPLE = "type=email.send, state=queued,waiting, label.campaign=autumn or older-than=1h"
 
 
-def _words(text: str) -> tuple[str, ...]:
+def read_conditions(texts: Iterable[str], readers: Readers, example: str) -> dict[str, Any]:
+    """Read conditions ``NAME=VALUE`` into members of a filter, ``labels`` among them.
+
+    Raises
+    ------
+    InvalidFilter
+        Names what was not understood, and what can be written.
+    """
+    try:
+        conditions = [word for text in texts for word in shlex.split(text)]
+    except ValueError as error:
+        raise InvalidFilter(f"the filter cannot be read: {error}") from None
+    found: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    for condition in conditions:
+        name, separator, value = condition.partition("=")
+        if not separator or not value:
+            raise InvalidFilter(f"{condition!r} is no condition: write NAME=VALUE, such as {example}")
+        if name.startswith(_LABEL) and name != _LABEL:
+            labels[name.removeprefix(_LABEL)] = value
+        elif name in readers:
+            member, read = readers[name]
+            found[member] = read(value)
+        else:
+            known = ", ".join((*readers, "label.KEY"))
+            raise InvalidFilter(f"no condition is called {name!r}; there are {known}")
+    return found | {"labels": labels}
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read alternatives, parted by commas."""
     return tuple(word for word in text.split(",") if word)
 
 
-def _length_s(text: str) -> float:
-    try:
-        return seconds(text, "older-than")
-    except TaskDefinitionError as error:
-        raise InvalidFilter(str(error)) from None
+def length_s(name: str) -> Callable[[str], float]:
+    """Give the reader of a length of time, such as 1h30m."""
+
+    def read(text: str) -> float:
+        try:
+            return seconds(text, name)
+        except TaskDefinitionError as error:
+            raise InvalidFilter(str(error)) from None
+
+    return read
 
 
-_READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "type": ("types", _words),
-    "tenant": ("tenants", _words),
-    "pool": ("pools", _words),
-    "state": ("states", _words),
+JOB_READERS: Readers = {
+    "type": ("types", words),
+    "tenant": ("tenants", words),
+    "pool": ("pools", words),
     "workflow": ("workflow_ids", lambda text: (text,)),
     "ordering-key": ("ordering_keys", lambda text: (text,)),
-    "older-than": ("older_than_s", _length_s),
+    "older-than": ("older_than_s", length_s("older-than")),
 }
+"""Conditions that hold for jobs in any state."""
+_READERS: Readers = {**JOB_READERS, "state": ("states", words)}
