@@ -12,6 +12,7 @@ from adapters.embedded.env_file import read_env
 from adapters.embedded.home import Home
 from adapters.kafka.topology import route_map
 from adapters.learned.settings import ModelTrust
+from adapters.summaries.settings import SummarySettings
 from core.priority import PriorityRule
 from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -56,6 +57,8 @@ class Connections(NamedTuple):
     """Per factor ten of predicted cost, as the executors have it."""
     model_key: bytes | None = None
     """Signs models; as the prioritizers have it."""
+    summaries: SummarySettings = SummarySettings.model_construct()
+    """Who writes summaries of dead jobs."""
 
     @property
     def routes(self) -> RouteMap:
@@ -87,6 +90,7 @@ def connections(data: Path | None, environment: Mapping[str, str] = os.environ) 
         _from(PipelineNames, settings),
         _from(_HeadStarts, settings).head_start_per_decade_s,
         _from(ModelTrust, settings).key_bytes,
+        _from(SummarySettings, settings),
     )
 
 
