@@ -46,6 +46,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("limit", "holds", "Let jobs of a type or tenant start no more often than this."),
     Command("limits", "holds", "List rate limits, and how many jobs are held for them."),
     Command("order", "order", "Show ordering keys that are busy, or let a blocked one go on."),
+    Command("dlq", "dlq", "Look at dead jobs, try them again, or settle them."),
     Command("models", "models", "Show trained models, and say which one orders jobs."),
     Command("services", "services", "List running instances, and whose wall clock is wrong."),
     Command("executors", "executors", "List or drain executors."),

@@ -1,7 +1,7 @@
 """Reading stretches of topics for people: the newest records, everything, and what comes next."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -64,7 +64,10 @@ def partitions_of(topic: str, count: int) -> list[TopicPartition]:
 
 
 async def stretch(
-    reader: KafkaReader, partitions: Sequence[TopicPartition], newest: int | None = None
+    reader: KafkaReader,
+    partitions: Sequence[TopicPartition],
+    newest: int | None = None,
+    begin: Mapping[TopicPartition, int] | None = None,
 ) -> AsyncGenerator[Record, None]:
     """Give what stands in the partitions now, in offset order within each.
 
@@ -72,8 +75,14 @@ async def stretch(
     ----------
     newest
         Only about so many of each partition; None: all.
+    begin
+        Offsets that are not gone before; None: from the start.
     """
+    if not partitions:
+        return
     starts = await reader.start_offsets(partitions)
+    if begin is not None:
+        starts = {tp: max(start, begin[tp]) for tp, start in starts.items()}
     ends = await reader.end_offsets(partitions)
     if newest is not None:
         starts = {tp: max(start, ends[tp] - newest) for tp, start in starts.items()}
