@@ -10,8 +10,9 @@ the figure.
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks import cpu
 from benchmarks.pipeline import CLIENT, BenchmarkError, Pipeline
@@ -34,6 +35,20 @@ class _Load:
     shown_ms: dict[str, float] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
     """Acknowledged, not seen as terminal yet."""
+    order: dict[int, str] = field(default_factory=dict)
+    """Job ids by number."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A load with the times of each job, in the order in which they were due; milliseconds since 1970."""
+
+    latency: Latency
+    elapsed_s: float
+    """What the CPU in ``latency`` is a share of."""
+    due_ms: list[float]
+    shown_ms: list[float]
+    """When each was seen as terminal."""
 
 
 async def measure_idle(pipeline: Pipeline, seconds: float) -> Idle:
@@ -52,6 +67,13 @@ async def measure_latency(pipeline: Pipeline, per_s: float, seconds: float) -> L
     BenchmarkError
         A job did not end, or not well at the first try.
     """
+    return (await observe(pipeline, per_s, seconds, lambda number: {"number": number})).latency
+
+
+async def observe(
+    pipeline: Pipeline, per_s: float, seconds: float, payload: Callable[[int], dict[str, Any]]
+) -> Observed:
+    """Do the same with these payloads, by number from 0, and give the times of each job too."""
     load = _Load()
     async with (
         Client(kafka=pipeline.kafka, database=pipeline.database, names=pipeline.names) as client,
@@ -62,31 +84,39 @@ async def measure_latency(pipeline: Pipeline, per_s: float, seconds: float) -> L
         sent = asyncio.Event()
         watching = asyncio.create_task(_watch(table, load, sent))
         try:
-            await _submit_all(client, load, per_s=per_s, jobs=round(per_s * seconds))
+            await _submit_all(client, load, payload, per_s=per_s, jobs=round(per_s * seconds))
             sent.set()
             await watching
         finally:
             watching.cancel()
-        percent = _percent(before, _cpu_with_client(pipeline), time.monotonic() - began_s)
+        elapsed_s = time.monotonic() - began_s
+        percent = _percent(before, _cpu_with_client(pipeline), elapsed_s)
         times = await table.times(load.due_ms)
-    return Latency(per_s, len(load.due_ms), _until(load, times), percent)
+    latency = Latency(per_s, len(load.due_ms), _until(load, times), percent)
+    ids = [load.order[number] for number in sorted(load.order)]
+    return Observed(
+        latency, elapsed_s, [load.due_ms[one] for one in ids], [load.shown_ms[one] for one in ids]
+    )
 
 
 def _cpu_with_client(pipeline: Pipeline) -> dict[str, float]:
     return pipeline.cpu_s() | {CLIENT: time.process_time()}
 
 
-async def _submit_all(client: Client, load: _Load, *, per_s: float, jobs: int) -> None:
+async def _submit_all(
+    client: Client, load: _Load, payload: Callable[[int], dict[str, Any]], *, per_s: float, jobs: int
+) -> None:
     began_ms = time.time() * 1000
     async with asyncio.TaskGroup() as tasks:
         for number in range(jobs):
             due_ms = began_ms + number * 1000 / per_s
             await asyncio.sleep(max(0.0, due_ms / 1000 - time.time()))
-            tasks.create_task(_submit(client, load, number, due_ms))
+            tasks.create_task(_submit(client, load, number, payload(number), due_ms))
 
 
-async def _submit(client: Client, load: _Load, number: int, due_ms: float) -> None:
-    ref = await client.submit(NOOP, {"number": number})
+async def _submit(client: Client, load: _Load, number: int, payload: dict[str, Any], due_ms: float) -> None:
+    ref = await client.submit(NOOP, payload)
+    load.order[number] = ref.job_id
     load.acknowledged_ms[ref.job_id] = time.time() * 1000
     load.due_ms[ref.job_id] = due_ms
     load.pending.add(ref.job_id)
