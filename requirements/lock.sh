@@ -7,3 +7,5 @@ compile() { "${UV:-.venv/bin/uv}" pip compile --quiet --universal --python-versi
 compile requirements/bootstrap.in -o requirements/bootstrap.txt
 compile --extra embedded pyproject.toml requirements/dev.in -o requirements/dev.txt
 compile --extra embedded pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/runtime.txt
+# The peers of `make bench-peers` have an environment of their own, which agrees with nothing.
+compile benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
