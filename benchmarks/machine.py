@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.results import Machine
@@ -19,6 +20,7 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         commit=commit(),
         load_1min=round(os.getloadavg()[0], 2),
+        measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
 
 

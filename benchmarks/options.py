@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.machine import ROOT
 
@@ -18,12 +19,24 @@ class Part(StrEnum):
     STEALING = "stealing"
     WHEEL = "wheel"
     SCORING = "scoring"
+    COSTS = "costs"
+    BATCHES = "batches"
 
 
-OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING})
+OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS})
 """Parts that need no common pipeline: they have their own, or none, and take minutes."""
-USUAL = frozenset(Part) - OWN - {Part.GATES}
+USUAL = frozenset(Part) - OWN - {Part.GATES, Part.BATCHES}
 """What is measured when no part is named; gated jobs change what the scheduler does for all others."""
+
+
+class Shape(NamedTuple):
+    """How many partitions, and instances of every service that jobs need."""
+
+    partitions: int
+    instances: int
+
+
+SHAPES = tuple(map(Shape, (4, 4, 4, 16, 32), (1, 2, 4, 1, 1)))
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class Options:
         Length and load (of all slots) of the heavy-tailed load for stealing.
     waiting, due
         Jobs that wait beside others, and jobs due within ``span_s``, for the wheel.
+    shapes
+        Of the pipelines whose costs are measured; the first is what the others are compared with.
     repeats
         Of each stage alone; the best counts.
     """
@@ -60,6 +75,7 @@ class Options:
     due: int = 100_000
     span_s: float = 60.0
     log_batches: int = 20
+    shapes: tuple[Shape, ...] = SHAPES
     json_file: Path = ROOT / "build" / "bench.json"
 
 
@@ -89,6 +105,9 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--load", type=_load, help="of all slots, for stealing; default: 0.9")
     parser.add_argument("--waiting", type=_positive, help="jobs that wait beside others, for the wheel")
     parser.add_argument("--due", type=_positive, help="jobs due within a minute, for the wheel")
+    parser.add_argument(
+        "--shapes", type=_shapes, help="partitions x instances for costs, such as 4x1,4x2,16x1"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: build/bench.json")
     given = parser.parse_args(arguments)
     base = QUICK if given.quick else Options()
@@ -100,6 +119,7 @@ def parse(arguments: list[str]) -> Options:
         load=given.load or base.load,
         waiting=given.waiting or base.waiting,
         due=given.due or base.due,
+        shapes=given.shapes or base.shapes,
         json_file=given.json or base.json_file,
     )
 
@@ -123,3 +143,14 @@ def _rates(text: str) -> tuple[float, ...]:
     if min(rates) <= 0:
         raise ValueError(text)
     return rates
+
+
+def _shapes(text: str) -> tuple[Shape, ...]:
+    shapes = tuple(_shape(*part.split("x")) for part in text.split(","))
+    if shapes != tuple(dict.fromkeys(shapes)):
+        raise ValueError(text)
+    return shapes
+
+
+def _shape(partitions: str, instances: str = "") -> Shape:
+    return Shape(_positive(partitions), _positive(instances))

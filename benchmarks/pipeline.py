@@ -66,6 +66,7 @@ async def running(
     *,
     settings: Mapping[str, str] | None = None,
     executors: int = 1,
+    instances: int = 1,
 ) -> AsyncIterator[Pipeline]:
     """Run a pipeline for the length of the block; its data stay.
 
@@ -77,6 +78,8 @@ async def running(
         A service and the file that takes its profile, absolute.
     settings
         ``PENSTOCK_*`` settings that are not the default.
+    executors, instances
+        Processes of the executor, and of every other service that jobs need.
 
     Raises
     ------
@@ -86,7 +89,8 @@ async def running(
     home = Home(data)
     home.create()
     extra = () if profiled is None else ("--profile", profiled[0], str(profiled[1]))
-    process = await _start(home, ("--executors", str(executors), *extra), settings or {})
+    numbers = ("--executors", str(executors), "--instances", str(instances))
+    process = await _start(home, (*numbers, *extra), settings or {})
     try:
         yield _described(home, await _until_running(home, process))
     finally:

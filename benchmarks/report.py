@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.results import (
+    BatchCost,
+    CostPoint,
     GatedThroughput,
     Idle,
     Latency,
@@ -43,8 +45,17 @@ def tables(results: Results) -> Iterator[RenderableType]:
         yield _stealing(results.stealing)
     if results.scoring is not None:
         yield _scoring(results.scoring)
+    yield from _planning(results)
     if results.wheel is not None:
         yield from _wheel(results.wheel)
+
+
+def _planning(results: Results) -> Iterator[RenderableType]:
+    """Draw what capacity is planned from."""
+    if results.costs:
+        yield _costs(results.costs)
+    if results.batches:
+        yield _batches(results.batches)
 
 
 def _heading(machine: Machine) -> str:
@@ -71,6 +82,34 @@ def _stages(stages: tuple[StageCost, ...]) -> RenderableType:
     for cost in stages:
         table.add_row(cost.stage, f"{cost.us:.2f}", f"{cost.ratio:.4f}")
     return _titled("Stages alone, CPU", table)
+
+
+def _costs(points: tuple[CostPoint, ...]) -> RenderableType:
+    table = _table("partitions x instances", "payload", "attempts", "us a job", "log B", "table B", "WAL B")
+    for one in points:
+        table.add_row(
+            f"{one.partitions} x {one.instances}",
+            str(one.payload_bytes),
+            str(one.attempts_per_job),
+            f"{middle(one.rounds).total_us:.0f}",
+            f"{sum(one.log_bytes_per_job.values()):.0f}",
+            f"{sum(one.table_bytes_per_job.values()):.0f}",
+            f"{one.wal_bytes_per_job:.0f}",
+        )
+    return _titled("What a job costs", table)
+
+
+def _batches(costs: tuple[BatchCost, ...]) -> RenderableType:
+    table = _table("batches", "append us", "broker us", "read us", "broker us")
+    for one in costs:
+        table.add_row(
+            str(one.batches),
+            f"{one.append_us:.0f}",
+            f"{one.append_broker_us:.0f}",
+            f"{one.read_us:.0f}",
+            f"{one.read_broker_us:.0f}",
+        )
+    return _titled(f"CPU of a call of {costs[0].records} records", table)
 
 
 def _log(costs: tuple[LogCost, ...]) -> RenderableType:

@@ -14,6 +14,8 @@ class Machine(msgspec.Struct, frozen=True):
     """Commit of the tree, with ``+`` when files differ from it; empty outside a clone."""
     load_1min: float
     """Runnable processes at the start, averaged over a minute: what else the machine did."""
+    measured_at: str = ""
+    """When it began, RFC 3339, UTC."""
 
 
 class StageCost(msgspec.Struct, frozen=True):
@@ -193,6 +195,38 @@ class Scoring(msgspec.Struct, frozen=True):
     """A decision about one job, features of its subject included, wall time."""
 
 
+class CostPoint(msgspec.Struct, frozen=True):
+    """What a job costs with so many partitions and instances."""
+
+    partitions: int
+    instances: int
+    """Of every service that jobs need."""
+    payload_bytes: int
+    attempts_per_job: int
+    """2: the first attempt of every job failed."""
+    rounds: tuple[Throughput, ...]
+    """CPU by service, all instances together."""
+    records_per_job: dict[str, float]
+    """By topic; buckets and tiers together."""
+    log_bytes_per_job: dict[str, float]
+    """By topic, as the broker keeps them once."""
+    table_bytes_per_job: dict[str, float]
+    """By table, indexes included."""
+    wal_bytes_per_job: float
+    """What Postgres writes ahead."""
+
+
+class BatchCost(msgspec.Struct, frozen=True):
+    """CPU of one call with so many records in so many batches, microseconds."""
+
+    records: int
+    batches: int
+    append_us: float
+    append_broker_us: float
+    read_us: float
+    read_broker_us: float
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything one run measured; parts that were not asked for are empty."""
 
@@ -206,6 +240,8 @@ class Results(msgspec.Struct, frozen=True):
     stealing: Stealing | None = None
     wheel: Wheel | None = None
     scoring: Scoring | None = None
+    costs: tuple[CostPoint, ...] = ()
+    batches: tuple[BatchCost, ...] = ()
 
 
 def write_json(results: Results) -> bytes:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.batches import measure_batches
+from benchmarks.costs import measure_costs
 from benchmarks.gates import measure_gates
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
@@ -53,6 +55,10 @@ async def run(options: Options, say: Say) -> Results:
             say(f"{options.waiting} waiting jobs beside others, then {options.due} due within a minute")
             wheel = WheelLoad(options.waiting, options.jobs, options.due, options.span_s, options.rounds)
             results = msgspec.structs.replace(results, wheel=await measure_wheel(data / "wheel", wheel))
+        if Part.COSTS in options.parts:
+            say("costs by partitions, instances, payload and failures")
+            costs = await measure_costs(data, options.jobs, options.rounds, options.shapes, say)
+            results = msgspec.structs.replace(results, costs=costs)
         if not options.parts - OWN:
             return results
         say("bringing up a pipeline")
@@ -73,7 +79,11 @@ async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) 
     if Part.STAGES in options.parts:
         say("clients of the broker")
         found["log"] = await measure_log(pipeline.kafka, batches=options.log_batches, repeats=options.repeats)
-    if options.parts - {Part.STAGES}:
+    if Part.BATCHES in options.parts:
+        say("batches of one call")
+        calls = options.log_batches * 4
+        found["batches"] = await measure_batches(pipeline, calls=calls, repeats=options.repeats)
+    if options.parts - {Part.STAGES, Part.BATCHES}:
         say("warming up")
         await measure_throughput(pipeline, WARM_UP_JOBS)
     if Part.LATENCY in options.parts:

@@ -9,6 +9,7 @@ from penstock.task import task
 NOOP = "bench.noop"
 SLEEP = "bench.sleep"
 WAITING = "bench.waiting"
+FLAKY = "bench.flaky"
 
 
 class Sleep(TypedDict):
@@ -20,6 +21,13 @@ class Sleep(TypedDict):
 @task(NOOP)
 async def noop(_ctx: Context, _payload: object) -> None:
     """Return at once."""
+
+
+@task(FLAKY)
+async def flaky(ctx: Context, _payload: object) -> None:
+    """Fail the first attempt of every job, and succeed in the second."""
+    if ctx.attempt == 1:
+        raise RuntimeError("the first attempt always fails")
 
 
 @task(WAITING)

@@ -22,8 +22,8 @@ async def measure_throughput(pipeline: Pipeline, jobs: int) -> Throughput:
     return await measure_backlog(pipeline, [_job(number) for number in range(jobs)])
 
 
-async def measure_backlog(pipeline: Pipeline, submitted: Sequence[Job]) -> Throughput:
-    """Submit these no-op jobs at once and wait for the last row.
+async def measure_backlog(pipeline: Pipeline, submitted: Sequence[Job], type_: str = NOOP) -> Throughput:
+    """Submit these jobs of one type at once and wait for the last row.
 
     Raises
     ------
@@ -36,12 +36,12 @@ async def measure_backlog(pipeline: Pipeline, submitted: Sequence[Job]) -> Throu
     ):
         # Connecting is not measured.
         jobs = len(submitted)
-        await client.submit(NOOP)
-        already = await _until_ended(table, await table.count_ended(NOOP) + 1)
+        await client.submit(type_)
+        already = await _until_ended(table, type_, await table.count_ended(type_) + 1)
         before, cpu_s, began_s = pipeline.cpu_s(), time.process_time(), time.perf_counter()
         await client.submit_many(submitted)
         submitted_s = time.perf_counter() - began_s
-        await _until_ended(table, already + jobs)
+        await _until_ended(table, type_, already + jobs)
         elapsed_s = time.perf_counter() - began_s
         used = {CLIENT: time.process_time() - cpu_s} | cpu.difference(before, pipeline.cpu_s())
     return Throughput(
@@ -67,11 +67,11 @@ def _job(number: int) -> Job:
     return {"type": NOOP, "payload": {"number": number, "to": f"customer-{number}@example.com"}}
 
 
-async def _until_ended(table: JobsTable, wanted: int) -> int:
+async def _until_ended(table: JobsTable, type_: str, wanted: int) -> int:
     """Ask more often as the end comes near, since each question reads the whole table."""
     ended, moved_s = 0, time.monotonic()
     while True:
-        now = await table.count_ended(NOOP)
+        now = await table.count_ended(type_)
         if now >= wanted:
             return now
         if now > ended:

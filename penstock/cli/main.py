@@ -49,6 +49,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("dlq", "dlq", "Look at dead jobs, try them again, or settle them."),
     Command("models", "models", "Show trained models, and say which one orders jobs."),
     Command("services", "services", "List running instances, and whose wall clock is wrong."),
+    Command(
+        "plan",
+        "plan",
+        "Say what a rate of jobs needs: partitions, instances, executors, brokers and database.",
+    ),
     Command("executors", "executors", "List or drain executors."),
     Command("epoch", "epoch", "Show the epoch of the topics, or begin a new one."),
 )

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.options import QUICK, Options, Part, parse
+from benchmarks.options import QUICK, Options, Part, Shape, parse
 from benchmarks.pipeline import environment_of
 from benchmarks.up import plan_for
 
 
 def test_without_arguments_everything_is_measured_in_full() -> None:
     assert parse([]) == Options()
-    assert parse([]).parts == frozenset(Part) - {Part.GATES, Part.STEALING, Part.WHEEL, Part.SCORING}
+    assert parse([]).parts == {Part.STAGES, Part.LATENCY, Part.THROUGHPUT}
 
 
 def test_what_is_given_goes_before_the_quick_defaults() -> None:
@@ -26,12 +26,25 @@ def test_the_wheel_takes_its_own_numbers() -> None:
     assert (found.waiting, found.due) == (700, 70)
 
 
+def test_shapes_are_partitions_by_instances() -> None:
+    assert parse(["--only", "costs", "--shapes", "4x1,16x2"]).shapes == (Shape(4, 1), Shape(16, 2))
+
+
 def test_several_rates_can_be_given() -> None:
     assert parse(["--rates", "50,500"]).rates == (50.0, 500.0)
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--only", "nothing"], ["--jobs", "0"], ["--rates", "5,0"], ["--rates", "x"], ["--load", "1"]]
+    "wrong",
+    [
+        ["--only", "nothing"],
+        ["--jobs", "0"],
+        ["--rates", "5,0"],
+        ["--rates", "x"],
+        ["--load", "1"],
+        ["--shapes", "4x1,4x1"],
+        ["--shapes", "4"],
+    ],
 )
 def test_what_cannot_be_measured_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

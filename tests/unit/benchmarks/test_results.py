@@ -9,7 +9,9 @@ from rich.console import Console
 from benchmarks.latency import quantiles
 from benchmarks.report import tables
 from benchmarks.results import (
+    BatchCost,
     Burst,
+    CostPoint,
     GatedThroughput,
     Idle,
     Latency,
@@ -56,6 +58,20 @@ RESULTS = Results(
         ),
         Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 251.0), 7.25, {"scheduler-0": 61.0}),
     ),
+    costs=(
+        CostPoint(
+            16,
+            2,
+            1000,
+            1,
+            (throughput(500.0, kafka=61.0),),
+            {"jobs": 1.0},
+            {"jobs": 40.0, "jobs.events": 1387.0},
+            {"jobs": 956.0},
+            2558.0,
+        ),
+    ),
+    batches=(BatchCost(512, 64, 3011.0, 1999.0, 1777.0, 888.0),),
     gates=(GatedThroughput(25, throughput(1234.0, scheduler=77.0)),),
 )
 
@@ -90,6 +106,10 @@ def shown(results: Results) -> str:
         "249",
         "61.0",
         "25 keys: 1234 jobs/s",
+        "16 x 2",
+        "1427",
+        "2558",
+        "3011",
         "77",
     ],
 )

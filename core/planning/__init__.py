@@ -1,0 +1,1 @@
+"""Capacity: what a rate of jobs needs, from what jobs were measured to cost."""
