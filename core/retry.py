@@ -101,7 +101,9 @@ def draw_for(origin: str, n: int) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
-def decide_retry(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw: float) -> RetryDecision:
+def decide_retry(
+    closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw: float, delay_s: float | None = None
+) -> RetryDecision:
     """Decide what follows a dispatch that was closed without success, or pre-empted.
 
     Parameters
@@ -110,10 +112,13 @@ def decide_retry(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw:
         Broker time, milliseconds since 1970. A retry is never due earlier.
     draw
         Uniform in [0, 1).
+    delay_s
+        Wait after a failure that somebody else chose, never below ``FLOOR_S``; None: ``failure_delay_s``.
     """
     match closed.cause:
         case Cause.FAILED:
-            return _after_failure(closed, policy, now_ms, draw)
+            chosen_s = failure_delay_s(closed, policy, draw) if delay_s is None else max(FLOOR_S, delay_s)
+            return _after_failure(closed, policy, now_ms, chosen_s)
         case Cause.LOST:
             return _after_loss(closed, now_ms, draw)
         case Cause.RELEASED:
@@ -126,7 +131,7 @@ def decide_retry(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw:
             assert_never(closed.cause)
 
 
-def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, draw: float) -> RetryDecision:
+def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, delay_s: float) -> RetryDecision:
     deaths_limit = LAWS[FaultClass.POISON].limit or 0
     if closed.fault is FaultClass.PERMANENT:
         return _dead("a permanent error is not retried", closed.fault)
@@ -136,7 +141,6 @@ def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, dra
         return _dead("it was reported as poison", closed.fault)
     if closed.failures >= policy.max_attempts:
         return _dead(f"attempt {closed.failures} of {policy.max_attempts} failed", closed.fault)
-    delay_s = failure_delay_s(closed, policy, draw)
     reason = f"attempt {closed.failures} of {policy.max_attempts} failed ({closed.fault})"
     return _retry(reason, now_ms, delay_s)
 

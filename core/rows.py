@@ -20,7 +20,7 @@ Value = str | int | float
 Row = dict[str, Value]
 """Column to value; a column that is absent is null. Times are milliseconds since 1970, ids and JSON text."""
 
-JSON_COLUMNS = frozenset({"payload", "result", "labels", "score_parts", "depends_on"})
+JSON_COLUMNS = frozenset({"payload", "result", "labels", "score_parts", "depends_on", "context"})
 """Columns whose text is JSON: two texts are the same value when they parse to the same."""
 
 

@@ -10,6 +10,7 @@ from core.ledger.outcome import Outcome
 from core.ledger.verdicts import (
     Action,
     Cancel,
+    Chosen,
     Claimed,
     Decided,
     Expired,
@@ -23,6 +24,7 @@ from core.ledger.verdicts import (
     Succeeded,
     Verdict,
 )
+from core.retrying.context import named
 from core.rows import Folded, Row, Value
 from core.rows_storable import storable_json, storable_text
 from core.states import TERMINAL, State, progress_rank
@@ -35,13 +37,15 @@ _QUEUED = State.QUEUED.value
 
 
 class Patches(NamedTuple):
-    """Changes to the job's row and to the row of its dispatch ``n``; new log lines by number; its score."""
+    """Changes to the job's row and to the row of its dispatch ``n``; new log lines by number; more of it."""
 
     job: Row | None = None
     n: int = 0
     attempt: Row | None = None
     lines: tuple[tuple[int, Row], ...] = ()
     score: Row | None = None
+    choice: Row | None = None
+    """How what follows the dispatch was chosen."""
 
 
 def patches(folded: Folded) -> Patches | None:
@@ -289,7 +293,26 @@ def _decided(folded: Folded, event: Decided, job: Row) -> Patches:
     if event.action is not Action.DEAD and event.due_ms is not None:
         job["due_at"] = event.due_ms
         attempt["due_at"] = event.due_ms
-    return Patches(job, event.n, attempt)
+    choice = None if event.chosen is None else _choice(folded, event, event.chosen)
+    return Patches(job, event.n, attempt, choice=choice)
+
+
+def _choice(folded: Folded, event: Decided, chosen: Chosen) -> Row:
+    row: Row = {
+        "decided_at": folded.timestamp_ms,
+        "error_class": storable_text(chosen.error_class),
+        "action": event.action.value,
+        "policy": event.policy,
+        "arm": storable_text(chosen.arm),
+        "propensity": event.propensity,
+    }
+    _add(row, "signature", None if event.signature is None else storable_text(event.signature))
+    _add(row, "delay_s", chosen.delay_s)
+    if chosen.generation:
+        row["generation"] = storable_text(chosen.generation)
+    if chosen.context:
+        row["context"] = storable_json(_encode(named(chosen.context)))
+    return row
 
 
 def _cancelled(folded: Folded, event: Cancel, job: Row) -> Patches | None:

@@ -19,16 +19,18 @@ class Table(NamedTuple):
     attempts: dict[AttemptKey, Row]
     logs: dict[LogKey, Row]
     scores: dict[AttemptKey, Row]
+    choices: dict[AttemptKey, Row]
+    """How what followed failed dispatches was chosen."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was said that shows in a row."""
-        return not (self.jobs or self.attempts or self.logs or self.scores)
+        return not (self.jobs or self.attempts or self.logs or self.scores or self.choices)
 
 
 def empty_table() -> Table:
     """Give a table without rows."""
-    return Table({}, {}, {}, {})
+    return Table({}, {}, {}, {}, {})
 
 
 def gather(table: Table, events: Iterable[Folded]) -> None:
@@ -53,6 +55,8 @@ def gather(table: Table, events: Iterable[Folded]) -> None:
                 merge(held, said.attempt, ATTEMPT_GROUPS)
         if said.score is not None:
             table.scores.setdefault((job_id, said.n), said.score)
+        if said.choice is not None:
+            table.choices.setdefault((job_id, said.n), said.choice)
         for seq, line in said.lines:
             table.logs.setdefault((job_id, said.n, seq), line)
 

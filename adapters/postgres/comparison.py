@@ -8,7 +8,7 @@ from penstock.identity import home
 
 Image = dict[str, dict[str, object]]
 """Rows in normal form, what is not null of each: ``jobs/ID``, ``job_attempts/ID/N``, ``job_logs/ID/N/SEQ``,
-``job_scores/ID/N``.
+``job_scores/ID/N``, ``retry_decisions/ID/N``.
 
 Times are milliseconds since 1970, ids text, JSON parsed with exact numbers.
 """
@@ -138,7 +138,7 @@ def _is_whole(
 
 def _contradictions(name: str, expected: dict[str, object], found: dict[str, object]) -> list[str]:
     """Name what later records said and the row does not show; earlier ones may have said more."""
-    if name.startswith(("job_logs/", "job_scores/")):
+    if name.startswith(("job_logs/", "job_scores/", "retry_decisions/")):
         return []
     groups = JOB_GROUPS if name.startswith("jobs/") else ()
     guarded = {column for group in groups for column in (group.key, *group.columns)}

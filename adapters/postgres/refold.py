@@ -12,6 +12,7 @@ from adapters.postgres.comparison import Image, KnownFrom
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.scores import job_scores
 from core.log import Record, TopicPartition
 from core.rows import JSON_COLUMNS, Row, complete
@@ -145,7 +146,7 @@ async def each_row(
     connection: psycopg.AsyncConnection[tuple[object, ...]], epoch: str | None = None
 ) -> AsyncIterator[tuple[str, dict[str, object]]]:
     """Give every row with its name, in the normal form of ``Image``, without holding them all in memory."""
-    for reading in map(_Rows, (jobs, job_attempts, job_logs, job_scores)):
+    for reading in map(_Rows, (jobs, job_attempts, job_logs, job_scores, retry_decisions)):
         async with connection.cursor(f"each_{reading.table}") as cursor:
             cursor.itersize = _ROWS_AT_ONCE
             await cursor.execute(reading.query(epoch), {"epoch": epoch})
@@ -169,6 +170,7 @@ def image_of(table: Table) -> Image:
     image |= {f"job_attempts/{job_id}/{n}": _normal(row) for (job_id, n), row in table.attempts.items()}
     image |= {f"job_logs/{job_id}/{n}/{seq}": _normal(row) for (job_id, n, seq), row in table.logs.items()}
     image |= {f"job_scores/{job_id}/{n}": _normal(row) for (job_id, n), row in table.scores.items()}
+    image |= {f"retry_decisions/{job_id}/{n}": _normal(row) for (job_id, n), row in table.choices.items()}
     return image
 
 

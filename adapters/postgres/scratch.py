@@ -15,13 +15,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.tables.stage_offsets import stage_offsets
 from adapters.postgres.upsert import merged_columns
 from penstock.errors import PenstockError
 
 SCHEMA = "penstock_rebuild"
-_ROWS = (jobs, job_attempts, job_logs, job_scores)
+_ROWS = (jobs, job_attempts, job_logs, job_scores, retry_decisions)
 LOCK_TIMEOUT_S = 60
 
 Connection = psycopg.AsyncConnection

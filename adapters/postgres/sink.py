@@ -14,6 +14,7 @@ from adapters.postgres.copy_format import RowPacker
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.upsert import copy_statement, staging_name, staging_statements, upsert_statement
 from core.rows import Row, Value, complete
@@ -102,6 +103,7 @@ _TARGETS = (
     _Target(job_attempts, lambda rows: rows.attempts.items()),
     _Target(job_logs, lambda rows: rows.logs.items()),
     _Target(job_scores, lambda rows: rows.scores.items()),
+    _Target(retry_decisions, lambda rows: rows.choices.items()),
 )
 
 

@@ -5,12 +5,13 @@ import sqlalchemy as sa
 from adapters.postgres.tables.attempts import job_attempts
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
+from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.scores import job_scores
 from core.rows import ATTEMPT_GROUPS, JOB_GROUPS, Group, Tie
 
 _DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
 _LONG = ("JSONB", "TEXT", "BYTEA")
-_FIRST_STAYS = (job_logs, job_scores)
+_FIRST_STAYS = (job_logs, job_scores, retry_decisions)
 """Tables of rows that never change: what is said again is a repetition."""
 
 

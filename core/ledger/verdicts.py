@@ -94,6 +94,20 @@ class Preempted(_Verdict, frozen=True, omit_defaults=True, tag="PREEMPTED", tag_
     """None: not because of a prediction."""
 
 
+class Chosen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a decision about a failure was chosen: what an evaluation needs besides how it ended."""
+
+    arm: str
+    """Which way of choosing delays was asked."""
+    error_class: str
+    delay_s: float | None = None
+    """None: not again."""
+    generation: str = ""
+    """Of what was learned, the arm that is used most; empty: nothing was."""
+    context: tuple[float, ...] = ()
+    """What was known, in the order of ``core.retrying.context.CONTEXT``; shorter from an older version."""
+
+
 class Decided(_Verdict, frozen=True, omit_defaults=True, tag="DECIDED", tag_field="kind"):
     """What happens after dispatch ``n``; carried out only after it was read back as holding."""
 
@@ -108,6 +122,8 @@ class Decided(_Verdict, frozen=True, omit_defaults=True, tag="DECIDED", tag_fiel
     """For a dead job: the class it died of (a transient error may end as ``poison``)."""
     signature: str | None = None
     """Which failure it was (``core.signatures``); None: nothing failed, or it was not known."""
+    chosen: Chosen | None = None
+    """Of a decision about a failure; ``propensity`` is the chance of its arm."""
 
 
 class Cancel(_Verdict, frozen=True, omit_defaults=True, tag="CANCEL", tag_field="kind"):

@@ -39,11 +39,14 @@ WITH old AS (
     DELETE FROM job_logs USING old WHERE job_logs.job_id = old.job_id RETURNING 1
 ), scores AS (
     DELETE FROM job_scores USING old WHERE job_scores.job_id = old.job_id RETURNING 1
+), decisions AS (
+    DELETE FROM retry_decisions USING old WHERE retry_decisions.job_id = old.job_id RETURNING 1
 ), gone AS (
     DELETE FROM jobs USING old WHERE jobs.job_id = old.job_id RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS jobs, (SELECT count(*) FROM attempts) AS attempts,
-       (SELECT count(*) FROM lines) AS lines, (SELECT count(*) FROM scores) AS scores
+       (SELECT count(*) FROM lines) AS lines, (SELECT count(*) FROM scores) AS scores,
+       (SELECT count(*) FROM decisions) AS decisions
 """
 
 
@@ -54,6 +57,7 @@ class Purged(NamedTuple):
     attempts: int
     lines: int
     scores: int
+    decisions: int
 
 
 def register(app: typer.Typer) -> None:
@@ -148,7 +152,7 @@ async def purge(
     else:
         say(
             f"removed {purged.jobs} jobs, {purged.attempts} attempts, {purged.lines} log lines, "
-            f"{purged.scores} scores"
+            f"{purged.scores} scores, {purged.decisions} decisions about failures"
         )
 
 
@@ -167,7 +171,7 @@ def _ask(jobs: int, older_than: timedelta) -> None:
 
 async def _purge(database: Database, statement: LiteralString, parameters: dict[str, Any]) -> Purged:
     """Remove batch by batch, each its own transaction, until nothing is left or all of it is locked."""
-    total = Purged(0, 0, 0, 0)
+    total = Purged(0, 0, 0, 0, 0)
     while True:
         row = await (await database.execute(statement, parameters)).fetchone()
         assert row is not None

@@ -34,6 +34,8 @@ def delay_part(known: Known, last: Row) -> Part:
     match last["outcome"]:
         case "failed" if policy == RULE:
             lines += _backoff(known, last, delay_s)
+        case "failed":
+            lines += _chosen(known, last)
         case "lost":
             lines.append(
                 "a loss is not the job's fault: it waits up to a second, which spreads what was lost at once"
@@ -90,6 +92,19 @@ def _backoff(known: Known, last: Row, delay_s: float | None) -> list[str]:
     elif delay_s is not None:
         lines.append(f"it waits {span(delay_s)}; by these figures it would be {span(expected_s)}")
     return lines
+
+
+def _chosen(known: Known, last: Row) -> list[str]:
+    """Say what chose a delay that is not the rule's, and what the rule would have given."""
+    how = {
+        "learned": "by what was seen of such failures",
+        "explored": "by a draw among few, to learn from it",
+    }.get(last["decision_policy"], "otherwise")
+    chance = "" if last["propensity"] is None else f", which had a chance of {last['propensity']:.1%}"
+    by_rule_s = failure_delay_s(
+        closed_of(known, last), policy_of(known), draw_for(_origin(known.job), last["n"])
+    )
+    return [f"the delay was chosen {how}{chance}; by the rule it would be {span(by_rule_s)}"]
 
 
 def closed_of(known: Known, last: Row) -> ClosedDispatch:

@@ -10,9 +10,18 @@ from core.keeper import DeclareLost
 from core.learning.preemption import PREDICTED, Foreseen, hold_is_over
 from core.ledger.fold import LedgerFold
 from core.ledger.open_job import OpenJob, Phase
-from core.ledger.verdicts import Action, Decided, Failed, Lost, Preempted, Redriven, Released
+from core.ledger.verdicts import (
+    Action,
+    Decided,
+    Failed,
+    Lost,
+    Preempted,
+    Redriven,
+    Released,
+)
 from core.log import Coordinate, NewRecord
-from core.retry import Cause, ClosedDispatch, RetryPolicy, decide_retry, draw_for
+from core.retry import Cause, ClosedDispatch, RetryDecision, RetryPolicy, decide_retry, draw_for
+from core.retrying.memory import RetryMemory
 from core.signatures.shape import Shape, shape_of
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob
@@ -20,6 +29,7 @@ from schemas.codec import encode, job_record, ledger_record
 from schemas.ledger import FoldedEvent
 from schemas.routing import onward, release_record
 from schemas.topics import RouteMap
+from services.dlq_handler.choose import choose
 
 DEAD_MAX_BYTES = 900_000
 """A dead letter above this goes without traceback and log tail; under the broker's 1 MiB."""
@@ -189,8 +199,22 @@ def failure_of(item: Undecided, attempt: FailedAttempt) -> Failure | None:
     return Failure(shape, attempt.job.type)
 
 
-def decision(item: Undecided, attempt: FailedAttempt, now_ms: int, signature: str | None = None) -> Decided:
-    """Decide about one dispatch; two decisions about the same one differ in ``due_ms`` at most."""
+def decision(
+    item: Undecided,
+    attempt: FailedAttempt,
+    now_ms: int,
+    signature: str | None = None,
+    memory: RetryMemory | None = None,
+) -> Decided:
+    """Decide about one dispatch; two decisions about the same one may differ, and the first holds.
+
+    Parameters
+    ----------
+    signature
+        Which failure it was; None: nothing failed, or it is not known.
+    memory
+        What was seen of failures, when delays are chosen by it; None: the rule alone chooses.
+    """
     verdict, job = item.verdict, item.job
     if isinstance(verdict, Preempted) and attempt.foreseen is not None:
         return of_foreseen(verdict, attempt.foreseen)
@@ -203,7 +227,19 @@ def decision(item: Undecided, attempt: FailedAttempt, now_ms: int, signature: st
         hand_backs=verdict.n - job.failures - job.losses,
         retry_after_s=attempt.retry_after_s,
     )
-    decided = decide_retry(closed, policy_of(attempt), now_ms, draw_for(verdict.origin, verdict.n))
+    policy, dispatch = policy_of(attempt), (verdict.origin, verdict.n)
+    if not isinstance(verdict, Failed):
+        return _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
+    made = choose(closed, policy, attempt, now_ms, dispatch, signature or "", memory)
+    return msgspec.structs.replace(
+        _decided(verdict, made.decision, signature),
+        policy=made.asked.policy,
+        propensity=made.asked.propensity,
+        chosen=made.chosen,
+    )
+
+
+def _decided(verdict: Ended, decided: RetryDecision, signature: str | None) -> Decided:
     return Decided(
         verdict.origin,
         verdict.job_id,

@@ -8,6 +8,7 @@ from core.keeper import LossReason, OpenClaims
 from core.learning.events import Status
 from core.ledger.verdicts import Action, Claimed, Failed, Lost, Released, Succeeded
 from core.log import NewRecord, Record, TopicPartition
+from core.retrying.memory import RetryMemory
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
@@ -15,6 +16,7 @@ from ports.outcomes import OutcomeReporter
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
+from services.dlq_handler.choose import remember, subject_of
 from services.dlq_handler.decide import (
     PREEMPT_POLICY,
     Owed,
@@ -49,6 +51,7 @@ class Handler:
         attempts: Attempts,
         outcomes: OutcomeReporter,
         recognizer: Recognizer,
+        memory: RetryMemory | None = None,
     ) -> None:
         self._routes = routes
         self._appender = appender
@@ -60,6 +63,7 @@ class Handler:
         self._attempts = attempts
         self._outcomes = outcomes
         self._recognizer = recognizer
+        self._memory = memory
         self.folded = asyncio.Event()
         """Set whenever more of the ledger was folded; whoever waits clears it first."""
 
@@ -105,6 +109,8 @@ class Handler:
         for event in events:
             if event.outcome is not None and event.outcome.holds:
                 self._follow_claims(event)
+                if self._memory is not None:
+                    remember(self._memory, event)
         return events
 
     def _follow_claims(self, event: FoldedEvent) -> None:
@@ -129,7 +135,10 @@ class Handler:
         now_ms = self._now_ms()
         outputs: list[NewRecord] = []
         for closed in owed.undecided:
-            decided = decision(closed, attempts[closed.source], now_ms, kinds.get(closed.source))
+            attempt, kind = attempts[closed.source], kinds.get(closed.source)
+            if self._memory is not None:
+                self._memory.about(closed.verdict.origin, subject_of(attempt, kind or ""))
+            decided = decision(closed, attempt, now_ms, kind, self._memory)
             outputs.append(ledger_record(self._routes, decided))
             if decided.policy == PREEMPT_POLICY:
                 self._meter.count(Metric.PREEMPTIONS, arm=str(decided.action))

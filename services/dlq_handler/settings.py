@@ -1,13 +1,24 @@
 """Settings of the dlq_handler."""
 
+from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from adapters.runtime.settings import ServiceSettings
 from core.learning.preemption import Mode
+from core.retrying.explore import EXPLORABLE, EXPLORED_MAX, is_explorable
 
 HEARTBEATS_PER_LEASE_MIN = 3
+
+
+class Chooser(StrEnum):
+    """Who chooses how long a retry waits."""
+
+    RULE = "rule"
+    """Exponential backoff with full jitter, always."""
+    LEARNED = "learned"
+    """What was seen of failures, beside a share that goes by the rule and a few that are drawn."""
 
 
 class DlqHandlerSettings(ServiceSettings):
@@ -42,12 +53,24 @@ class DlqHandlerSettings(ServiceSettings):
     janitor_step_records: int = Field(default=1000, ge=1)
     """Records of a partition that must be free to go before any do."""
 
+    retry_policy: Chooser = Chooser.RULE
+    """Who chooses delays; ``rule`` is the switch back, effective with the restart of the service."""
+    retry_explored: float = EXPLORED_MAX
+    """Share of failures whose delay another arm chooses, when it is not the rule alone."""
+
     preempt: Mode = Mode.OFF
     """As for the prioritizer. Unless it is on, holds of jobs that were expected to fail end by time alone."""
     preempt_hold_s: float = Field(default=3600.0, ge=0.0)
     """Longest time such a job is held, seconds."""
     preempt_check_s: float = Field(default=5.0, gt=0)
     """Time between two looks at what is held, seconds."""
+
+    @field_validator("retry_explored")
+    @classmethod
+    def _check_explored(cls, explored: float) -> float:
+        if not is_explorable(explored):
+            raise ValueError(f"PENSTOCK_RETRY_EXPLORED is {explored:g}: {EXPLORABLE}")
+        return explored
 
     @model_validator(mode="after")
     def _check_lease(self) -> Self:

@@ -11,6 +11,7 @@ from core.keeper import Keeper, OpenClaims
 from core.learning.preemption import Mode
 from core.log import TopicPartition
 from core.retention import TrimRule
+from core.retrying.memory import RetryMemory
 from core.snapshot_rule import SnapshotRule
 from ports.feature_view import FeatureView
 from ports.fetch import RecordFetcher
@@ -28,7 +29,7 @@ from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.recognize import Recognizer
-from services.dlq_handler.settings import DlqHandlerSettings
+from services.dlq_handler.settings import Chooser, DlqHandlerSettings
 from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
 from services.dlq_handler.trim import Told, Trimmer
 
@@ -56,10 +57,10 @@ async def run(service: Service) -> None:
         stack.push_async_callback(member.close)
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
-        outcomes = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
+        ends = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
         append, meter = service.appender, service.meter
-        kinds = await _recognizer(service, stack)
-        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, outcomes, kinds)
+        kinds, memory = await _recognizer(service, stack), _memory(settings)
+        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory)
         keeper = Keeper(int(settings.lease_s * 1000))
         watch = KeepWatch(
             *(routes, append, heartbeats, member, now_ms, folds, claims, fetcher, handler.folded),
@@ -85,7 +86,7 @@ async def run(service: Service) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch.run(service.stopping))
-            tasks.create_task(outcomes.run(service.stopping))
+            tasks.create_task(ends.run(service.stopping))
             tasks.create_task(snapshotter.run(service.stopping))
             tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
             tasks.create_task(holds.run(service.stopping, settings.preempt_check_s))
@@ -98,6 +99,11 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader
+
+
+def _memory(settings: DlqHandlerSettings) -> RetryMemory | None:
+    learned = settings.retry_policy is Chooser.LEARNED
+    return RetryMemory(settings.retry_explored) if learned else None
 
 
 async def _recognizer(service: Service, stack: AsyncExitStack) -> Recognizer:

@@ -259,7 +259,7 @@ def test_a_purge_removes_old_ended_jobs_with_all_they_have(mine: Pipeline, cli: 
     assert read_json(cli("purge", "--older-than", "30d", "--dry-run", "--json"))["would_remove_jobs"] == 2
     assert "--yes" in cli("purge", "--older-than", "30d", code=2).stderr
     purged = read_json(cli("purge", "--older-than", "30d", "--yes", "--json"))
-    assert purged == {"jobs": 2, "attempts": 2, "lines": 2, "scores": 2}
+    assert purged == {"jobs": 2, "attempts": 2, "lines": 2, "scores": 2, "decisions": 0}
     for table in ("jobs", "job_attempts", "job_logs", "job_scores"):
         rows = read_json(
             cli("sql", f"SELECT DISTINCT job_id::text AS job_id FROM {table} ORDER BY 1", "--json")

@@ -10,6 +10,7 @@ from core.ledger.notes import Accepted, Logged, LogLine, Note, Progress, Queued,
 from core.ledger.verdicts import (
     Action,
     Cancel,
+    Chosen,
     Claimed,
     Decided,
     Expired,
@@ -96,9 +97,10 @@ def lost(job: int = 0, n: int = 1, executor: str = "e1") -> Lost:
 def decided(job: int = 0, n: int = 1, action: Action = Action.RETRY, due_ms: int | None = None) -> Decided:
     """Make a decision."""
     signature = f"{n:016x}" if n % 2 else None
-    return Decided(
-        origin_of(job), job_id_of(job), n, action, "transient, try 1 of 5", due_ms, signature=signature
-    )
+    delay_s = None if due_ms is None else 1.5
+    chosen = Chosen("rule", "transient", delay_s, context=(float(n), 2.0)) if n % 2 else None
+    where = (origin_of(job), job_id_of(job), n, action, "transient, try 1 of 5", due_ms)
+    return Decided(*where, signature=signature, chosen=chosen)
 
 
 def cancel(job: int = 0, *, origin: str | None = None, reason: str = "") -> Cancel:

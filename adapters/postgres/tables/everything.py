@@ -6,6 +6,7 @@ from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.logs import job_logs
 from adapters.postgres.tables.metadata import METADATA
 from adapters.postgres.tables.models import model_acts, models
+from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.tables.signatures import signatures
@@ -13,6 +14,6 @@ from adapters.postgres.tables.stage_offsets import stage_offsets
 
 TABLES = (
     *(jobs, job_attempts, job_logs, job_scores, models, model_acts, desk_acts, desk_letters),
-    *(schedules, signatures, stage_offsets),
+    *(retry_decisions, schedules, signatures, stage_offsets),
 )
 ALL = METADATA

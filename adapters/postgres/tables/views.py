@@ -9,6 +9,7 @@ from adapters.postgres.tables.desk import V1_DESK_ACTS
 from adapters.postgres.tables.jobs import jobs
 from adapters.postgres.tables.models import V1_MODELS, model_acts
 from adapters.postgres.tables.query_view import QueryView, query_statements, quoted
+from adapters.postgres.tables.retry_decisions import V1_RETRY_DECISIONS
 from adapters.postgres.tables.schedules import schedules
 from adapters.postgres.tables.scores import V1_PREEMPTIONS, job_scores
 from adapters.postgres.tables.signatures import signatures
@@ -113,6 +114,7 @@ V1_SIGNATURES = View(
 VIEWS: tuple[View | QueryView, ...] = (
     *(V1_JOBS, V1_ATTEMPTS, V1_WORKFLOWS, V1_SCHEDULES, V1_SCORES),
     *(V1_MODELS, V1_MODEL_ACTS, V1_PREEMPTIONS, V1_SIGNATURES, V1_DESK_ACTS),
+    V1_RETRY_DECISIONS,
 )
 
 

@@ -153,6 +153,24 @@ def test_which_failure_it_was_stays_until_another_follows() -> None:
     assert row(*third)["signature"] == f"{3:016x}"
 
 
+def test_how_what_follows_a_failure_was_chosen_has_a_row_that_never_changes() -> None:
+    events = (accepted(), claimed(), failed(), decided(due_ms=BASE_MS + 5000))
+    found = told(*events, decided(), claimed(n=2, attempt=2), failed(n=2), decided(n=2)).choices
+    assert found == {
+        (job_id_of(0), 1): {
+            "decided_at": BASE_MS + 103,
+            "signature": f"{1:016x}",
+            "error_class": "transient",
+            "action": "retry",
+            "policy": "rule",
+            "arm": "rule",
+            "propensity": 1.0,
+            "delay_s": 1.5,
+            "context": '{"failures":1.0,"tries_left":2.0}',
+        }
+    }
+
+
 def test_a_failed_attempt_keeps_error_and_decision() -> None:
     found = attempt(1, accepted(), claimed(), failed(), decided(action=Action.DEAD))
     assert found["outcome"] == "failed"

@@ -31,3 +31,17 @@ def test_a_retry_names_the_kind_of_its_failure(kind: Row | None, said: str) -> N
     assert not any(
         "kind" in line for line in delay_part(Known(job, [], NOW), last | {"signature": None}).lines
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [("learned", "by what was seen of such failures"), ("explored", "by a draw among few")],
+)
+def test_a_delay_that_is_not_by_the_rule_says_so(policy: str, said: str) -> None:
+    job = {"origin_epoch": "e", "origin_partition": 0, "origin_offset": 7, "max_attempts": 5}
+    last = {"n": 1, "attempt": 1, "outcome": "failed", "error_class": "transient", "signature": None}
+    last |= {"decision": "retry", "decision_reason": "x", "decision_policy": policy, "propensity": 0.85}
+    last |= {"decided_at": NOW, "due_at": NOW + timedelta(seconds=40)}
+    text = "\n".join(delay_part(Known(job, [last], NOW), last).lines)
+    assert f"the delay was chosen {said}" in text
+    assert "a chance of 85.0%; by the rule it would be" in text

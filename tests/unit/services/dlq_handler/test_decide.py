@@ -9,6 +9,7 @@ from core.learning.preemption import Foreseen
 from core.ledger.verdicts import (
     Action,
     Cancel,
+    Chosen,
     Claimed,
     Decided,
     Failed,
@@ -20,12 +21,14 @@ from core.ledger.verdicts import (
     Verdict,
 )
 from core.log import Coordinate, Record
+from core.retrying.memory import RetryMemory
 from core.signatures.shape import Group, Shape
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
 from schemas.codec import decode_accepted, decode_dead, decode_delayed, ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
+from services.dlq_handler.choose import remember
 from services.dlq_handler.decide import (
     Owed,
     Reopened,
@@ -331,3 +334,54 @@ def test_a_failure_is_what_the_record_says_and_a_loss_names_no_executor(ledger: 
     assert lost.shape == Shape(Group("lost", "ExecutorLost", ""), ("lease_lapsed",))
     for verdict in (RELEASED, PREEMPTED):
         assert failure_of(Undecided(verdict, failed.job, IN_DLQ), letter) is None
+
+
+def test_a_decision_about_a_failure_is_logged_with_what_was_known(ledger: Ledger) -> None:
+    (failed,) = ledger.owed(CLAIM, FAILED).undecided
+    letter = FailedAttempt(job(max_attempts=3), "x", "transient", "Boom", "no", NOW_MS - 2000, run_s=0.5)
+    decided = decision(failed, letter, NOW_MS, "s")
+    assert decided.due_ms is not None
+    assert (decided.policy, decided.propensity) == ("rule", 1.0)
+    delay_s = (decided.due_ms - NOW_MS) / 1000
+    assert decided.chosen == Chosen("rule", "transient", delay_s, "", (1.0, 2.0, 0.0, 0.5, -1.0, 0.0))
+    letter = msgspec.structs.replace(letter, job=job(max_attempts=1))
+    last = decision(failed, letter, NOW_MS, "s", RetryMemory(0.05))
+    assert last.chosen == Chosen("rule", "transient", None, "", (1.0, 0.0, 0.0, 0.5, -1.0, 0.0))
+    assert (last.action, last.propensity) == (Action.DEAD, 1.0)
+
+
+def test_what_is_learned_chooses_with_known_chances_and_remembers_what_came_of_it(ledger: Ledger) -> None:
+    memory, arms = RetryMemory(0.05), set()
+    for number in range(300):
+        origin = f"e:0:{1000 + number}"
+        claim, failed = (msgspec.structs.replace(one, origin=origin) for one in (CLAIM, FAILED))
+        (item,) = ledger.owed(claim, failed).undecided
+        decided = decision(
+            item, FailedAttempt(job(origin=origin), "x", "", "", "", NOW_MS), NOW_MS, "s", memory
+        )
+        assert decided.chosen is not None
+        assert decided.chosen.generation == str(NOW_MS)
+        assert decided.propensity == pytest.approx(0.95 if decided.policy == "rule" else 0.025)
+        arms.add(decided.chosen.arm)
+        for event in ledger.take(claim, failed, decided):
+            if event.outcome is not None and event.outcome.holds:
+                remember(memory, event)
+    assert arms == {"rule", "planned", "quarter"}
+
+
+def test_what_holds_of_failures_is_remembered(ledger: Ledger) -> None:
+    memory = RetryMemory(0.0)
+    after = msgspec.structs.replace(RETRY, chosen=Chosen("rule", "transient", 5.0))
+    again = msgspec.structs.replace(CLAIM, n=2)
+    events = ledger.take(CLAIM, FAILED, after, again, Succeeded(ORIGIN, JOB_ID, 2, "x", 0, 0.1))
+    for event in events:
+        remember(memory, event)
+    assert len(memory) == 0
+    assert memory.generation("transient", 0).tallies["rule"].mean == 5.0
+    other = Ledger()
+    for event in other.take(CLAIM, FAILED):
+        remember(memory, event)
+    assert len(memory) == 1
+    for event in other.take(DEAD):
+        remember(memory, event)
+    assert len(memory) == 0

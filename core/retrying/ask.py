@@ -1,0 +1,68 @@
+"""Ask an arm how long to wait after a failure, and say with which chance it was asked."""
+
+from typing import NamedTuple
+
+from core.retry import ClosedDispatch, RetryPolicy, draw_for, failure_delay_s
+from core.retrying.arms import Planned
+from core.retrying.choice import Act, Hazards, Moment
+from core.retrying.explore import CONTROL, PLANNED, STRETCHED, Shares, arm_draw, arm_of, propensities
+from core.retrying.off_policy import WASTED_TRY_S
+from core.retrying.plan import Costs
+
+LEARNED, EXPLORED = "learned", "explored"
+"""Names of the policy where the winner was asked, and where another arm was drawn; else it is the rule's."""
+COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=21_600.0)
+"""Seconds: a try that fails is five minutes' delay, a job that is given up six hours'; as in the replay."""
+LONGEST_S = 21_600.0
+"""No arm waits longer, seconds."""
+
+
+class Asked(NamedTuple):
+    """What an arm said."""
+
+    arm: str
+    policy: str
+    propensity: float
+    delay_s: float
+
+
+def by_rule(closed: ClosedDispatch, policy: RetryPolicy, draw: float) -> Asked:
+    """Ask the rule alone."""
+    return Asked(CONTROL, CONTROL, 1.0, failure_delay_s(closed, policy, draw))
+
+
+def ask(
+    closed: ClosedDispatch,
+    policy: RetryPolicy,
+    moment: Moment,
+    shares: Shares,
+    hazards: Hazards,
+    dispatch: tuple[str, int],
+) -> Asked:
+    """Ask the arm that the draw of this dispatch falls on.
+
+    An arm only moves the delay: whether a job is tried again at all is said by the rule. A plan that would
+    stop or hold waits as the rule does. No arm waits less than a dependency asked for, nor past a deadline
+    that the rule would meet.
+
+    Parameters
+    ----------
+    dispatch
+        Origin and number of what failed: what the draws are seeded by.
+    """
+    chances = propensities(shares)
+    arm, draw = arm_of(chances, arm_draw(*dispatch)), draw_for(*dispatch)
+    rule_s = failure_delay_s(closed, policy, draw)
+    delay_s = rule_s
+    if arm in STRETCHED:
+        delay_s = rule_s * STRETCHED[arm]
+    elif arm == PLANNED:
+        choice = Planned(PLANNED, hazards, COSTS).choose(moment, draw)
+        delay_s = choice.delay_s if choice.act is Act.TRY else rule_s
+    asked_s = closed.retry_after_s or 0.0
+    if asked_s > 0:
+        # The rule bounds it and spreads what comes back.
+        delay_s = max(delay_s, rule_s)
+    longest_s = max(rule_s, min(LONGEST_S, moment.latest_s))
+    name = CONTROL if arm == CONTROL else LEARNED if arm == shares.winner else EXPLORED
+    return Asked(arm, name, chances[arm], min(delay_s, longest_s))
