@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.wheel import TICK_MS
 
 Floats = NDArray[np.float64]
+Vector = NDArray[np.float32]
 
 TICK_S = TICK_MS / 1000
 """The wheel waits in steps of this, seconds: no delay is finer."""
@@ -29,7 +30,7 @@ def bin_of(age_s: float) -> int:
 
 
 def exposure(from_s: float, until_s: float) -> Floats:
-    """Give the share of each bin that lies between two ages, (n_bins,) in [0, 1]; rising ages only."""
+    """Give the share of each bin that lies between two ages, (n_bins,) in [0, 1]."""
     overlap = np.minimum(EDGES_S[1:], until_s) - np.maximum(EDGES_S[:-1], from_s)
     shares: Floats = np.clip(overlap, 0.0, None) / np.diff(EDGES_S)
     return shares

@@ -10,7 +10,7 @@ from enum import Enum
 from math import ceil, inf
 from typing import NamedTuple, Protocol
 
-from core.retrying.bins import TICK_S, Floats
+from core.retrying.bins import TICK_S, Floats, Vector
 
 
 class Act(Enum):
@@ -63,7 +63,7 @@ class Moment:
     latest_s: float = inf
     now_s: float = 0.0
     subject: Subject = UNKNOWN
-    features: Floats | None = None
+    features: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,14 @@ class Seen(NamedTuple):
         It was still on at this age: the last try that failed.
     working_s
         A try worked at this age; None: it was not seen to recover.
+    since_s
+        Age at which the job that was watched failed first: one that joins an episode says nothing about
+        what came before.
     """
 
     failing_s: float
     working_s: float | None
+    since_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class History:
     def add(self, subject: Subject, seen: Seen) -> None:
         """Take in an episode that recovered, or that nobody watches any more."""
         before = self.of(subject)
-        at_risk, recovered = _spread(before, seen)
+        at_risk, recovered = spread(before, seen)
         for key in self._keys(subject):
             counts = self._by_key.pop(key, None) or Counts()
             counts.add(at_risk, recovered)
@@ -123,9 +127,9 @@ class History:
         yield ()
 
 
-def _spread(hazards: Floats, seen: Seen) -> tuple[Floats, Floats]:
-    """Give what an episode adds to (at risk, recovered)."""
-    at_risk = exposure(0.0, seen.failing_s)
+def spread(hazards: Floats, seen: Seen) -> tuple[Floats, Floats]:
+    """Give what an episode adds to (at risk, recovered), both (n_bins,), by the hazard that was expected."""
+    at_risk = exposure(seen.since_s, seen.failing_s)
     if seen.working_s is None:
         return at_risk, np.zeros(BINS)
     inside = exposure(seen.failing_s, seen.working_s)

@@ -1,0 +1,49 @@
+"""Learned hazards and chances, from boosters as bytes."""
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from adapters.learned.boosted import booster_of
+from adapters.learned.heads import Head
+from core.retrying.ahead import first_ahead, merged, rows_ahead, with_ahead
+from core.retrying.bins import Floats, Vector
+from core.retrying.choice import Hazards, Moment
+
+
+class LearnedHazards(Hazards):
+    """History's hazards, corrected by a model where a moment has features; else as they are.
+
+    Whoever loads a head from elsewhere tries it in a throwaway process first (``adapters/learned/trees.py``).
+    """
+
+    def __init__(self, head: Head, history: Hazards) -> None:
+        self._booster = booster_of(head)
+        self._history = history
+
+    @override
+    def hazards(self, moment: Moment) -> Floats:
+        by_history = self._history.hazards(moment)
+        if moment.features is None:
+            return by_history
+        stretches = merged(by_history)
+        rows = rows_ahead(moment.features, moment.age_s, moment.now_s, stretches)
+        margin = np.ascontiguousarray(rows[:, -1])
+        odds = self._booster.inplace_predict(
+            rows, base_margin=margin, predict_type="margin", validate_features=False
+        )
+        if not np.isfinite(odds).all():
+            return by_history
+        return with_ahead(stretches, first_ahead(moment.age_s), np.asarray(odds, np.float64))
+
+
+class LearnedChance:
+    """The chance that the next try works, uncalibrated."""
+
+    def __init__(self, head: Head) -> None:
+        self._booster = booster_of(head)
+
+    def of(self, vectors: Vector) -> NDArray[np.float64]:
+        """Give the chance of each row, (n_rows,) in (0, 1)."""
+        found = self._booster.inplace_predict(vectors, validate_features=False)
+        return np.asarray(found, np.float64)
