@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help init init-runtime demo test check chaos chaos-soak bench bench-peers bench-learning lock lock-jars generate clean
+.PHONY: help init init-runtime demo test check chaos chaos-soak bench bench-peers bench-learning bench-retry lock lock-jars generate clean
 
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-peers: init  ## Measure Penstock beside other job systems; ARGS are passed
 
 bench-learning: init  ## Judge what is learned on recorded jobs; TRACES=DIR, FINAL=1 reads the held-out days
 	$(if $(TRACES),TRACES='$(TRACES)') OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.learning $(if $(FINAL),--final) $(ARGS)
+
+bench-retry: init  ## Judge retry policies on recorded failures; TRACES=DIR, FINAL=1 reads what is held out
+	$(if $(TRACES),TRACES='$(TRACES)') OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.retry $(if $(FINAL),--final) $(ARGS)
 
 lock: $(VENV)/.created  ## Renew the locked requirements
 	requirements/lock.sh

@@ -1,21 +1,12 @@
 """The report: one HTML file with everything in it, and the same tables for a terminal or a document."""
 
-import base64
-import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from benchmarks.learning.results import Interval, Results
-
-Row = Sequence[str]
-_STYLE = """
-body{font:14px/1.5 system-ui,sans-serif;max-width:72em;margin:2em;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}
-td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}.missed{color:#b00020;font-weight:600}img{max-width:49%}
-"""
+from benchmarks.pages import MISSED, Row, Titled, figure, html_page, markdown
 
 
-def tables(results: Results) -> Iterator[tuple[str, list[Row]]]:
+def tables(results: Results) -> Iterator[Titled]:
     """Yield every table: its title, and its rows, the first of which are the headings."""
     yield "Bars", _bars(results)
     yield f"FAIL at submission, {results.judged}", _failure(results)
@@ -45,7 +36,7 @@ def tables(results: Results) -> Iterator[tuple[str, list[Row]]]:
 
 def _bars(results: Results) -> list[Row]:
     head = ["what", "value", "bar", "met"]
-    return [head, *([b.metric, f"{b.value:.4g}", b.bar, "yes" if b.met else "MISSED"] for b in results.bars)]
+    return [head, *([b.metric, f"{b.value:.4g}", b.bar, "yes" if b.met else MISSED] for b in results.bars)]
 
 
 def _failure(results: Results) -> list[Row]:
@@ -115,20 +106,13 @@ def _by_day(results: Results) -> list[Row]:
     return [["day", *names], *rows]
 
 
-def _interval(figure: Interval) -> str:
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+def _interval(of: Interval) -> str:
+    return figure(of.value, of.low, of.high)
 
 
 def as_markdown(results: Results) -> str:
     """Give all tables for a document."""
-    parts: list[str] = []
-    for title, rows in tables(results):
-        lines = [f"| {' | '.join(row)} |" for row in rows]
-        lines.insert(1, "|---" * len(rows[0]) + "|")
-        parts.append(f"### {title}\n\n" + "\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return markdown(tables(results))
 
 
 def _said(results: Results) -> str:
@@ -141,20 +125,4 @@ def _said(results: Results) -> str:
 
 def as_html(results: Results, plots: Mapping[str, bytes]) -> str:
     """Give one page that needs nothing beside it."""
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><title>What is learned</title>",
-        f"<style>{_STYLE}</style><h1>What is learned, judged</h1>",
-        f"<p>{html.escape(_said(results))}</p>",
-    ]
-    for name, data in plots.items():
-        encoded = base64.b64encode(data).decode()
-        parts.append(f'<img alt="{html.escape(name)}" src="data:image/png;base64,{encoded}">')
-    for title, rows in tables(results):
-        parts.append(f"<h2>{html.escape(title)}</h2><table>")
-        for number, row in enumerate(rows):
-            cell = "td" if number else "th"
-            missed = ' class="missed"' if row[-1] == "MISSED" else ""
-            cells = "".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in row)
-            parts.append(f"<tr{missed}>{cells}</tr>")
-        parts.append("</table>")
-    return "\n".join([*parts, "</html>\n"])
+    return html_page("What is learned, judged", _said(results), plots, tables(results))

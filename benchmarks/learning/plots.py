@@ -20,9 +20,9 @@ SIZE_IN = (4.8, 3.4)
 def draw(results: Results) -> dict[str, bytes]:
     """Draw every plot: its name and its PNG."""
     drawings: dict[str, Drawing] = {
-        "precision-recall": _alone(partial(_precision, results=results)),
-        "calibration": _alone(partial(_calibration, results=results)),
-        "slices": _alone(partial(_slices, results=results)),
+        "precision-recall": alone(partial(_precision, results=results)),
+        "calibration": alone(partial(_calibration, results=results)),
+        "slices": alone(partial(_slices, results=results)),
     }
     for table in results.queues:
         rho = f"{table.rho:g}"
@@ -30,7 +30,7 @@ def draw(results: Results) -> dict[str, bytes]:
         values = {policy: (score.of_oracle, score.max_s / 1000) for policy, score in table.by_policy.items()}
         title = f"{table.trace}, load {rho}"
         drawings[name] = partial(_waits, values=values, title=title)
-    return {name: _png(drawing) for name, drawing in drawings.items()}
+    return {name: png(drawing) for name, drawing in drawings.items()}
 
 
 def write(plots: Mapping[str, bytes], folder: Path) -> None:
@@ -40,7 +40,7 @@ def write(plots: Mapping[str, bytes], folder: Path) -> None:
         (folder / f"{name}.png").write_bytes(data)
 
 
-def _alone(draw_on: Callable[[Axes], None]) -> Drawing:
+def alone(draw_on: Callable[[Axes], None]) -> Drawing:
     """Give the drawing of a figure with one pair of axes."""
 
     def drawing(figure: Figure) -> None:
@@ -49,7 +49,8 @@ def _alone(draw_on: Callable[[Axes], None]) -> Drawing:
     return drawing
 
 
-def _png(drawing: Drawing) -> bytes:
+def png(drawing: Drawing) -> bytes:
+    """Draw a figure as a PNG."""
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=SIZE_IN, dpi=110, layout="constrained")
         drawing(figure)

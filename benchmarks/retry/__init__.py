@@ -1,0 +1,1 @@
+"""Judges retry policies on recorded failures, in strict order of time."""
