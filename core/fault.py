@@ -42,6 +42,11 @@ class FaultLaw:
     cap_s: float
 
 
+UNCLASSIFIED_LIMIT = 10
+"""Failed attempts after which a job is dead whose error says nothing about itself; twice what jobs have by
+default. The waits between add up to less than nine minutes, which outlasts a restart of what was called; most
+such errors are bugs, and fifty attempts would find nothing else."""
+
 LAWS: Mapping[FaultClass, FaultLaw] = MappingProxyType(
     {
         FaultClass.PERMANENT: FaultLaw(limit=1, base_factor=0.0, cap_s=0.0),

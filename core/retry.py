@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, assert_never
 
-from core.fault import LAWS, FaultClass
+from core.fault import LAWS, UNCLASSIFIED_LIMIT, FaultClass
 from core.ledger.verdicts import Action
 from core.wheel import TICK_MS
 
@@ -52,6 +52,8 @@ class ClosedDispatch:
         Dispatches that ended without having failed or been lost.
     retry_after_s
         What the failing dependency asked for, seconds.
+    unclassified
+        The error says nothing about itself; see ``attempts_allowed``.
     """
 
     cause: Cause
@@ -61,6 +63,7 @@ class ClosedDispatch:
     worker_deaths: int = 0
     hand_backs: int = 0
     retry_after_s: float | None = None
+    unclassified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +142,16 @@ def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, del
         return _dead(f"it took its worker process down {closed.worker_deaths} times", FaultClass.POISON)
     if closed.fault is FaultClass.POISON:
         return _dead("it was reported as poison", closed.fault)
-    if closed.failures >= policy.max_attempts:
-        return _dead(f"attempt {closed.failures} of {policy.max_attempts} failed", closed.fault)
-    reason = f"attempt {closed.failures} of {policy.max_attempts} failed ({closed.fault})"
+    allowed = attempts_allowed(closed, policy)
+    if closed.failures >= allowed:
+        reason = f"attempt {closed.failures} of {allowed} failed"
+        if allowed < policy.max_attempts:
+            reason += (
+                f"; an error that says nothing about itself has no more: raise TransientError where all "
+                f"{policy.max_attempts} are to be made"
+            )
+        return _dead(reason, closed.fault)
+    reason = f"attempt {closed.failures} of {allowed} failed ({closed.fault})"
     return _retry(reason, now_ms, delay_s)
 
 
@@ -173,6 +183,11 @@ def failure_delay_s(closed: ClosedDispatch, policy: RetryPolicy, draw: float) ->
         return backoff_s
     asked_s = min(asked_s, RETRY_AFTER_MAX_S)
     return max(backoff_s, asked_s + draw * max(DEFAULT_BASE_S, RETRY_AFTER_SPREAD * asked_s))
+
+
+def attempts_allowed(closed: ClosedDispatch, policy: RetryPolicy) -> int:
+    """Give how many attempts may fail: fewer than asked for after an error that nobody classified."""
+    return min(policy.max_attempts, UNCLASSIFIED_LIMIT) if closed.unclassified else policy.max_attempts
 
 
 class Window(NamedTuple):

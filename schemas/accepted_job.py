@@ -141,6 +141,8 @@ class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The task's own limit; the smaller of it and the job's holds."""
     foreseen: Foreseen | None = None
     """Of a dispatch that was diverted because a model expects it to fail."""
+    unclassified: bool = False
+    """Nothing says what kind of failure it was, so it is transient with a low cap."""
 
 
 class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -117,6 +117,7 @@ def failure(key: str, error: BaseException, context: Context, run_s: float) -> J
         traceback=_traceback(error),
         retry_after_s=_retry_after_s(error),
         log_tail=context.log_tail,
+        unclassified=is_unclassified(error),
     )
 
 
@@ -137,6 +138,12 @@ def _classified(error: BaseException) -> ErrorClass:
     if isinstance(error, PenstockError):
         return error.error_class
     return "transient" if _retry_after_s(error) is None else "overload"
+
+
+def is_unclassified(error: BaseException) -> bool:
+    """Whether an exception says nothing about itself; those of the operating system are from outside."""
+    says = isinstance(error, PenstockError | OSError) or type(error).__name__ == "CancelledError"
+    return not says and _retry_after_s(error) is None
 
 
 def _retry_after_s(error: BaseException) -> float | None:

@@ -64,6 +64,8 @@ class JobOutcome(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
         1 is the job proven to have killed it.
     spawned
         Records of the jobs it added, when it succeeded.
+    unclassified
+        Nothing says what kind of failure it was: neither the exception's class nor a ``Retry-After``.
     """
 
     key: str
@@ -79,6 +81,7 @@ class JobOutcome(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
     collateral: bool = False
     cohort: int = 0
     spawned: list[bytes] = []
+    unclassified: bool = False
 
 
 class JobNote(msgspec.Struct, frozen=True, array_like=True):

@@ -4,7 +4,7 @@ from math import inf, isfinite
 from typing import NamedTuple
 
 from core.ledger.verdicts import Action, Chosen, Decided, Failed, Succeeded
-from core.retry import ClosedDispatch, RetryDecision, RetryPolicy, decide_retry, draw_for
+from core.retry import ClosedDispatch, RetryDecision, RetryPolicy, attempts_allowed, decide_retry, draw_for
 from core.retrying.ask import Asked, ask, by_rule
 from core.retrying.choice import Moment, Subject
 from core.retrying.context import NO_DEADLINE, Context
@@ -73,7 +73,7 @@ def _moment(
         # Without a memory, or after a restart, the episode begins with this failure.
         age_s=0.0 if memory is None else memory.age_s(job.origin, now_ms),
         failures=closed.failures,
-        tries_left=max(0, policy.max_attempts - closed.failures),
+        tries_left=max(0, attempts_allowed(closed, policy) - closed.failures),
         latest_s=max(0.0, min(limits) - now_ms) / 1000 if limits else inf,
         now_s=now_ms / 1000,
         subject=subject_of(attempt, signature),

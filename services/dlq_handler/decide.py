@@ -226,6 +226,7 @@ def decision(
         worker_deaths=job.worker_deaths,
         hand_backs=verdict.n - job.failures - job.losses,
         retry_after_s=attempt.retry_after_s,
+        unclassified=attempt.unclassified,
     )
     policy, dispatch = policy_of(attempt), (verdict.origin, verdict.n)
     if not isinstance(verdict, Failed):

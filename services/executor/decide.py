@@ -145,6 +145,7 @@ def _failed_attempt(
         retry_cap_s=retry.cap_s if retry is not None else None,
         retry_factor=retry.factor if retry is not None else None,
         task_max_attempts=policy.max_attempts if policy is not None else None,
+        unclassified=outcome.unclassified,
     )
 
 

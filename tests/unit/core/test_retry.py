@@ -1,8 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from core.fault import FaultClass
+from core.fault import UNCLASSIFIED_LIMIT, FaultClass
 from core.ledger.verdicts import Action
 from core.retry import (
     FLOOR_S,
@@ -54,6 +55,18 @@ def test_the_last_attempt_that_fails_is_dead_of_its_own_class() -> None:
 
 def test_a_single_attempt_is_never_retried() -> None:
     assert decide(failed(), RetryPolicy(max_attempts=1)).action is Action.DEAD
+
+
+def test_an_error_that_says_nothing_about_itself_has_a_low_cap_below_that_of_the_job() -> None:
+    policy = RetryPolicy(max_attempts=50)
+    unclassified = replace(failed(failures=UNCLASSIFIED_LIMIT - 1), unclassified=True)
+    assert decide(unclassified, policy).action is Action.RETRY
+    decision = decide(replace(unclassified, failures=UNCLASSIFIED_LIMIT), policy)
+    assert decision.action is Action.DEAD
+    assert "raise TransientError where all 50 are to be made" in decision.reason
+    assert decide(failed(failures=UNCLASSIFIED_LIMIT), policy).action is Action.RETRY
+    few = decide(replace(unclassified, failures=5), RetryPolicy(max_attempts=5))
+    assert (few.action, few.reason) == (Action.DEAD, "attempt 5 of 5 failed")
 
 
 def test_a_job_that_killed_two_workers_is_poison_with_attempts_left() -> None:

@@ -148,3 +148,11 @@ def test_learning_takes_how_an_attempt_ended_unless_it_was_handed_back(
     outcome: JobOutcome, cancel_sent: bool, expected: tuple[Status, int] | None
 ) -> None:
     assert end_of(outcome, closing(outcome), cancel_sent=cancel_sent) == expected
+
+
+@pytest.mark.parametrize("unclassified", [True, False])
+def test_whether_an_error_says_something_about_itself_is_passed_on(unclassified: bool) -> None:
+    outcome = JobOutcome("k", False, 0.1, error_class="transient", error_type="E", unclassified=unclassified)
+    failed = closing(outcome).failed
+    assert failed is not None
+    assert failed.unclassified is unclassified
