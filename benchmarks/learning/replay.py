@@ -1,6 +1,7 @@
 """Vectors of recorded jobs, kept between runs."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ from adapters.recordings.replay import Say, replayed
 from benchmarks.machine import ROOT
 from ports.models import Vectors
 
+MAKERS = (
+    *(ROOT / "core" / "learning" / f"{name}.py" for name in ("aggregates", "events", "features", "fold")),
+    ROOT / "core" / "learning" / "seconds.py",
+    ROOT / "adapters" / "recordings" / "replay.py",
+)
+"""The code that makes vectors of jobs."""
+
 
 def replayed_once(jobs: RecordedJobs, kept: Path, say: Say) -> Vectors:
     """Give the same as ``replayed``, or what an earlier run of the same code made of the same jobs."""
-    store = kept / f"vectors-{_fingerprint(jobs)}.npy"
+    store = kept / f"vectors-{fingerprint(jobs, MAKERS)}.npy"
     if not store.exists():
         vectors = replayed(jobs, say)
         kept.mkdir(parents=True, exist_ok=True)
@@ -22,12 +30,11 @@ def replayed_once(jobs: RecordedJobs, kept: Path, say: Say) -> Vectors:
     return found
 
 
-def _fingerprint(jobs: RecordedJobs) -> str:
-    """Name the jobs and the code that makes vectors of them."""
+def fingerprint(jobs: RecordedJobs, makers: Sequence[Path]) -> str:
+    """Name the jobs and the code that makes vectors of them; other bytes of either give another name."""
     seen = hashlib.sha256()
     for name in COLUMNS:
         seen.update(np.ascontiguousarray(getattr(jobs, name)).tobytes())
-    for path in sorted((ROOT / "core" / "learning").glob("*.py")):
-        if path.stem in {"events", "seconds", "aggregates", "features", "fold"}:
-            seen.update(path.read_bytes())
+    for path in makers:
+        seen.update(path.read_bytes())
     return seen.hexdigest()[:16]
