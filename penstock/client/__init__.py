@@ -8,6 +8,7 @@ from penstock.client.errors import (
     InvalidJob,
     NotConnected,
     NotSent,
+    Throttled,
     Unacknowledged,
 )
 from penstock.client.filters import JobFilter
@@ -35,6 +36,7 @@ __all__ = [
     "Step",
     "SubmittedRef",
     "SyncClient",
+    "Throttled",
     "Unacknowledged",
     "Workflow",
 ]

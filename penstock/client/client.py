@@ -28,6 +28,7 @@ from penstock.client.submission import (
     encode_job,
 )
 from penstock.client.table import StateTable
+from penstock.client.throttle import Throttle
 from penstock.client.waiting import Waiter
 from penstock.client.workflow import Workflow
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
@@ -56,6 +57,9 @@ class Client:
         way. A single submit larger than that goes alone.
     on_full
         What a submit does without room: wait for it, or raise ``Backpressure``.
+    throttle_k
+        None throttles nothing. Else, once Kafka acknowledges less than one in ``throttle_k`` submits (2 is
+        usual), a growing share of them raises ``Throttled`` without being sent.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Client:
         record_max_bytes: int = RECORD_MAX_BYTES,
         buffer_max_bytes: int = BUFFER_MAX_BYTES,
         on_full: OnFull = OnFull.WAIT,
+        throttle_k: float | None = None,
     ) -> None:
         kafka = kafka or KafkaConnection()
         self._prefix = (names or PipelineNames()).topic_prefix
@@ -75,6 +80,7 @@ class Client:
         self._record_max_bytes = record_max_bytes
         self._link = KafkaLink(kafka, self._prefix)
         self._room = Room(buffer_max_bytes, on_full)
+        self._throttle = Throttle(throttle_k)
         self._table = StateTable(database or DatabaseConnection())
         self._rejections = RejectionWatch(kafka, f"{self._prefix}jobs.rejected")
         self._waiter = Waiter(self._table, self._rejections)
@@ -114,12 +120,13 @@ class Client:
             It cannot be written as a record; nothing was sent.
         NotConnected, NotSent
             It is not in the log; repeating is safe. ``Backpressure``, a ``NotSent``, says that the buffer
-            is full (see ``on_full``).
+            is full (see ``on_full``), and ``Throttled`` that too little is acknowledged (see ``throttle_k``).
         SubmitUnknown
             It may be in the log or not: only with an ``idempotency_key`` is repeating safe.
         """
         job = encode_job({"type": type, "payload": payload, **options}, self._record_max_bytes)
-        return (await send(self._link, self._room, [job], self._timeout_s))[0]
+        with self._throttle.asked():
+            return (await send(self._link, self._room, [job], self._timeout_s))[0]
 
     async def submit_many(self, jobs: Iterable[Job]) -> list[SubmittedRef]:
         """Append many jobs, spread over the partitions in batches; give their ids in the same order.
@@ -139,7 +146,8 @@ class Client:
             encoded.append(encode_job(job, self._record_max_bytes))
             if len(encoded) % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        return await send(self._link, self._room, encoded, self._timeout_s)
+        with self._throttle.asked():
+            return await send(self._link, self._room, encoded, self._timeout_s)
 
     async def submit_workflow(self, workflow: Workflow) -> list[SubmittedRef]:
         """Append all jobs of a workflow, parents first; give their ids in that order.

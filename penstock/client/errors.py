@@ -33,6 +33,10 @@ class Backpressure(NotSent):
     """
 
 
+class Throttled(Backpressure):
+    """The client itself holds this call back, because Kafka acknowledges too few; nothing of it was sent."""
+
+
 class Unacknowledged(SubmitUnknown):
     """Some jobs of a submit have no acknowledgement: each may be in the log, now or soon, or not.
 

@@ -38,6 +38,7 @@ class SyncClient:
         record_max_bytes: int = RECORD_MAX_BYTES,
         buffer_max_bytes: int = BUFFER_MAX_BYTES,
         on_full: OnFull = OnFull.WAIT,
+        throttle_k: float | None = None,
     ) -> None:
         self._client = Client(
             kafka=kafka,
@@ -47,6 +48,7 @@ class SyncClient:
             record_max_bytes=record_max_bytes,
             buffer_max_bytes=buffer_max_bytes,
             on_full=on_full,
+            throttle_k=throttle_k,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="penstock-client", daemon=True)
