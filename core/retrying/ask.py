@@ -42,8 +42,8 @@ def ask(
     """Ask the arm that the draw of this dispatch falls on.
 
     An arm only moves the delay: whether a job is tried again at all is said by the rule. A plan that would
-    stop or hold waits as the rule does. No arm waits less than a dependency asked for, nor past a deadline
-    that the rule would meet.
+    stop or hold waits as the rule does, and so does every arm where a dependency said when to come back: it
+    knows better. No arm waits past a deadline that the rule would meet.
 
     Parameters
     ----------
@@ -53,16 +53,17 @@ def ask(
     chances = propensities(shares)
     arm, draw = arm_of(chances, arm_draw(*dispatch)), draw_for(*dispatch)
     rule_s = failure_delay_s(closed, policy, draw)
-    delay_s = rule_s
-    if arm in STRETCHED:
-        delay_s = rule_s * STRETCHED[arm]
-    elif arm == PLANNED:
-        choice = Planned(PLANNED, hazards, COSTS).choose(moment, draw)
-        delay_s = choice.delay_s if choice.act is Act.TRY else rule_s
-    asked_s = closed.retry_after_s or 0.0
-    if asked_s > 0:
-        # The rule bounds it and spreads what comes back.
-        delay_s = max(delay_s, rule_s)
+    is_told = (closed.retry_after_s or 0.0) > 0
+    delay_s = rule_s if is_told else _delay_s(arm, rule_s, moment, hazards, draw)
     longest_s = max(rule_s, min(LONGEST_S, moment.latest_s))
     name = CONTROL if arm == CONTROL else LEARNED if arm == shares.winner else EXPLORED
     return Asked(arm, name, chances[arm], min(delay_s, longest_s))
+
+
+def _delay_s(arm: str, rule_s: float, moment: Moment, hazards: Hazards, draw: float) -> float:
+    if arm in STRETCHED:
+        return rule_s * STRETCHED[arm]
+    if arm != PLANNED:
+        return rule_s
+    choice = Planned(PLANNED, hazards, COSTS).choose(moment, draw)
+    return choice.delay_s if choice.act is Act.TRY else rule_s
