@@ -204,6 +204,17 @@ class DemandLog:
         }
         return shares(wants, rate_per_s)
 
+    def wanted(self, subject: str, now_ms: int) -> float | None:
+        """Give the claims a second that executors could make of it, by their newest words.
+
+        None when no executor was heard lately.
+        """
+        oldest = now_ms // SLOT_MS - BASIS_SLOTS
+        alive = [heard for heard in self._heard.values() if heard.slot >= oldest]
+        if not alive:
+            return None
+        return sum(heard.wants[subject].per_s for heard in alive if subject in heard.wants)
+
     def returned(self, subject: str, now_ms: int) -> int | None:
         """Give how many dispatches that came back wait in executors, by their newest words.
 

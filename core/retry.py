@@ -27,6 +27,10 @@ _EXPONENT_MAX = 60
 _LOG_MAX = 600.0
 
 
+CIRCUIT_POLICY = "circuit"
+"""Name of the policy that decides about failures which do not count, because a circuit is open."""
+
+
 class Cause(Enum):
     """How the dispatch ended."""
 
@@ -54,6 +58,9 @@ class ClosedDispatch:
         What the failing dependency asked for, seconds.
     unclassified
         The error says nothing about itself; see ``attempts_allowed``.
+    is_excused
+        The failure does not count: what the job calls is down, and its circuit is open. It is among
+        ``failures`` all the same.
     """
 
     cause: Cause
@@ -64,6 +71,7 @@ class ClosedDispatch:
     hand_backs: int = 0
     retry_after_s: float | None = None
     unclassified: bool = False
+    is_excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,9 @@ def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, del
         return _dead(f"it took its worker process down {closed.worker_deaths} times", FaultClass.POISON)
     if closed.fault is FaultClass.POISON:
         return _dead("it was reported as poison", closed.fault)
+    if closed.is_excused:
+        circuit = "while the circuit of what it calls is open, so it does not count"
+        return _retry(f"it failed ({closed.fault}) {circuit}", now_ms, delay_s)
     allowed = attempts_allowed(closed, policy)
     if closed.failures >= allowed:
         reason = f"attempt {closed.failures} of {allowed} failed"

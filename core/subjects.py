@@ -76,12 +76,22 @@ class HasSubjects(Protocol):
         ...
 
 
+class HasCircuit(HasSubjects, Protocol):
+    """Those, and the circuit it belongs to."""
+
+    @property
+    def circuit(self) -> str:
+        """Its type, or that narrowed to what it calls."""
+        ...
+
+
 class JobNames(NamedTuple):
     """Those parts alone, of a job of which no more is at hand."""
 
     type: str
     tenant: str
     pool: str
+    circuit: str = ""
 
 
 def subjects_of(job: HasSubjects) -> tuple[Subject, ...]:

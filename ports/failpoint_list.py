@@ -142,6 +142,8 @@ _DLQ_HANDLER = {
     Failpoint.LOST_APPENDED: "LOST is in the log; it is not read back",
     Failpoint.HOLDS_KNOWN: "which holds are over is known; no decision about them is appended",
     Failpoint.HOLDS_ENDED: "the decisions are in the log; they are not read back",
+    Failpoint.CIRCUITS_DUE: "how circuits stand from now on is decided; it is not appended",
+    Failpoint.CIRCUITS_TOLD: "it is appended; it is not read back",
     Failpoint.MARKS_KNOWN: "how far topics may be trimmed is known; nothing is trimmed",
     Failpoint.TRIMMED: "topics are trimmed; the next turn has not begun",
 }

@@ -51,6 +51,9 @@ class Failpoint(StrEnum):
     STANDING_TOLD = "standing_told"
     LAWS_DUE = "laws_due"
     LAWS_TOLD = "laws_told"
+    # Who keeps the circuits.
+    CIRCUITS_DUE = "circuits_due"
+    CIRCUITS_TOLD = "circuits_told"
     # Scheduler.
     ADMITTED = "admitted"
     DUE = "due"

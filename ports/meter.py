@@ -106,6 +106,23 @@ class Metric(Enum):
     HANDED_ON = Definition(
         "penstock_jobs_handed_on_total", Kind.COUNTER, "Dispatches handed on from jobs.held.", ("cause",)
     )
+    CIRCUITS = Definition(
+        "penstock_circuits", Kind.GAUGE, "Circuits that are not closed, by state.", ("state",)
+    )
+    CIRCUIT_CHANGES = Definition(
+        "penstock_circuit_changes_total",
+        Kind.COUNTER,
+        "Circuits that came into a state, as said by this instance.",
+        ("state",),
+    )
+    EXCUSED = Definition(
+        "penstock_failures_excused_total",
+        Kind.COUNTER,
+        "Failures that use up no attempt: the circuit of what was called was open.",
+    )
+    RETRIES_DELAYED = Definition(
+        "penstock_retries_delayed_total", Kind.COUNTER, "Retries that had to wait for a retry budget."
+    )
     HELD_JOBS = Definition(
         "penstock_held_jobs", Kind.GAUGE, "Jobs in owned partitions of jobs.held.", ("cause",)
     )

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 
+from core.dependencies import Leaning
 from core.learning.events import DID_NOT_RUN, Ended, Status, Submitted
 from core.learning.seconds import LAG_MS
 from ports.failpoints import Failpoint, reached
@@ -12,7 +14,7 @@ from ports.log import Appender
 from ports.meter import Meter, Metric
 from ports.stage import stopped_within
 from schemas.accepted_job import AcceptedJob, Predicted
-from schemas.outcomes import Report, SeenRun, Subject, homes, outcome_records
+from schemas.outcomes import Calls, Report, SeenRun, Subject, homes, outcome_records
 from schemas.topics import RouteMap
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ KEPT_MAX = 50_000
 ATTEMPTS = 3
 """So often an append is tried that fails otherwise than by a broker that is away, for which the appender
 waits; then the second's reports are dropped and counted. No job waits for them."""
+CALLS_MAX = 1000
+"""Circuits and tenants told of in a second, in some 100 kB; calls of the others are told of nowhere."""
 SEEN_MAX = 200
 """Runs told a second of those a model had predicted: what shows how well it orders, in some 10 kB."""
 TICK_MS = LAG_MS + 2000
@@ -50,6 +54,9 @@ class OutcomeReporter:
         self._source = source
         self._reports: list[Report] = []
         self._seen: list[SeenRun] = []
+        self._ok: Counter[tuple[Leaning, str]] = Counter()
+        self._bad: Counter[tuple[Leaning, str]] = Counter()
+        """By what was called and tenant."""
         self._told_ms: dict[int, int] = {}
         self._seq = 0
 
@@ -69,6 +76,20 @@ class OutcomeReporter:
             run = SeenRun(predicted.model, predicted.by_model, predicted.by_mean, math.log1p(run_ms))
             self._seen.append(run)
 
+    def called(self, leaning: Leaning, tenant: str, *, ok: bool) -> None:
+        """Take in that a call of a circuit ended well, or so that what is called may be down."""
+        key = (leaning, tenant)
+        if key in self._ok or key in self._bad or len(self._ok) + len(self._bad) < CALLS_MAX:
+            (self._ok if ok else self._bad)[key] += 1
+
+    def _calls(self) -> list[Calls]:
+        ok, self._ok = self._ok, Counter()
+        bad, self._bad = self._bad, Counter()
+        return [
+            Calls(leaning.circuit, leaning.uses, tenant, ok[leaning, tenant], bad[leaning, tenant])
+            for leaning, tenant in dict.fromkeys([*ok, *bad])
+        ]
+
     def _add(self, job: AcceptedJob, event: Submitted | Ended) -> None:
         if len(self._reports) < KEPT_MAX:
             self._reports.append(Report(Subject(job.tenant, job.type), event))
@@ -85,12 +106,13 @@ class OutcomeReporter:
         """Append what was collected; how often that is tried, and what is dropped, ``ATTEMPTS`` says."""
         reports, self._reports = self._reports, []
         seen, self._seen = self._seen, []
+        calls = self._calls()
         now_ms = self._now_ms()
         for subject in {report.subject for report in reports}:
             self._told_ms |= dict.fromkeys(homes(subject, self._routes.learning_partitions), now_ms)
         ticks = [partition for partition, at_ms in self._told_ms.items() if now_ms - at_ms < TICK_MS]
         self._seq += 1
-        records = outcome_records(self._routes, self._source, self._seq, now_ms, reports, ticks, seen)
+        records = outcome_records(self._routes, self._source, self._seq, now_ms, reports, ticks, seen, calls)
         reached(Failpoint.OUTCOMES_TAKEN, when=records)
         for _ in range(ATTEMPTS):
             try:

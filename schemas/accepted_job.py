@@ -2,6 +2,7 @@
 
 import msgspec
 
+from core.dependencies import circuit_of
 from core.gates.dependencies import DependsOn, OnParentFailure
 from core.gates.order_gate import OnBusy
 from core.learning.preemption import Foreseen
@@ -60,6 +61,13 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     inherited_priority: int | None = None
     """Of what waits for it, when that is more than its own; stays through retries."""
     inherited_deadline_ms: int | None = None
+    excused: int = 0
+    """Failures that do not count against ``max_attempts``: the circuit of what failed was open."""
+
+    @property
+    def circuit(self) -> str:
+        """Name of the circuit it belongs to; reads the payload where a type calls many hosts."""
+        return circuit_of(self.type, self.payload)
 
     @property
     def urgency(self) -> Urgency:
@@ -143,6 +151,8 @@ class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a dispatch that was diverted because a model expects it to fail."""
     unclassified: bool = False
     """Nothing says what kind of failure it was, so it is transient with a low cap."""
+    uses: tuple[str, ...] = ()
+    """What the task calls, by its own word (``uses``), or the host of ``http.request``."""
 
 
 class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):

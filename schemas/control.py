@@ -2,6 +2,7 @@
 
 import msgspec
 
+from core.breaker import State
 from core.epoch import TopicMark
 from core.subjects import Scope
 
@@ -86,7 +87,32 @@ class LimitRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="LIMIT", 
     by: str = ""
 
 
-ControlRecord = EpochRecord | DrainRecord | PresenceRecord | FoldVersionRecord | PauseRecord | LimitRecord
+class CircuitRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag="CIRCUIT", tag_field="kind"):
+    """A circuit is as it says from here on; beside what operators paused or limited, never instead of it.
+
+    The fields are those of ``core.breaker.Circuit``; times are broker time, ms.
+    """
+
+    name: str
+    """A type, or ``http.request@HOST``."""
+    state: State
+    since_ms: int
+    changed_ms: int
+    rate_per_s: float = 0.0
+    usual_per_s: float = 0.0
+    trips: int = 0
+    calm: int = 0
+    reason: str = ""
+    rests_until_ms: int = 0
+    uses: tuple[str, ...] = ()
+    """What its jobs call."""
+    by: str = ""
+    """A person, when it was one."""
+
+
+ControlRecord = (
+    EpochRecord | DrainRecord | PresenceRecord | FoldVersionRecord | PauseRecord | LimitRecord | CircuitRecord
+)
 
 EPOCH_KEY = b"epoch"
 FOLD_VERSION_KEY = b"fold-version"

@@ -47,9 +47,15 @@ def held_record(routes: RouteMap, job: AcceptedJob, held_for: HeldFor) -> NewRec
     return record._replace(headers=(*record.headers, (HELD_FOR_HEADER, name.encode())))
 
 
-def held_note(job: AcceptedJob, held_for: HeldFor, *, queued: bool) -> Waiting:
-    """Make the note that says what a dispatch waits on; ``queued``: it stood in the queue before."""
-    return Waiting(job.origin, job.job_id, str(held_for.cause), n=job.n, queued=queued)
+def held_note(job: AcceptedJob, held_for: HeldFor, *, queued: bool, on: str = "") -> Waiting:
+    """Make the note that says what a dispatch waits on; ``queued``: it stood in the queue before.
+
+    Parameters
+    ----------
+    on
+        What it waits on when the cause does not say it.
+    """
+    return Waiting(job.origin, job.job_id, on or str(held_for.cause), n=job.n, queued=queued)
 
 
 def ready_again(routes: RouteMap, record: Record) -> NewRecord:

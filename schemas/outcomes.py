@@ -51,6 +51,17 @@ class SeenRun(NamedTuple):
     """Natural log of 1 + run time in ms."""
 
 
+class Calls(NamedTuple):
+    """How many calls of one circuit ended in a second, of one tenant."""
+
+    circuit: str
+    uses: tuple[str, ...]
+    tenant: str
+    ok: int
+    bad: int
+    """Such that may mean that what is called is down."""
+
+
 class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one reporter has to say on one partition; without histories it says only how late it is.
 
@@ -68,6 +79,8 @@ class OutcomeBatch(msgspec.Struct, frozen=True, omit_defaults=True):
     histories: tuple[History, ...] = ()
     seen: tuple[SeenRun, ...] = ()
     """On the partition of ``SEEN_PARTITION`` alone, so that there is one order of them."""
+    calls: tuple[Calls, ...] = ()
+    """There, too."""
 
 
 SEEN_PARTITION = 0
@@ -130,6 +143,7 @@ def outcome_records(
     reports: Iterable[Report],
     ticks: Iterable[int] = (),
     seen: Sequence[SeenRun] = (),
+    calls: Sequence[Calls] = (),
 ) -> list[NewRecord]:
     """Make the records that tell all this, one a partition unless it is too large for that.
 
@@ -139,6 +153,8 @@ def outcome_records(
         Partitions that are told the time even if there is nothing else to say.
     seen
         Runs that a model had predicted.
+    calls
+        How calls of circuits ended.
     """
     by_subject: dict[Subject, tuple[list[Submitted], list[Ended]]] = {}
     for subject, event in reports:
@@ -157,8 +173,8 @@ def outcome_records(
         for partition, histories in sorted(told.items())
         for record in _records(routes, OutcomeBatch("", "", source, seq, end_ms, tuple(histories)), partition)
     ]
-    if seen:
-        batch = OutcomeBatch("", "", source, seq, end_ms, seen=tuple(seen))
+    if seen or calls:
+        batch = OutcomeBatch("", "", source, seq, end_ms, seen=tuple(seen), calls=tuple(calls))
         records.append(_record(routes, batch, SEEN_PARTITION))
     return records
 

@@ -68,8 +68,8 @@ async def pause(
     """
     where = connections(data)
     _check_name(where, scope, name)
-    record = PauseRecord(scope, name, paused=True, reason=reason, by=_me())
-    await _append(where, pause_record(where.routes, record))
+    record = PauseRecord(scope, name, paused=True, reason=reason, by=me())
+    await append_order(where, pause_record(where.routes, record))
     say(f"paused {scope} {name}: what runs goes on; `penstock resume {scope} {name}` lets the rest start")
 
 
@@ -81,7 +81,7 @@ async def resume(scope: ScopeArgument, name: NameArgument, data: DataOption = No
     if Subject(scope, name) not in orders.pauses:
         known = ", ".join(f"{one.scope} {one.name}" for one in sorted(orders.pauses)) or "nothing"
         fail(f"{scope} {name!r} is not paused; paused is: {known}")
-    await _append(where, pause_record(where.routes, PauseRecord(scope, name, paused=False, by=_me())))
+    await append_order(where, pause_record(where.routes, PauseRecord(scope, name, paused=False, by=me())))
     say(f"resumed {scope} {name}")
 
 
@@ -90,7 +90,7 @@ async def paused(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List what is paused, and how many jobs are held for it."""
     where = connections(data)
     orders = await standing_orders(where)
-    held = await _held(where)
+    held = await held_counts(where)
     rows = [
         _pause_row(subject, standing, held[str(HeldFor(Cause.PAUSE, subject))])
         for subject, standing in sorted(orders.pauses.items())
@@ -120,13 +120,13 @@ async def limit(
     subject = Subject(Scope(scope), name)
     _check_name(where, subject.scope, name)
     if rate == "off":
-        if subject not in (await standing_orders(where)).limits:
+        if subject not in (await standing_orders(where)).limit_records:
             fail(f"{scope} {name!r} has no limit; `penstock limits` lists what has")
-        record = LimitRecord(subject.scope, name, None, by=_me())
+        record = LimitRecord(subject.scope, name, None, by=me())
     else:
         per_s = rate_per_s(rate)
-        record = LimitRecord(subject.scope, name, per_s, burst or default_burst(per_s), by=_me())
-    await _append(where, limit_record(where.routes, record))
+        record = LimitRecord(subject.scope, name, per_s, burst or default_burst(per_s), by=me())
+    await append_order(where, limit_record(where.routes, record))
     say(f"{scope} {name} has no limit any more" if rate == "off" else f"limited {scope} {name} to {rate}")
 
 
@@ -135,18 +135,18 @@ async def limits(as_json: JsonOption = False, data: DataOption = None) -> None:
     """List rate limits, and how many jobs are held for them."""
     where = connections(data)
     orders = await standing_orders(where)
-    held = await _held(where)
+    held = await held_counts(where)
     rows = [
         {
             "scope": str(subject.scope),
             "name": subject.name,
-            "rate": rate_text(one.rate_per_s),
+            "rate": rate_text(one.rate_per_s or 0.0),
             "rate_per_s": one.rate_per_s,
             "burst": one.burst,
             "held": held[str(HeldFor(Cause.LIMIT, subject))],
-            "by": orders.limit_records[subject].by,
+            "by": one.by,
         }
-        for subject, one in sorted(orders.limits.items())
+        for subject, one in sorted(orders.limit_records.items())
     ]
     if as_json:
         show_json(rows)
@@ -199,11 +199,13 @@ def _check_name(where: Connections, scope: Scope, name: str) -> None:
         fail(f"there is no pool {name!r}; PENSTOCK_POOLS names {', '.join(where.routes.pools)}", 2)
 
 
-def _me() -> str:
+def me() -> str:
+    """Say who types, for what people order."""
     return f"cli:{getpass.getuser()}"
 
 
-async def _append(where: Connections, record: NewRecord) -> None:
+async def append_order(where: Connections, record: NewRecord) -> None:
+    """Append one order to ``control``."""
     await require_topics(where.kafka, [where.routes.control])
     appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
     await appender.start()
@@ -229,7 +231,7 @@ async def _marks(where: Connections, epoch: str) -> AsyncIterator[HeldMarkLog]:
         yield HeldMarkLog(where.routes, epoch, reader)
 
 
-async def _held(where: Connections) -> Counter[str]:
+async def held_counts(where: Connections) -> Counter[str]:
     """Give how many jobs are held, by what for."""
     counts: Counter[str] = Counter()
     for fold in (await held_folds(where)).values():

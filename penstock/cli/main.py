@@ -46,6 +46,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("paused", "holds", "List what is paused, and how many jobs are held for it."),
     Command("limit", "holds", "Let jobs of a type or tenant start no more often than this."),
     Command("limits", "holds", "List rate limits, and how many jobs are held for them."),
+    Command(
+        "circuits",
+        "circuits",
+        "Show what is down and how many jobs wait for it; open and close circuits by hand.",
+    ),
     Command("order", "order", "Show ordering keys that are busy, or let a blocked one go on."),
     Command("dlq", "dlq", "Look at dead jobs, try them again, or settle them."),
     Command("models", "models", "Show trained models, and say which one orders jobs."),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from core.buckets import BUCKETS
+from core.dependencies import circuit_of
 from core.learning.law import OLDEST_SHARE, law_of
 from core.ledger.notes import Queued, Waiting
 from core.priority import PriorityRule
@@ -21,6 +22,7 @@ from penstock.cli.queries import Database, Rows, attempts_of
 from penstock.cli.why_known import Known
 from penstock.cli.why_queue import Seen, lanes_before, view_of
 from penstock.cli.why_words import HELD_GATES
+from schemas.codec import encode
 
 T = TypeVar("T")
 LOOKUP_WITHIN_S = 40.0
@@ -124,9 +126,9 @@ class Asker:
                 pass
 
     def _held_for(self, on: str | None) -> str | None:
-        """Say which pause or limit it is, by what is ordered now; None: none any more."""
+        """Say which pause, limit or circuit it is, by what is ordered now; None: none any more."""
         orders, job = self._known.orders, self._known.job
-        subjects = JobNames(job["type"], job["tenant"], job["pool"])
+        subjects = JobNames(job["type"], job["tenant"], job["pool"], self._circuit())
         if orders is None:
             return None
         if on == Cause.PAUSE:
@@ -134,6 +136,11 @@ class Asker:
             return None if held_for is None else str(held_for)
         limited = orders.limits_of(subjects)
         return str(HeldFor(Cause.LIMIT, limited[0])) if limited else None
+
+    def _circuit(self) -> str:
+        """Name its circuit, as far as the payload in the table says it."""
+        payload = self._known.job.get("payload")
+        return circuit_of(self._known.job["type"], encode(payload))
 
     async def _held(self) -> None:
         known = self._known
@@ -183,7 +190,7 @@ class Asker:
                 await self._parents()
             case "order":
                 await self._key()
-            case "pause" | "limit" as on:
+            case "pause" | "limit" | "circuit" as on:
                 await self._orders()
                 known.held_for = self._held_for(on)
                 await self._held()

@@ -6,18 +6,20 @@ from datetime import datetime
 from typing import assert_never
 
 from core.states import TERMINAL, State
-from core.subjects import HeldFor
+from core.subjects import HeldFor, Subject
 from core.wheel import TIER_DELAYS_MS, hop_at
+from penstock.cli.circuits import lets_through
 from penstock.cli.holds import rate_text
 from penstock.cli.times import ms_of, span
 from penstock.cli.why_known import Answer, Known, Part
 from penstock.cli.why_queue import Row, past_of
 from penstock.cli.why_queue_words import expected_part, model_part, place_part, score_part, served_part
 from penstock.cli.why_retry_words import delay_part
+from schemas.control import CircuitRecord
 
 SHOWN = 5
 """Of a list: enough to see what it is about."""
-HELD_GATES = ("pause", "limit")
+HELD_GATES = ("pause", "limit", "circuit")
 
 
 def explain(known: Known) -> Answer:
@@ -161,9 +163,9 @@ _GATES: Mapping[str, Callable[[Known], Answer]] = {
 
 
 def _parked(known: Known) -> Answer:
-    """Held for a pause or a limit, in the state waiting or, if it was queued before, queued."""
+    """Held for a pause, a limit or a circuit, in the state waiting or, if it was queued before, queued."""
     if known.held_for is None:
-        lines = ["nothing of it is paused or limited any more: it is being handed on"]
+        lines = ["nothing of it is paused, limited or down any more: it is being handed on"]
         return Answer(f"it was held for a {known.job['waiting_on']}", [Part("held", lines), *_intent(known)])
     held_for = HeldFor.parse(known.held_for)
     subject, lines = held_for.subject, []
@@ -183,6 +185,15 @@ def _parked(known: Known) -> Answer:
             lines.append(f"paused {_ahead(known, since)} by {standing.record.by or 'somebody'}{reason}")
         lines.append(f"`penstock resume {subject.scope} {subject.name}` lets it go on")
         summary = f"it is held: {_named(str(subject))} is paused"
+    elif (circuit := _circuit(known, subject)) is not None:
+        since = datetime.fromtimestamp(circuit.since_ms / 1000, known.now.tzinfo)
+        uses = f" (it calls {', '.join(circuit.uses)})" if circuit.uses else ""
+        lines += [
+            f"{circuit.state}, {_ahead(known, since)}{uses}: {circuit.reason}",
+            f"let through is {lets_through(circuit)}",
+            f"`penstock circuits close {subject.name}` lets all of it go on at once",
+        ]
+        summary = f"it is held: the circuit of {subject.name} is {circuit.state}"
     else:
         limit = None if known.orders is None else known.orders.limits.get(subject)
         rate = "" if limit is None else f" of {rate_text(limit.rate_per_s)}"
@@ -192,6 +203,10 @@ def _parked(known: Known) -> Answer:
         summary = f"it is held for the rate limit{rate} of {_named(str(subject))}"
     lines.append("it uses up no attempt, can be cancelled, and expires as any other")
     return Answer(summary, [Part("held", lines), *_intent(known)])
+
+
+def _circuit(known: Known, subject: Subject) -> CircuitRecord | None:
+    return None if known.orders is None else known.orders.open_circuit(subject)
 
 
 def _running(known: Known) -> Answer:

@@ -20,7 +20,15 @@ from core.ledger.verdicts import (
     Released,
 )
 from core.log import Coordinate, NewRecord
-from core.retry import Cause, ClosedDispatch, RetryDecision, RetryPolicy, decide_retry, draw_for
+from core.retry import (
+    CIRCUIT_POLICY,
+    Cause,
+    ClosedDispatch,
+    RetryDecision,
+    RetryPolicy,
+    decide_retry,
+    draw_for,
+)
 from core.retrying.memory import RetryMemory
 from core.signatures.shape import Shape, shape_of
 from penstock.identity import home
@@ -205,6 +213,8 @@ def decision(
     now_ms: int,
     signature: str | None = None,
     memory: RetryMemory | None = None,
+    *,
+    is_excused: bool = False,
 ) -> Decided:
     """Decide about one dispatch; two decisions about the same one may differ, and the first holds.
 
@@ -214,6 +224,8 @@ def decision(
         Which failure it was; None: nothing failed, or it is not known.
     memory
         What was seen of failures, when delays are chosen by it; None: the rule alone chooses.
+    is_excused
+        The circuit of what it calls is open: the rule alone says when, and nothing is learned of that.
     """
     verdict, job = item.verdict, item.job
     if isinstance(verdict, Preempted) and attempt.foreseen is not None:
@@ -221,16 +233,21 @@ def decision(
     closed = ClosedDispatch(
         _cause(verdict),
         fault_class(attempt.error_class) if isinstance(verdict, Preempted) else _fault(verdict),
-        failures=job.failures,
+        failures=max(0, job.failures - attempt.job.excused),
         losses=job.losses,
         worker_deaths=job.worker_deaths,
         hand_backs=verdict.n - job.failures - job.losses,
         retry_after_s=attempt.retry_after_s,
         unclassified=attempt.unclassified,
+        is_excused=is_excused,
     )
     policy, dispatch = policy_of(attempt), (verdict.origin, verdict.n)
     if not isinstance(verdict, Failed):
         return _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
+    if is_excused:
+        excused = _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
+        is_retry = excused.action is Action.RETRY
+        return msgspec.structs.replace(excused, policy=CIRCUIT_POLICY) if is_retry else excused
     made = choose(closed, policy, attempt, now_ms, dispatch, signature or "", memory)
     return msgspec.structs.replace(
         _decided(verdict, made.decision, signature),
@@ -307,14 +324,19 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
     if verdict.action is Action.DEAD:
         return _dead_letter(item, attempt, routes)
     following = msgspec.structs.replace(
-        attempt.job, n=verdict.n + 1, attempt=item.job.attempt, held_for=None, ready_ms=None
+        attempt.job,
+        n=verdict.n + 1,
+        attempt=item.job.attempt,
+        held_for=None,
+        ready_ms=None,
+        excused=attempt.job.excused + (verdict.policy == CIRCUIT_POLICY),
     )
     return release_record(routes, following, verdict.due_ms or now_ms, now_ms)
 
 
 def handed_on(item: Reopened, letter: FailedAttempt, routes: RouteMap, now_ms: int) -> list[NewRecord]:
     """Make the records that hand a redriven job on, through its gates again; its attempts count anew."""
-    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1, ready_ms=None)
+    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1, ready_ms=None, excused=0)
     return onward(routes, job, None, now_ms)
 
 

@@ -6,20 +6,23 @@ from collections.abc import Callable, Iterable
 
 from core.keeper import LossReason, OpenClaims
 from core.learning.events import Status
-from core.ledger.verdicts import Action, Claimed, Failed, Lost, Released, Succeeded
+from core.ledger.verdicts import Action, Claimed, Decided, Failed, Lost, Released, Succeeded
 from core.log import NewRecord, Record, TopicPartition
 from core.retrying.memory import RetryMemory
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
 from ports.outcomes import OutcomeReporter
+from schemas.accepted_job import FailedAttempt
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
 from services.dlq_handler.choose import remember, subject_of
+from services.dlq_handler.circuits import CircuitKeeper
 from services.dlq_handler.decide import (
     PREEMPT_POLICY,
     Owed,
+    Undecided,
     carried_out,
     decision,
     failure_of,
@@ -29,6 +32,7 @@ from services.dlq_handler.decide import (
 )
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.recognize import Recognizer
+from services.dlq_handler.safety import is_excused, within_budget
 
 
 class Handler:
@@ -52,7 +56,9 @@ class Handler:
         outcomes: OutcomeReporter,
         recognizer: Recognizer,
         memory: RetryMemory | None = None,
+        circuits: CircuitKeeper | None = None,
     ) -> None:
+        self._circuits = circuits
         self._routes = routes
         self._appender = appender
         self._member = member
@@ -138,7 +144,7 @@ class Handler:
             attempt, kind = attempts[closed.source], kinds.get(closed.source)
             if self._memory is not None:
                 self._memory.about(closed.verdict.origin, subject_of(attempt, kind or ""))
-            decided = decision(closed, attempt, now_ms, kind, self._memory)
+            decided = self._decided(closed, attempt, now_ms, kind)
             outputs.append(ledger_record(self._routes, decided))
             if decided.policy == PREEMPT_POLICY:
                 self._meter.count(Metric.PREEMPTIONS, arm=str(decided.action))
@@ -156,6 +162,20 @@ class Handler:
         for item in owed.reopened:
             outputs.extend(handed_on(item, attempts[item.source], self._routes, now_ms))
         return outputs
+
+    def _decided(self, closed: Undecided, attempt: FailedAttempt, now_ms: int, kind: str | None) -> Decided:
+        """Decide by the rule, within what circuits and budgets allow."""
+        circuits = self._circuits
+        if circuits is None:
+            return decision(closed, attempt, now_ms, kind, self._memory)
+        excused = is_excused(closed.verdict, attempt, circuits.is_open)
+        decided = decision(closed, attempt, now_ms, kind, self._memory, is_excused=excused)
+        within = within_budget(decided, closed.verdict, attempt, circuits.budgets, now_ms)
+        if excused:
+            self._meter.count(Metric.EXCUSED)
+        if within is not decided:
+            self._meter.count(Metric.RETRIES_DELAYED)
+        return within
 
     def _measure(self, records: list[Record], new: list[FoldedEvent], owed: Owed) -> None:
         self._meter.observe(Metric.BATCH, len(records), stage="dlq_handler")

@@ -6,7 +6,9 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from adapters.runtime.settings import ServiceSettings
+from core.breaker import Mode as CircuitMode
 from core.learning.preemption import Mode
+from core.retry_budget import BudgetRule
 from core.retrying.explore import EXPLORABLE, EXPLORED_MAX, is_explorable
 
 HEARTBEATS_PER_LEASE_MIN = 3
@@ -64,6 +66,27 @@ class DlqHandlerSettings(ServiceSettings):
     """Longest time such a job is held, seconds."""
     preempt_check_s: float = Field(default=5.0, gt=0)
     """Time between two looks at what is held, seconds."""
+
+    circuits: CircuitMode = CircuitMode.ON
+    """Whether jobs of what is down are held until it answers again; the same for all instances."""
+    retry_budget_share: float = Field(default=0.1, ge=0.0, le=10.0)
+    """Retries of a type, and of what it calls, for each success..."""
+    retry_budget_floor_per_s: float = Field(default=10.0, gt=0.0)
+    """...and a second without any, all instances together."""
+    retry_budget_burst: float = Field(default=100.0, ge=1.0)
+    """Retries at once after a quiet time, all instances together."""
+    retry_budget_wait_s: float = Field(default=600.0, ge=0.0)
+    """Longest time that a retry waits for the budget, seconds; 0: there is no budget."""
+
+    @property
+    def budget(self) -> BudgetRule:
+        """The retry budget of all instances together."""
+        return BudgetRule(
+            self.retry_budget_share,
+            self.retry_budget_floor_per_s,
+            self.retry_budget_burst,
+            self.retry_budget_wait_s,
+        )
 
     @field_validator("retry_explored")
     @classmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import cast
@@ -13,17 +14,20 @@ from core.log import TopicPartition
 from core.retention import TrimRule
 from core.retrying.memory import RetryMemory
 from core.snapshot_rule import SnapshotRule
+from ports.control import ControlWatch
+from ports.demand import DemandWatch
 from ports.feature_view import FeatureView
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
 from ports.held_marks import HeldMarkLog
-from ports.log import PartitionReader
+from ports.log import GroupMember, PartitionReader
 from ports.outcomes import OutcomeReporter
 from ports.passages import PassageLog
 from ports.snapshots import SnapshotStore
 from ports.stage import run_stage
 from schemas.gate_logs import GateLogs
 from schemas.ledger import LedgerFolds
+from services.dlq_handler.circuits import CircuitKeeper
 from services.dlq_handler.end_holds import HoldWatch
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
@@ -37,7 +41,7 @@ from services.dlq_handler.trim import Told, Trimmer
 async def run(service: Service) -> None:
     """Handle closures and decisions and keep watch over executors until told to stop."""
     settings = cast("DlqHandlerSettings", service.settings)
-    routes, now_ms = service.routes, service.clock.now_ms
+    routes, now_ms, append, meter = service.routes, service.clock.now_ms, service.appender, service.meter
     folds, claims = LedgerFolds(service.epoch.epoch, with_notes=False), OpenClaims()
 
     def start_at(partition: TopicPartition, committed: int) -> int:
@@ -58,9 +62,12 @@ async def run(service: Service) -> None:
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
         ends = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
-        append, meter = service.appender, service.meter
+        circuits = await _circuits(service, settings, member, stack)
         kinds, memory = await _recognizer(service, stack), _memory(settings)
-        handler = Handler(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory)
+        handler = Handler(
+            *(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory),
+            circuits.keeper,
+        )
         keeper = Keeper(int(settings.lease_s * 1000))
         watch = KeepWatch(
             *(routes, append, heartbeats, member, now_ms, folds, claims, fetcher, handler.folded),
@@ -69,9 +76,8 @@ async def run(service: Service) -> None:
             turn_s=settings.heartbeat_s / 2,
         )
         shelf = asyncio.Lock()
-        when = _snapshot_rule(settings)
+        rule, when = _trim_rule(settings), _snapshot_rule(settings)
         snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
-        rule = _trim_rule(settings)
         told = Told(passages, gates, HeldMarkLog(routes, service.epoch.epoch, held))
         trimmer = Trimmer(routes, retention, member, folds, store, told, service.meter, now_ms, rule, shelf)
         features = await _features(service, settings, stack)
@@ -85,14 +91,49 @@ async def run(service: Service) -> None:
                 service.health.set_ready()
 
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch.run(service.stopping))
-            tasks.create_task(ends.run(service.stopping))
-            tasks.create_task(snapshotter.run(service.stopping))
+            follows = [] if features is None else [features.run]
+            for beside in (watch.run, ends.run, snapshotter.run, *circuits.runs, *follows):
+                tasks.create_task(beside(service.stopping))
             tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
             tasks.create_task(holds.run(service.stopping, settings.preempt_check_s))
-            if features is not None:
-                tasks.create_task(features.run(service.stopping))
             tasks.create_task(run_stage(member, handler.work, stopping=service.stopping, turn=turn))
+
+
+class _Circuits:
+    """What keeps the circuits, and what it follows."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: DlqHandlerSettings,
+        member: GroupMember,
+        readers: list[PartitionReader],
+    ) -> None:
+        told, ordered, wanted = readers
+        routes = service.routes
+        self._control, self._demand = ControlWatch(ordered, routes), DemandWatch(wanted, routes)
+        self.keeper = CircuitKeeper(
+            *(routes, service.appender, told, self._control, self._demand, member),
+            *(service.meter, service.clock.now_ms, settings.budget, settings.circuits),
+        )
+
+    async def start(self) -> None:
+        """Read what is ordered already, and what was told last."""
+        await self._control.start()
+        await self.keeper.start()
+
+    @property
+    def runs(self) -> list[Callable[[asyncio.Event], Coroutine[None, None, None]]]:
+        """What follows until the service stops."""
+        return [self._control.run, self._demand.run, self.keeper.run]
+
+
+async def _circuits(
+    service: Service, settings: DlqHandlerSettings, member: GroupMember, stack: AsyncExitStack
+) -> _Circuits:
+    circuits = _Circuits(service, settings, member, [await _reader(service, stack) for _ in range(3)])
+    await circuits.start()
+    return circuits
 
 
 async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:

@@ -5,6 +5,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
+from core.dependencies import Leaning, is_of_dependency, leaning_of
 from core.learning.events import Status
 from core.ledger.verdicts import Failed, Released, Succeeded
 from core.masking import scrub, scrub_json, secrets
@@ -114,6 +115,24 @@ def end_of(outcome: JobOutcome, closing: Closing, *, cancel_sent: bool) -> tuple
             assert_never(closing.verdict)
 
 
+def leaning(job: AcceptedJob, policy: TaskPolicy | None) -> Leaning:
+    """Say what a job leans on, by its task and its payload."""
+    return leaning_of(job.type, () if policy is None else policy.uses, job.payload)
+
+
+def call_ended_well(closing: Closing) -> bool | None:
+    """Say whether what the attempt called answered; None: its end says nothing of that."""
+    match closing.verdict:
+        case Succeeded():
+            return True
+        case Failed() as failed:
+            return False if is_of_dependency(failed.error_class, failed.error_type) else None
+        case Released():
+            return None
+        case _:
+            assert_never(closing.verdict)
+
+
 def _unstorable(outcome: JobOutcome, size_bytes: int) -> JobOutcome:
     """Make the failure of an attempt whose result no record can carry; masks may be longer than numbers."""
     message = (
@@ -146,6 +165,7 @@ def _failed_attempt(
         retry_factor=retry.factor if retry is not None else None,
         task_max_attempts=policy.max_attempts if policy is not None else None,
         unclassified=outcome.unclassified,
+        uses=leaning(job, policy).uses,
     )
 
 

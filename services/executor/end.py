@@ -16,7 +16,7 @@ from ports.meter import Metric
 from schemas.codec import ledger_record
 from schemas.routing import failed_record
 from services.executor.context import ExecutorContext
-from services.executor.decide import Closing, blame_lease, close, end_of
+from services.executor.decide import Closing, blame_lease, call_ended_well, close, end_of, leaning
 from services.executor.held import Held, HeldJob, Stage
 from services.executor.leased import Leased
 from services.executor.report import Reporter
@@ -132,6 +132,12 @@ class Closer:
             if self._held.get(held.key) is held:
                 self._held.remove(held.key)
 
+    def _tell_call(self, held: HeldJob, closing: Closing, status: Status) -> None:
+        ok = call_ended_well(closing)
+        if ok is not None and status is not Status.CANCELLED:
+            policy = self._workers.policies.get(held.job.type)
+            self._context.outcomes.called(leaning(held.job, policy), held.job.tenant, ok=ok)
+
     def _dlq_record(self, closing: Closing) -> NewRecord:
         assert closing.failed is not None
         return failed_record(self._context.routes, closing.failed, b"FAILED")
@@ -152,6 +158,7 @@ class Closer:
         if (ended := end_of(outcome, closing, cancel_sent=held.cancel_sent)) is not None:
             self._context.outcomes.ended(held.job, *ended)
             status, run_ms = ended
+            self._tell_call(held, closing, status)
             if held.queued.predicted is not None and status is not Status.CANCELLED:
                 self._context.outcomes.ran(held.queued.predicted, run_ms)
             if held.queued.way in _WAYS and status is not Status.CANCELLED:

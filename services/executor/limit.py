@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from core.limits import SLOT_MS, DemandLog, Limit, TokenBucket
 from core.log import NewRecord
-from core.subjects import HasSubjects, Subject
+from core.subjects import HasCircuit, Subject
 from ports.failpoints import Failpoint, reached
 from ports.meter import Metric
 from ports.stage import stopped_within
@@ -79,7 +79,7 @@ class Limiter:
         self.stealable = Room()
         """What waits in partitions of others, as far as it is followed."""
 
-    def limits_of(self, job: HasSubjects) -> tuple[Subject, ...]:
+    def limits_of(self, job: HasCircuit) -> tuple[Subject, ...]:
         """Give the subjects of a job that need a token."""
         return self._orders.limits_of(job)
 
@@ -95,7 +95,7 @@ class Limiter:
         now_s = self._context.now_s()
         return all(self._bucket(one).may_take(now_s) for one in subjects if one in self._orders.limits)
 
-    def may_begin(self, job: HasSubjects, subjects: Collection[Subject]) -> bool:
+    def may_begin(self, job: HasCircuit, subjects: Collection[Subject]) -> bool:
         """Whether a job that waits as one of these subjects may be claimed now, by pauses and tokens.
 
         A job of which another subject was limited meanwhile is passed over until it is sifted again.

@@ -95,8 +95,11 @@ class Parker:
         back to be held again for as long as there is a surplus.
     """
 
-    def __init__(self, context: ExecutorContext, is_over: Callable[[WaitingJob], bool]) -> None:
+    def __init__(
+        self, context: ExecutorContext, is_over: Callable[[WaitingJob], bool], orders: StandingOrders
+    ) -> None:
         self._context = context
+        self._orders = orders
         self._is_over = is_over
 
     async def park(self, parked: list[Parked]) -> None:
@@ -111,5 +114,5 @@ class Parker:
 
     def _records(self, one: Parked) -> list[NewRecord]:
         job, routes = one.waiting.queued.job, self._context.routes
-        note = held_note(job, one.held_for, queued=True)
+        note = held_note(job, one.held_for, queued=True, on=self._orders.waits_on(one.held_for))
         return [ledger_record(routes, note), held_record(routes, job, one.held_for)]

@@ -206,7 +206,7 @@ class Executor:
             law=self._law,
             lane_buffer=lane_buffer,
             sift=Sift(self._control.orders, self._limiter, room),
-            parker=Parker(context, self._is_over) if is_own else None,
+            parker=Parker(context, self._is_over, self._control.orders) if is_own else None,
             turns=StartTurns(self._law, self._held, slots, context.now_ms) if is_own else None,
         )
 

@@ -20,6 +20,7 @@ class Job(NamedTuple):
     type: str = "email.send"
     tenant: str = "acme"
     pool: str = "default"
+    circuit: str = "email.send"
 
 
 def read(orders: StandingOrders, key: bytes, message: object, at_ms: int = 1) -> bool:

@@ -111,8 +111,11 @@ class World:
             law=lambda: standard_law(""),
             lane_buffer=500,
             sift=Sift(self.orders, self.limiter, self.limiter.stealable if steals else self.limiter.room),
-            parker=None if steals else Parker(context, lambda one: one.queued.job.origin in self.over),
+            parker=None if steals else Parker(context, self.is_over, self.orders),
         )
+
+    def is_over(self, waiting: WaitingJob) -> bool:
+        return waiting.queued.job.origin in self.over
 
     async def fetch(self) -> None:
         """Fetch for a while."""
