@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help init init-runtime demo test check chaos chaos-soak bench bench-peers bench-learning bench-retry lock lock-jars generate clean
+.PHONY: help init init-runtime demo test check chaos chaos-soak chaos-outage bench bench-peers bench-learning bench-retry lock lock-jars generate clean
 
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ chaos: init  ## Run every fault scenario, `make chaos-NAME` one; SEED=N repeats 
 
 chaos-soak: init  ## Strike at random under 200 jobs/s; MINUTES=30 SEED=N
 	$(BIN)/python -m tests.chaos soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chaos-outage: init  ## What jobs call goes down, with and without circuits side by side; MINUTES=2 RATE=10
+	$(BIN)/python -m tests.chaos.outage $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 # One scenario each: make chaos-broker-killed; `python -m tests.chaos list` names them.
 chaos-%: init

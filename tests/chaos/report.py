@@ -63,7 +63,7 @@ def soak_json(result: SoakResult) -> dict[str, Any]:
     return {
         "seed": result.plan.seed,
         "commit": _commit(),
-        "machine": _machine(),
+        "machine": machine(),
         "minutes": result.plan.minutes,
         "rate_asked_per_s": result.plan.rate_per_s,
         "rate_acknowledged_per_s": round(result.acknowledged / seconds, 1),
@@ -86,7 +86,7 @@ def write_report(path: Path, results: Sequence[Result], seed: int) -> None:
     whole = {
         "seed": seed,
         "commit": _commit(),
-        "machine": _machine(),
+        "machine": machine(),
         "scenarios": len(results),
         "failed": [one.name for one in results if not one.holds],
         "skipped": {one.name: one.skipped for one in results if one.skipped},
@@ -114,7 +114,8 @@ def _write(path: Path, whole: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(whole, indent=2).encode() + b"\n", 0o644)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Say what it was measured on."""
     load = [round(one, 1) for one in os.getloadavg()]
     return {"cores": os.cpu_count(), "system": platform.platform(), "load_at_end": load}
 

@@ -107,6 +107,10 @@ class Stack:
             "PENSTOCK_SLOTS": str(spec.slots),
             # The audit reads topics when a scenario is over, so nothing may be trimmed meanwhile.
             "PENSTOCK_JANITOR_S": "86400",
+            # Kinds of this load fail on purpose, by the number of the attempt, as no outage does. The
+            # scenario that is about outages switches circuits on.
+            "PENSTOCK_CIRCUITS": "off",
+            "PENSTOCK_RETRY_BUDGET_FLOOR_PER_S": "1000",
             "PENSTOCK_APP": "jobs_of_chaos",
             "PENSTOCK_APP_PATH": str(APP_PATH),
             "CHAOS_EFFECTS_URL": self.effects_url,

@@ -25,6 +25,7 @@ from penstock.task import RetryRule, task
 
 MARK_EVERY_S = 0.1
 _CANCEL_CHECK_S = 0.05
+_DOWN_FLAG = "steady-is-down"
 _QUICK = RetryRule(base="300ms", cap="2s")
 _INSERT = """insert into effects
     (kind, job_id, dispatch, attempt, pid, process_started, at_boot_s, at_ms, host, outcome)
@@ -96,9 +97,11 @@ def _conclude(ctx: Context, work: Work) -> None:
         raise TransientError("connection reset by peer")
 
 
-async def _perform(ctx: Context, work: Work) -> dict[str, object]:
+async def _perform(ctx: Context, work: Work, calls: str = "") -> dict[str, object]:
     with witnessed(ctx):
         await asyncio.sleep(work.run_s)
+        if calls and (Path(os.environ["CHAOS_MARKS"]).parent / calls).exists():
+            raise TransientError("the provider is down")
         _conclude(ctx, work)
         for number in range(work.spawns):
             part = {"send": work.send, "run_s": 0.05}
@@ -108,8 +111,8 @@ async def _perform(ctx: Context, work: Work) -> dict[str, object]:
 
 @task("chaos.steady", payload=Work, retry=_QUICK)
 async def steady(ctx: Context, work: Work) -> dict[str, object]:
-    """Succeed at once."""
-    return await _perform(ctx, work)
+    """Succeed at once, unless what it calls is down."""
+    return await _perform(ctx, work, calls=_DOWN_FLAG)
 
 
 @task("chaos.slow", payload=Work, retry=_QUICK)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from core.ledger.notes import Accepted
 from core.ledger.verdicts import Action, Decided, Failed, Lost, Released, Verdict
-from core.retry import FLOOR_S, HAND_BACK_CAP_S
+from core.retry import CIRCUIT_POLICY, FLOOR_S, HAND_BACK_CAP_S
 from core.states import State
 from schemas.ledger import FoldedEvent
 from tests.chaos.case import Case, overtook
@@ -62,6 +62,7 @@ def retries_are_bounded(case: Case, evidence: Evidence) -> Iterator[Violation]:
     """Ask that no more attempts failed than may, and that every wait is within its bounds."""
     limits = [event.event.max_attempts for event in case.events if isinstance(event.event, Accepted)]
     failures = sum(isinstance(verdict, Failed) for _, verdict, _ in case.verdicts)
+    failures -= sum(isinstance(verdict, Decided) and _is_excuse(verdict) for _, verdict, _ in case.verdicts)
     if limits and failures > limits[0]:
         yield Violation("I12", f"{failures} attempts failed of at most {limits[0]}", f"job {case.job_id}")
     if evidence.clocks is Clocks.BROKER_JUMPS:
@@ -69,6 +70,10 @@ def retries_are_bounded(case: Case, evidence: Evidence) -> Iterator[Violation]:
     for event, verdict, _ in case.verdicts:
         if isinstance(verdict, Decided) and verdict.action is Action.RETRY:
             yield from _is_bounded(case, event, verdict)
+
+
+def _is_excuse(decided: Decided) -> bool:
+    return decided.policy == CIRCUIT_POLICY and decided.action is Action.RETRY
 
 
 def _is_bounded(case: Case, event: FoldedEvent, decided: Decided) -> Iterator[Violation]:

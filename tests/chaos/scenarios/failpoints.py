@@ -14,13 +14,14 @@ from typing import TypeVar
 
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
+from core.breaker import CLOSED, Circuit, opened
 from core.log import NewRecord
 from core.services import LEARNING
 from core.subjects import Scope
 from ports.failpoint_list import PLACES, Place
 from ports.failpoints import Failpoint
 from schemas.control import LimitRecord, PauseRecord
-from schemas.standing_orders import limit_record, pause_record
+from schemas.standing_orders import circuit_record, limit_record, pause_record, record_of_circuit
 from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
 from tests.chaos.learned import require_whole_models, wait_for_equal_features
 from tests.chaos.load import Load
@@ -107,6 +108,17 @@ def pause_a_type(field: Field, _run: ArmedRun) -> None:
             field.go_on(PAUSE_S)
 
 
+def open_a_circuit(field: Field, _run: ArmedRun) -> None:
+    """Let a type through as probes alone; these succeed, so the one who keeps circuits moves it on."""
+    now_ms = int(time.time() * 1000)
+    order(field, _circuit(field, opened(CLOSED, 1.0, "a walk", now_ms)))
+    field.note(f"the circuit of {LIMITED_TYPE} is opened")
+
+
+def _circuit(field: Field, circuit: Circuit) -> NewRecord:
+    return circuit_record(field.stack.routes, record_of_circuit(LIMITED_TYPE, circuit, ()))
+
+
 def lift_orders(field: Field) -> None:
     """Let everything start again."""
     routes = field.stack.routes
@@ -114,6 +126,7 @@ def lift_orders(field: Field) -> None:
         field,
         limit_record(routes, LimitRecord(Scope.TYPE, LIMITED_TYPE, None)),
         pause_record(routes, PauseRecord(Scope.TYPE, LIMITED_TYPE, paused=False)),
+        _circuit(field, CLOSED),
     )
 
 
@@ -144,6 +157,7 @@ _SNAPSHOTS = Situation(
 _TRIMS = Situation({"PENSTOCK_JANITOR_S": "0.5", "PENSTOCK_JANITOR_STEP_RECORDS": "1"})
 _TELLS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"})
 _LIMITS = Situation(bring=limit_a_type)
+_CIRCUITS = Situation({"PENSTOCK_CIRCUITS": "on"}, bring=open_a_circuit, again_s=45.0)
 _PAUSES = Situation(bring=pause_a_type, again_s=3 * PAUSE_S)
 _MARKS = Situation({"PENSTOCK_GATES_TOLD_EVERY_S": "0.5"}, bring=pause_a_type, again_s=3 * PAUSE_S)
 # A claim that is read back a third of a lease later is too old to start. Not each is: after three in a row,
@@ -191,6 +205,8 @@ SITUATIONS: Mapping[Failpoint, Situation] = MappingProxyType(
         Failpoint.PARKED: _LIMITS,
         Failpoint.DEMAND_DUE: _LIMITS,
         Failpoint.DEMAND_APPENDED: _LIMITS,
+        Failpoint.CIRCUITS_DUE: _CIRCUITS,
+        Failpoint.CIRCUITS_TOLD: _CIRCUITS,
         Failpoint.HELD_TAKEN: _PAUSES,
         Failpoint.HELD_HANDED_ON: _PAUSES,
         Failpoint.HELD_TOLD: _PAUSES,
