@@ -140,6 +140,16 @@ def closed(circuit: Circuit, reason: str, now_ms: int, rest_ms: int = SETTLE_MS)
     )
 
 
+def still_held(circuit: Circuit, now_ms: int) -> Circuit:
+    """Give what becomes of a recovering circuit that was to be closed, although jobs are held for it still.
+
+    Executors had less to do than they may, because what is held comes in proportion to the rate, and late on
+    a busy machine; without a limit all of it would come at once.
+    """
+    rate_per_s = grown(circuit.rate_per_s, circuit.usual_per_s)
+    return circuit._replace(changed_ms=now_ms, calm=0, rate_per_s=rate_per_s)
+
+
 def _closed(circuit: Circuit, evidence: Evidence, now_ms: int) -> Circuit:
     if now_ms < circuit.rests_until_ms:
         return circuit

@@ -11,14 +11,16 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from core.breaker import Circuit, Mode, State, closed, step
+from core.breaker import RATE_MAX_PER_S, Circuit, Mode, State, closed, step, still_held
 from core.circuit_evidence import Evidence
 from core.dependencies import AT
 from core.log import Record, TopicPartition
 from core.retry_budget import BudgetRule, RetryBudgets
+from core.subjects import Cause, HeldFor
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
 from ports.failpoints import Failpoint, reached
+from ports.held_counts import HeldCounts
 from ports.log import Appender, GroupMember, PartitionReader
 from ports.meter import Meter, Metric
 from schemas.codec import decode_outcome
@@ -45,6 +47,8 @@ class CircuitKeeper:
     ----------
     reader
         Used for this alone; the caller closes it.
+    held
+        Counts what is held; asked before a circuit is closed.
     rule
         Of the retry budgets of all instances together.
     """
@@ -56,6 +60,7 @@ class CircuitKeeper:
         reader: PartitionReader,
         control: ControlWatch,
         demand: DemandWatch,
+        held: HeldCounts,
         member: GroupMember,
         meter: Meter,
         now_ms: Callable[[], int],
@@ -67,6 +72,7 @@ class CircuitKeeper:
         self._reader = reader
         self._orders = control.orders
         self._demand = demand
+        self._held = held
         self._member = member
         self._meter = meter
         self._now_ms = now_ms
@@ -113,13 +119,13 @@ class CircuitKeeper:
         self.budgets.set(self._rule.of_part(part or 1.0), now_ms / 1000)
         self._notice_closed()
         if LEADER_PARTITION in self._member.assignment.partitions:
-            await self._say(self._changes(now_ms))
+            await self._say(await self._changes(now_ms))
         self._forget(now_ms)
         self._measure()
 
-    def _changes(self, now_ms: int) -> list[CircuitRecord]:
+    async def _changes(self, now_ms: int) -> list[CircuitRecord]:
         names = dict.fromkeys([*self._evidence, *self._orders.circuits])
-        found = [(name, self._moved(name, now_ms)) for name in names]
+        found = [(name, await self._unless_held(name, self._moved(name, now_ms), now_ms)) for name in names]
         return [
             record_of_circuit(name, moved, self._uses.get(name, ()))
             for name, moved in found
@@ -137,6 +143,16 @@ class CircuitKeeper:
         wanted = self._demand.log.wanted(str(circuit_subject(name)), now_ms)
         moved = step(circuit, evidence, wanted, now_ms)
         return None if moved is circuit or moved == circuit else moved
+
+    async def _unless_held(self, name: str, moved: Circuit | None, now_ms: int) -> Circuit | None:
+        """Keep a circuit from closing while jobs are held for it, or nobody can say whether they are."""
+        circuit = circuit_of_record(self._orders.circuits.get(name))
+        if moved is None or moved.state is not State.CLOSED or self._mode is Mode.OFF:
+            return moved
+        held = await self._held.of(str(HeldFor(Cause.LIMIT, circuit_subject(name))))
+        if held == 0 or circuit.rate_per_s >= RATE_MAX_PER_S:
+            return moved
+        return still_held(circuit, now_ms) if circuit.state is State.RECOVERING else None
 
     async def _say(self, records: list[CircuitRecord]) -> None:
         if not records:

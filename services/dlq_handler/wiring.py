@@ -19,6 +19,7 @@ from ports.demand import DemandWatch
 from ports.feature_view import FeatureView
 from ports.fetch import RecordFetcher
 from ports.gate_snapshots import GateSnapshots
+from ports.held_counts import HeldCounts
 from ports.held_marks import HeldMarkLog
 from ports.log import GroupMember, PartitionReader
 from ports.outcomes import OutcomeReporter
@@ -109,11 +110,13 @@ class _Circuits:
         member: GroupMember,
         readers: list[PartitionReader],
     ) -> None:
-        told, ordered, wanted = readers
+        told, ordered, wanted, held, marks = readers
         routes = service.routes
         self._control, self._demand = ControlWatch(ordered, routes), DemandWatch(wanted, routes)
         self.keeper = CircuitKeeper(
-            *(routes, service.appender, told, self._control, self._demand, member),
+            *(routes, service.appender, told, self._control, self._demand),
+            HeldCounts(routes, HeldMarkLog(routes, service.epoch.epoch, marks), held),
+            member,
             *(service.meter, service.clock.now_ms, settings.budget, settings.circuits),
         )
 
@@ -131,7 +134,7 @@ class _Circuits:
 async def _circuits(
     service: Service, settings: DlqHandlerSettings, member: GroupMember, stack: AsyncExitStack
 ) -> _Circuits:
-    circuits = _Circuits(service, settings, member, [await _reader(service, stack) for _ in range(3)])
+    circuits = _Circuits(service, settings, member, [await _reader(service, stack) for _ in range(5)])
     await circuits.start()
     return circuits
 

@@ -11,18 +11,21 @@ from adapters.memory.broker import MemoryBroker
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.breaker import Mode, State, opened
 from core.circuit_evidence import STREAK, SUSPECT_STREAK
+from core.fault import FaultClass
+from core.ledger.open_job import OpenJob
 from core.ledger.verdicts import Action, Decided, Failed
 from core.limits import DemandLog, Limit, Want
-from core.log import Record
+from core.log import Coordinate, NewRecord, Record
 from core.retry import CIRCUIT_POLICY
 from core.retry_budget import BudgetRule, RetryBudgets
 from core.subjects import Cause, HeldFor, Scope, Subject
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
 from ports.failpoints import Failpoint, arm
+from ports.held_counts import HeldCounts
 from ports.log import GroupMember, PartitionReader
 from schemas.accepted_job import AcceptedJob, FailedAttempt
-from schemas.codec import decode_control, encode
+from schemas.codec import decode_accepted, decode_control, encode
 from schemas.control import CircuitRecord, LimitRecord
 from schemas.outcomes import Calls, OutcomeBatch
 from schemas.standing_orders import (
@@ -35,6 +38,7 @@ from schemas.standing_orders import (
 )
 from schemas.topics import RouteMap
 from services.dlq_handler.circuits import CircuitKeeper
+from services.dlq_handler.decide import Uncarried, Undecided, carried_out, decision
 from services.dlq_handler.safety import EXCUSED_MAX, is_excused, within_budget
 
 ROUTES = RouteMap(partitions=2, pools=("default",))
@@ -57,18 +61,24 @@ class Kept:
         self.orders, self.demand = StandingOrders(), DemandLog()
         self.member = SimpleNamespace(assignment=SimpleNamespace(partitions=partitions))
         self.meter = PrometheusMeter()
+        self.held: int | None = 0
         self.keeper = CircuitKeeper(
             ROUTES,
             MemoryAppender(self.broker),
             cast("PartitionReader", None),
             cast("ControlWatch", SimpleNamespace(orders=self.orders)),
             cast("DemandWatch", SimpleNamespace(log=self.demand)),
+            cast("HeldCounts", SimpleNamespace(of=self.held_for)),
             cast("GroupMember", self.member),
             self.meter,
             lambda: self.now_ms,
             RULE,
             mode,
         )
+
+    async def held_for(self, name: str) -> int | None:
+        assert name == "limit/type/mail"
+        return self.held
 
     def tell(self, ok: int, bad: int, name: str = "mail") -> None:
         self.now_ms += 1000
@@ -118,6 +128,32 @@ async def test_a_streak_of_failures_opens_a_circuit_and_a_probe_lets_it_recover(
     # What failed before it was closed does not open it again.
     kept.now_ms += 10_000
     assert await kept.turn() is State.CLOSED
+
+
+@pytest.mark.parametrize("held", [7, None])
+async def test_a_circuit_is_not_closed_while_jobs_are_held_or_nobody_can_count_them(held: int | None) -> None:
+    kept = Kept()
+    recovering = opened(circuit_of_record(None), 2.0, "", kept.now_ms)._replace(
+        state=State.RECOVERING, rate_per_s=2.0
+    )
+    kept.orders.put_circuit(record_of_circuit("mail", recovering, ()))
+    kept.held = held
+    for _ in range(6):
+        kept.demand.take(kept.now_ms, "one", {"type/mail": Want(0.5)})
+        kept.now_ms += 2500
+        kept.demand.take(kept.now_ms, "one", {"type/mail": Want(0.5)})
+        kept.tell(1, 0)
+        await kept.turn()
+    assert kept.state() is State.RECOVERING
+    assert kept.said()[-1].rate_per_s > 2.0
+    kept.held = 0
+    for _ in range(3):
+        kept.demand.take(kept.now_ms, "one", {"type/mail": Want(0.5)})
+        kept.now_ms += 2500
+        kept.demand.take(kept.now_ms, "one", {"type/mail": Want(0.5)})
+        kept.tell(1, 0)
+        await kept.turn()
+    assert kept.state() is State.CLOSED
 
 
 async def test_only_the_owner_of_the_first_partition_says_anything() -> None:
@@ -193,6 +229,32 @@ def test_a_failure_is_excused_by_an_open_circuit_unless_the_job_may_be_tried_onc
     assert not is_excused(FAILED, once, is_open)
     worn = msgspec.structs.replace(JOB, excused=EXCUSED_MAX)
     assert not is_excused(FAILED, msgspec.structs.replace(ATTEMPT, job=worn), is_open)
+
+
+def test_a_failure_that_does_not_count_leaves_a_worn_out_job_all_its_other_attempts() -> None:
+    place = Coordinate(ROUTES.dlq, 0, 0)
+    worn = Undecided(FAILED, OpenJob(JOB.job_id, failures=3), place)
+    assert decision(worn, ATTEMPT, 1_000_000).action is Action.DEAD
+    excused = decision(worn, ATTEMPT, 1_000_000, is_excused=True)
+    assert (excused.action, excused.policy, excused.chosen) == (Action.RETRY, CIRCUIT_POLICY, None)
+    assert "does not count" in excused.reason
+
+    following = decode_accepted(written(carried_out(held(excused, worn), ATTEMPT, ROUTES, 1_000_000)))
+    assert (following.excused, following.attempt, following.n) == (1, 4, 2)
+    # Once the circuit is closed: of four failures one did not count.
+    later = msgspec.structs.replace(ATTEMPT, job=following)
+    assert decision(worn, later, 1_000_000).action is Action.RETRY
+    gone = Undecided(FAILED, OpenJob(JOB.job_id, failures=4), place)
+    assert decision(gone, later, 1_000_000).action is Action.DEAD
+
+
+def held(decided: Decided, item: Undecided) -> Uncarried:
+    due_now = msgspec.structs.replace(decided, due_ms=1_000_000)
+    return Uncarried(due_now, 1_000_000, item.job, item.source, FaultClass.TRANSIENT)
+
+
+def written(record: NewRecord) -> Record:
+    return Record(record.topic, record.partition, 0, 1, record.key, record.value, record.headers)
 
 
 def test_a_retry_beyond_the_budget_waits_for_it_and_one_of_a_circuit_does_not() -> None:
