@@ -8,9 +8,12 @@ from core.learning.spread import STANDARD, Spread
 from core.learning.starts import StartGuard
 from core.priority import PriorityRule, scaled
 
-STEPS_OF_TOP = 6.0
+STEPS_OF_TOP = 8.0
 """Neighbouring buckets are so many times the cost at the last bound apart: where a job of the dearest bucket
-runs two hours, one of the bucket before it is served as if it had come half a day earlier."""
+runs two hours, one of the bucket before it is served as if it had come more than half a day earlier.
+
+The share for the oldest begins with whoever has waited so long. Sooner, it would spend a tenth of the slots
+on the dearest jobs just while all others queue: most of them can run in the next trough as well."""
 LONGEST_WAITS_OF_TOP = 11.0
 """So many times that cost the oldest job waits at most while others are preferred."""
 OLDEST_SHARE = 0.1
@@ -46,8 +49,9 @@ def law_for(spread: Spread, rule: PriorityRule, oldest_share: float = OLDEST_SHA
     Head starts and the longest wait are measured by what its dearest jobs cost: seconds that suit jobs of
     minutes would serve jobs of days in order of arrival.
     """
+    step_s = STEPS_OF_TOP * spread.top_s
     return OrderLaw(
-        scaled(rule, STEPS_OF_TOP * spread.top_s),
+        scaled(rule, step_s),
         spread,
-        StartGuard(oldest_share, LONGEST_WAITS_OF_TOP * spread.top_s),
+        StartGuard(oldest_share, LONGEST_WAITS_OF_TOP * spread.top_s, patience_s=step_s),
     )

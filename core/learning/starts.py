@@ -9,12 +9,14 @@ from core.head_order import Turn
 class StartGuard(NamedTuple):
     """What no prediction can take away.
 
-    ``oldest_share`` of the slots is for the jobs that are ready longest: a wrong model starves nobody while
-    the pool makes progress. Above ``max_wait_s`` the oldest is promoted whatever is free.
+    ``oldest_share`` of the slots is for the jobs that are ready longest, once they are so for ``patience_s``:
+    a wrong model starves nobody while the pool makes progress. Above ``max_wait_s`` the oldest is promoted
+    whatever is free.
     """
 
     oldest_share: float = 0.1
     max_wait_s: float = math.inf
+    patience_s: float = 0.0
 
 
 def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldest_wait_s: float) -> Turn:
@@ -33,6 +35,8 @@ def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldes
     """
     if oldest_wait_s > guard.max_wait_s:
         return Turn.OLDEST
+    if oldest_wait_s < guard.patience_s:
+        return Turn.BEST
     apart = math.floor(guard.oldest_share * slots + 1e-9)
     if apart:
         return Turn.OLDEST if oldest_running < apart else Turn.BEST

@@ -3,8 +3,9 @@
 import pytest
 
 from core.buckets import head_start_step_s
-from core.learning.law import LONGEST_WAITS_OF_TOP, STEPS_OF_TOP, law_for
+from core.learning.law import LONGEST_WAITS_OF_TOP, STEPS_OF_TOP, law_for, law_of
 from core.learning.spread import Spread
+from core.learning.starts import StartGuard
 from core.priority import PriorityRule
 
 
@@ -15,6 +16,15 @@ def test_steps_and_the_longest_wait_are_multiples_of_the_cost_at_the_last_bound(
     assert head_start_step_s(law.rule.per_decade_s) == pytest.approx(STEPS_OF_TOP * spread.top_s)
     assert law.guard.max_wait_s == pytest.approx(LONGEST_WAITS_OF_TOP * spread.top_s)
     assert law.guard.oldest_share == 0.2
+    # The share begins before the longest wait does.
+    assert law.guard.patience_s == pytest.approx(STEPS_OF_TOP * spread.top_s)
+    assert law.guard.patience_s < law.guard.max_wait_s
+
+
+def test_a_pool_without_a_law_gives_its_share_to_the_oldest_at_once() -> None:
+    guard = law_of(None, PriorityRule(), 0.1).guard
+    assert guard == StartGuard(0.1)
+    assert guard.patience_s == 0
 
 
 def test_what_is_worth_a_bucket_under_the_rule_is_worth_one_under_the_law() -> None:

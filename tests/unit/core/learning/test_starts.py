@@ -27,3 +27,12 @@ def test_who_has_waited_too_long_is_next_whatever_is_free() -> None:
 def test_without_a_share_and_a_longest_wait_scores_alone_decide() -> None:
     guard = StartGuard(oldest_share=0.0)
     assert turn(guard, 100, oldest_running=0, started=0, oldest_wait_s=math.inf) is Turn.BEST
+
+
+def test_the_share_waits_until_the_oldest_has_waited_long_enough() -> None:
+    guard = StartGuard(oldest_share=0.1, max_wait_s=600, patience_s=300)
+    assert turn(guard, 40, oldest_running=0, started=1, oldest_wait_s=299) is Turn.BEST
+    assert turn(guard, 40, oldest_running=0, started=1, oldest_wait_s=300) is Turn.OLDEST
+    assert turn(guard, 40, oldest_running=4, started=1, oldest_wait_s=300) is Turn.BEST
+    assert turn(guard, 4, oldest_running=0, started=9, oldest_wait_s=299) is Turn.BEST
+    assert turn(guard, 4, oldest_running=0, started=9, oldest_wait_s=300) is Turn.OLDEST

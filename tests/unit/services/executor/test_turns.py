@@ -90,3 +90,13 @@ def test_what_waits_longer_than_the_law_allows_is_next() -> None:
     bench.offer(DEAR, NOW_MS - round(law.guard.max_wait_s * 1000) - 1, 3)
     bench.offer(CHEAP, NOW_MS - 1000, 9)
     assert bench.start(5) == [DEAR, DEAR, DEAR, CHEAP, CHEAP]
+
+
+def test_under_a_law_the_share_begins_with_who_has_waited_a_buckets_head_start() -> None:
+    law = law_of(Spread(0.1, 0.1 * 4.0**7), PriorityRule(), 0.1)
+    patience_ms = round(law.guard.patience_s * 1000)
+    for waited_ms, lanes in ((patience_ms - 1, [CHEAP] * SLOTS), (patience_ms, [CHEAP] * 18 + [DEAR] * 2)):
+        bench = Bench(law)
+        bench.offer(DEAR, NOW_MS - waited_ms, 50)
+        bench.offer(CHEAP, NOW_MS - 1000, 200)
+        assert sorted(bench.start(SLOTS)) == lanes
