@@ -59,22 +59,29 @@ def table(trace: str, rho: float, load: Load, forecast: Forecast, spread: Spread
     today = OrderLaw(PriorityRule(), STANDARD, StartGuard(OLDEST_SHARE))
     standard = shipped(load, Expected(forecast.by_model, forecast.by_mean), today)
     rows[SHIPPED_RULE] = scored(standard.waits_s)
-    for name, by_model in _models(forecast):
+    for name, by_model in _models(forecast, spread):
         rows[name] = scored(shipped(load, Expected(by_model, forecast.by_mean), law).waits_s)
-    blind = shipped(load, Expected(1 / forecast.by_model, 1 / forecast.by_model), law)
+    wrong = reversed_in(spread, forecast.by_model)
+    blind = shipped(load, Expected(wrong, wrong), law)
     rows["reversed, trusted all the same"] = scored(blind.waits_s)
     return QueueTable(trace, rho, load.slots, len(load.ready_s), rows)
 
 
-def _models(forecast: Forecast) -> Iterator[tuple[str, Floats]]:
+def reversed_in(spread: Spread, by_model: Floats) -> Floats:
+    """Turn predictions round within the range of the buckets: the cheapest bucket becomes the dearest."""
+    return spread.low_s * spread.top_s / by_model
+
+
+def _models(forecast: Forecast, spread: Spread) -> Iterator[tuple[str, Floats]]:
     """Yield the model, and what it may turn into."""
     by_model = forecast.by_model
+    wrong = reversed_in(spread, by_model)
     yield SHIPPED, by_model
-    yield "reversed", 1 / by_model
+    yield "reversed", wrong
     yield "frozen", _frozen(by_model, forecast.groups)
     yield "missing", np.full(len(by_model), np.nan)
     turned = np.arange(len(by_model)) > len(by_model) // 2
-    yield "reversed from the middle on", np.where(turned, 1 / by_model, by_model)
+    yield "reversed from the middle on", np.where(turned, wrong, by_model)
 
 
 def _frozen(by_model: Floats, groups: NDArray[np.int64]) -> Floats:

@@ -40,6 +40,8 @@ def test_all_that_the_replay_is_made_of_is_named() -> None:
 
 
 def _imports(path: Path) -> set[str]:
-    found = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+    found = {
+        node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
+    }
     ours = ("core.", "adapters.", "ports.")
     return {module for module in found if module is not None and module.startswith(ours)}
