@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,18 @@ from benchmarks.learning import page, plots, traces
 from benchmarks.learning.generator import made_up
 from benchmarks.learning.protocol import Split, bars, judged, sdsc_table, trained
 from benchmarks.learning.replay import replayed_once
-from benchmarks.learning.results import QueueTable, Results, as_json
+from benchmarks.learning.results import QueueTable, Results, ShockTable, as_json
+from benchmarks.learning.shock_tables import cold_start, shock_bars, struck
+from benchmarks.learning.shocks import (
+    SHARE_OF_TYPES,
+    Plan,
+    changed_run_times,
+    chosen,
+    drawn_types,
+    new_types,
+)
 from benchmarks.machine import ROOT, commit
+from ports.models import Vectors
 
 BUILD = ROOT / "build"
 KEPT = BUILD / "learning"
@@ -31,6 +41,10 @@ LOG = ROOT / "docs" / "learning_log.jsonl"
 SEED = 1
 RECIPE = Recipe(limit_ms=GOOGLE_LIMIT_MS, seed=SEED)
 GENERATED_JOBS, GENERATED_DAYS = 60_000, 21.0
+PLAN = Plan(begin=9, cut=14, event=15, until=17)
+"""Of what is done to jobs; the days that are held out are no part of it."""
+COLD_JOBS = 20_000
+"""So many first jobs are served without history."""
 Say = Callable[[str], None]
 
 
@@ -65,6 +79,7 @@ def results_of(jobs: RecordedJobs, split: Split, words: str, say: Say, sdsc: Rec
     if sdsc is not None:
         sdsc_recipe = replace(RECIPE, limit_ms=sdsc.limit_ms)
         sdsc_found = sdsc_table(sdsc, replayed_once(sdsc, KEPT, say), sdsc_recipe, say)
+    shocks = list(shocks_of(jobs, vectors, recipe, say))
     return Results(
         data=words,
         data_hash=traces.hash_of(jobs),
@@ -83,8 +98,19 @@ def results_of(jobs: RecordedJobs, split: Split, words: str, say: Say, sdsc: Rec
         by_day=found.by_day,
         curves=found.curves,
         worst=found.worst,
-        bars=bars(found, sdsc_found),
+        bars=[*bars(found, sdsc_found), *shock_bars(shocks)],
+        shocks=shocks,
     )
+
+
+def shocks_of(jobs: RecordedJobs, vectors: Vectors, recipe: Recipe, say: Say) -> Iterator[ShockTable]:
+    """Judge what is new: a system without history, types, run times."""
+    yield cold_start(jobs, vectors, COLD_JOBS)
+    inside = (jobs.submitted_ms >= jobs.day(PLAN.begin)) & (jobs.submitted_ms < jobs.day(PLAN.until))
+    window, at_ms = chosen(jobs, inside), jobs.day(PLAN.event)
+    types = drawn_types(window, SHARE_OF_TYPES, SEED)
+    for shock in (new_types(window, types, at_ms), changed_run_times(window, types, at_ms)):
+        yield struck(shock, replayed_once(shock.jobs, KEPT, say), PLAN, recipe, say)
 
 
 def main(words: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from benchmarks.learning.results import Interval, Results
+from benchmarks.learning.results import Interval, Results, ShockTable
 from benchmarks.pages import MISSED, Row, Titled, figure, html_page, markdown
 
 
@@ -28,6 +28,8 @@ def tables(results: Results) -> Iterator[Titled]:
             for name, one in table.by_policy.items()
         ]
         yield title, [head, *rows]
+    for shock in results.shocks:
+        yield f"{shock.name.capitalize()}: {shock.words}", _shock(shock)
     yield "By day", _by_day(results)
     for name, cases in results.worst.items():
         rows = [[f"{c.tenant}", f"{c.type}", f"{c.expected:g}", f"{c.happened:g}"] for c in cases]
@@ -104,6 +106,23 @@ def _by_day(results: Results) -> list[Row]:
     names = list(next(iter(results.by_day.values()), {}))
     rows = [[day, *(f"{values[name]:.4g}" for name in names)] for day, values in results.by_day.items()]
     return [["day", *names], *rows]
+
+
+def _shock(shock: ShockTable) -> list[Row]:
+    head = [f"{shock.jobs} jobs, {shock.slots} slots", "mean s", "of oracle", "p99 s", "max s"]
+    rows = [
+        [
+            name,
+            f"{one.mean_s:.0f}",
+            f"{one.of_oracle:.3f}",
+            f"{one.p99_s:.0f}",
+            f"{one.max_s:.0f}",
+            f"{one.marked_s:.0f}",
+        ]
+        for name, one in shock.by_policy.items()
+    ]
+    found = [[what, f"{value:.4g}", "", "", "", ""] for what, value in shock.found.items()]
+    return [[*head, f"mean s of {shock.marked} marked"], *rows, *found]
 
 
 def _interval(of: Interval) -> str:

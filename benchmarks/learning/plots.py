@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.learning.results import Results
+from benchmarks.learning.results import Results, ShockTable
 
 Drawing = Callable[[Figure], None]
 COLORS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#7d5ba6", "#6c757d")
@@ -30,6 +30,8 @@ def draw(results: Results) -> dict[str, bytes]:
         values = {policy: (score.of_oracle, score.max_s / 1000) for policy, score in table.by_policy.items()}
         title = f"{table.trace}, load {rho}"
         drawings[name] = partial(_waits, values=values, title=title)
+    if results.shocks:
+        drawings["shocks"] = partial(_shocks, shocks=results.shocks)
     return {name: png(drawing) for name, drawing in drawings.items()}
 
 
@@ -95,6 +97,18 @@ def _bars(axes: Axes, groups: Sequence[str], values: Mapping[str, Sequence[float
         axes.bar(left, heights, width, label=name, color=COLORS[number])
     axes.set_xticks(places, groups)
     axes.legend(frameon=False)
+
+
+def _shocks(figure: Figure, shocks: Sequence[ShockTable]) -> None:
+    """Draw mean waits over time, one pair of axes for each thing that was new."""
+    figure.set_size_inches(SIZE_IN[0], 1.9 * len(shocks))
+    for axes, shock in zip(np.atleast_1d(figure.subplots(len(shocks), 1)), shocks, strict=True):
+        for color, (name, curve) in zip(COLORS, shock.series.items(), strict=False):
+            axes.plot(curve.x, curve.y, color=color, label=name, linewidth=1.0)
+        axes.set_yscale("symlog", linthresh=10)
+        axes.set(ylabel="mean wait, s", title=shock.name)
+        axes.legend(frameon=False, fontsize=6)
+    axes.set_xlabel("hours")
 
 
 def _waits(figure: Figure, values: Mapping[str, tuple[float, float]], title: str) -> None:

@@ -77,6 +77,34 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ShockScore:
+    """What jobs waited under one order while something was new, seconds."""
+
+    mean_s: float
+    of_oracle: float
+    p99_s: float
+    max_s: float
+    marked_s: float
+    """Mean wait of the jobs that are new themselves."""
+
+
+@dataclass(frozen=True)
+class ShockTable:
+    """One thing that was new."""
+
+    name: str
+    words: str
+    slots: int
+    jobs: int
+    marked: int
+    by_policy: dict[str, ShockScore]
+    found: dict[str, float]
+    """Further figures, by their names in words."""
+    series: dict[str, Curve]
+    """Mean wait of each order, seconds, over hours."""
+
+
+@dataclass(frozen=True)
 class WorstCase:
     """One prediction that was far off."""
 
@@ -111,6 +139,7 @@ class Results:
     curves: dict[str, Curve] = field(default_factory=dict)
     worst: dict[str, list[WorstCase]] = field(default_factory=dict)
     bars: list["Bar"] = field(default_factory=list)
+    shocks: list[ShockTable] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
