@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.queueing import Arrival, shared_waits
 from core.buckets import bucket_head_start_s, bucket_of
 from core.head_order import HeadOrder, Turn
+from core.learning.agreement import Agreement
 from core.learning.law import OrderLaw
 from core.learning.starts import turn
 from core.learning.trust import Seen, Trust
@@ -112,6 +113,7 @@ class _Pool:
         self._oldest_running = 0
         self._started = 0
         self._trust = Trust()
+        self._agreement = Agreement()
         self._now_s = 0.0
         self._rivals: dict[int, tuple[int, int]] = {}
         """Buckets by model and by mean of what has not ended."""
@@ -138,7 +140,8 @@ class _Pool:
             self._start(end_s)
 
     def _arrive(self, job: int, ready_s: float) -> None:
-        trusted = self._trust.is_trusted
+        self._agreement.saw(self._by_model[job], self._by_mean[job])
+        trusted = self._trust.is_trusted and not self._agreement.contradicts
         self._trusted[job] = trusted
         scored = score(
             predicted_run_s=self._by_model[job] if trusted else self._by_mean[job],

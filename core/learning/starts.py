@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from core.head_order import Turn
 
+NO_SHARE = 1e-9
+"""A share below this is none: its one start would come after a thousand million others, or never."""
+
 
 class StartGuard(NamedTuple):
     """What no prediction can take away.
@@ -37,9 +40,9 @@ def turn(guard: StartGuard, slots: int, oldest_running: int, started: int, oldes
         return Turn.OLDEST
     if oldest_wait_s < guard.patience_s:
         return Turn.BEST
-    apart = math.floor(guard.oldest_share * slots + 1e-9)
+    apart = math.floor(guard.oldest_share * slots + NO_SHARE)
     if apart:
         return Turn.OLDEST if oldest_running < apart else Turn.BEST
-    if guard.oldest_share <= 0:
+    if guard.oldest_share < NO_SHARE:
         return Turn.BEST
     return Turn.OLDEST if (started + 1) % math.ceil(1 / guard.oldest_share) == 0 else Turn.BEST

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from core.learning.agreement import ENOUGH, Agreement
 from core.learning.events import Kind
 from core.learning.features import COLUMN, FEATURES, FINGERPRINT
 from core.learning.preemption import Foreseen
@@ -130,6 +131,9 @@ class Expecter:
         self._trusts = trusts
         self._budget = budget
         self._meter = meter
+        self._agreed: tuple[str, Agreement] = ("", Agreement())
+        """The champion that was asked last, and how its predictions go with the running mean's."""
+        self._contradicted = False
 
     def expect(self, jobs: Sequence[AcceptedJob], now_ms: int) -> list[Expected]:
         """Give what is expected of each job, in the order given; ``now_ms`` is broker time."""
@@ -142,7 +146,7 @@ class Expecter:
         matrix = matrix_of(vectors) if champion is not None or shadow is not None else None
         guess = self._guess(champion, matrix)
         beside = self._guess(shadow, matrix)
-        is_trusted = guess is not None and self._is_trusted(guess.model)
+        is_trusted = guess is not None and self._is_trusted(guess, vectors)
         share = self._budget.share(len(jobs), now_ms)
         failing = self._models.failing if self._foresees and is_trusted else None
         found = [
@@ -163,11 +167,27 @@ class Expecter:
             for place, (one, job, vector) in enumerate(zip(found, jobs, vectors, strict=True))
         ]
 
-    def _is_trusted(self, model: str) -> bool:
-        trust = self._trusts.of(model)
-        self._meter.gauge(Metric.MODEL_TRUSTED, trust.is_trusted)
+    def _is_trusted(self, guess: "_Guess", vectors: "Sequence[array[float]]") -> bool:
+        trust = self._trusts.of(guess.model)
+        contradicts = self._agreement_of(guess, vectors).contradicts
+        if contradicts is not self._contradicted:
+            self._contradicted = contradicts
+            says = "contradicts" if contradicts else "no longer contradicts"
+            logger.warning("model %s %s the running mean", guess.model, says)
+        is_trusted = trust.is_trusted and not contradicts
+        self._meter.gauge(Metric.MODEL_TRUSTED, is_trusted)
         self._meter.gauge(Metric.MODEL_LEAD, trust.lead)
-        return trust.is_trusted
+        return is_trusted
+
+    def _agreement_of(self, guess: "_Guess", vectors: "Sequence[array[float]]") -> Agreement:
+        """Give the agreement of the champion with the running mean, with this batch taken in."""
+        model, agreement = self._agreed
+        if model != guess.model:
+            agreement = Agreement()
+            self._agreed = guess.model, agreement
+        for by_model, vector in zip(guess.log_run[-ENOUGH:], vectors[-ENOUGH:], strict=True):
+            agreement.saw(by_model, vector[_RUN])
+        return agreement
 
     def _guess(self, model: Model | None, matrix: Vectors | None) -> "_Guess | None":
         if model is None or matrix is None:

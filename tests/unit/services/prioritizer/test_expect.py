@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
+from typing_extensions import override
 
 from adapters.telemetry.prometheus import PrometheusMeter
 from core.learning.features import COLUMN, FEATURES, FINGERPRINT
@@ -81,10 +82,17 @@ class InForce:
 
 
 class Bench:
-    def __init__(self, in_force: InForce | None, *, per_s: float = 100.0, foresees: bool = False) -> None:
+    def __init__(
+        self,
+        in_force: InForce | None,
+        *,
+        per_s: float = 100.0,
+        foresees: bool = False,
+        view: View | None = None,
+    ) -> None:
         self.trusts = Trusts()
         self.meter = PrometheusMeter()
-        self.view = View()
+        self.view = view or View()
         self.expecter = Expecter(
             view=cast("FeatureView", self.view),
             models=in_force,
@@ -241,3 +249,54 @@ def test_what_is_foreseen_is_logged_always_and_its_vector_only_where_it_would_be
     assert (without.vector, without.features) == (b"", "")
     assert (without.candidate, without.log_run) == ("m", with_vector.log_run)
     assert foresight(0.5, per_s=0.0).scored is None
+
+
+class Turning:
+    """Says what the running mean says of a job, until it turns round."""
+
+    name = "m"
+    turned = False
+
+    def predict(self, vectors: Vectors) -> Predictions:
+        mean = vectors[:, COLUMN["expected_run"]]
+        return Predictions(20 - mean if self.turned else mean, np.zeros(len(vectors), np.float32))
+
+
+class Different(View):
+    """Expects something else of every job of a batch."""
+
+    @override
+    def vectors(self, jobs: list[AcceptedJob], t_ms: int) -> "list[array[float]]":
+        found = [array("f", vector) for vector in super().vectors(jobs, t_ms)]
+        for place, vector in enumerate(found):
+            vector[COLUMN["expected_run"]] = 5 + place % 7
+        return found
+
+
+def test_a_model_that_turns_round_orders_no_more_before_anything_has_ended() -> None:
+    model = Turning()
+    bench = Bench(InForce(model), view=Different())
+    bench.trust("m")
+
+    def orders(count: int) -> str:
+        return bench.expecter.expect([JOB] * count, NOW_MS)[-1].model
+
+    assert [orders(20) for _ in range(10)] == ["m"] * 10
+    model.turned = True
+    turned = [orders(20) for _ in range(10)]
+    assert turned[5:] == ["ewma"] * 5
+    assert b"penstock_model_trusted 0.0" in generate_latest(bench.meter.registry)
+    # It comes back as it went: trust by ends has not been lost.
+    model.turned = False
+    assert [orders(20) for _ in range(10)][5:] == ["m"] * 5
+
+
+def test_another_model_begins_anew() -> None:
+    in_force = InForce(Turning())
+    bench = Bench(in_force, view=Different())
+    for model in ("m", "other"):
+        bench.trust(model)
+    cast("Turning", in_force.champion).turned = True
+    assert bench.expecter.expect([JOB] * 100, NOW_MS)[0].model == "ewma"
+    in_force.champion = cast("Model", Fixed("other", 1.0))
+    assert bench.expecter.expect([JOB], NOW_MS)[0].model == "other"
