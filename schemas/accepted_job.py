@@ -8,6 +8,25 @@ from core.gates.order_gate import OnBusy
 from core.learning.preemption import Foreseen
 from core.urgency import Urgency
 
+PAST_MAX = 20
+"""Most earlier attempts that travel with a job: of one that is tried more often the newest."""
+PAST_MESSAGE_MAX_CHARS = 200
+PAST_TYPE_MAX_CHARS = 60
+"""Of the message and the type of an earlier attempt. All of them together take 34 kB as JSON at the very
+most, and some 4 kB as errors are; whole they stand in ``jobs.dlq``."""
+
+
+class PastAttempt(msgspec.Struct, frozen=True, array_like=True):
+    """A dispatch of a job that failed or was lost before the one it is on the way to."""
+
+    n: int
+    executor: str
+    error_class: str
+    error_type: str
+    message: str
+    failed_ms: int
+    run_s: float
+
 
 class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job ingest accepted, with its identity and the dispatch it is on the way to.
@@ -63,6 +82,10 @@ class AcceptedJob(msgspec.Struct, frozen=True, omit_defaults=True):
     inherited_deadline_ms: int | None = None
     excused: int = 0
     """Failures that do not count against ``max_attempts``: the circuit of what failed was open."""
+    past: tuple[PastAttempt, ...] = ()
+    """Attempts that failed or were lost, the first first: so a dead letter tells of all of them."""
+    headers: dict[str, str] = {}
+    """Of the producer's record, as far as they are short text; ``traceparent`` stands by itself."""
 
     @property
     def circuit(self) -> str:
@@ -153,6 +176,23 @@ class FailedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
     """Nothing says what kind of failure it was, so it is transient with a low cap."""
     uses: tuple[str, ...] = ()
     """What the task calls, by its own word (``uses``), or the host of ``http.request``."""
+
+
+def remembering(attempt: FailedAttempt) -> AcceptedJob:
+    """Give the job of an attempt with the attempt among its past ones."""
+    job = attempt.job
+    if any(past.n >= job.n for past in job.past):
+        return job
+    past = PastAttempt(
+        job.n,
+        attempt.executor,
+        attempt.error_class,
+        attempt.error_type[:PAST_TYPE_MAX_CHARS],
+        attempt.message[:PAST_MESSAGE_MAX_CHARS],
+        attempt.failed_ms,
+        attempt.run_s,
+    )
+    return msgspec.structs.replace(job, past=(*job.past, past)[-PAST_MAX:])
 
 
 class DeadJob(msgspec.Struct, frozen=True, omit_defaults=True):

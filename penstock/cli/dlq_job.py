@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from core.masking import mask
 from core.secrets_in_text import mask_secrets
 from core.summaries import clean
@@ -50,6 +52,7 @@ class DeadJobView(NamedTuple):
             "dropped": self.letter.found.candidate.dropped,
             "redrives": self.letter.found.candidate.redrives,
             "headers": _headers(self.letter),
+            "past": [msgspec.structs.asdict(past) for past in dead.last.job.past],
             "payload": self.payload,
         }
 
@@ -114,4 +117,5 @@ def _details(failed: FailedAttempt | None) -> dict[str, Any]:
 def _headers(letter: DeadLetter) -> dict[str, str]:
     """Give the headers that came with the job, and those of its dead letter."""
     own = {name: value.decode(errors="replace") for name, value in letter.record.headers}
+    own = letter.letter.last.job.headers | own
     return {name: mask_secrets(clean(f"{name}={value}")).partition("=")[2] for name, value in own.items()}

@@ -32,7 +32,7 @@ from core.retry import (
 from core.retrying.memory import RetryMemory
 from core.signatures.shape import Shape, shape_of
 from penstock.identity import home
-from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob
+from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob, remembering
 from schemas.codec import encode, job_record, ledger_record
 from schemas.ledger import FoldedEvent
 from schemas.routing import onward, release_record
@@ -323,8 +323,9 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
     verdict = item.verdict
     if verdict.action is Action.DEAD:
         return _dead_letter(item, attempt, routes)
+    job = attempt.job if item.fault is None else remembering(attempt)
     following = msgspec.structs.replace(
-        attempt.job,
+        job,
         n=verdict.n + 1,
         attempt=item.job.attempt,
         held_for=None,
@@ -336,7 +337,8 @@ def carried_out(item: Uncarried, attempt: FailedAttempt, routes: RouteMap, now_m
 
 def handed_on(item: Reopened, letter: FailedAttempt, routes: RouteMap, now_ms: int) -> list[NewRecord]:
     """Make the records that hand a redriven job on, through its gates again; its attempts count anew."""
-    job = msgspec.structs.replace(letter.job, n=item.verdict.n, attempt=1, ready_ms=None, excused=0)
+    job = remembering(letter)
+    job = msgspec.structs.replace(job, n=item.verdict.n, attempt=1, ready_ms=None, excused=0)
     return onward(routes, job, None, now_ms)
 
 

@@ -27,6 +27,9 @@ from schemas.topics import RECORD_MAX_BYTES
 from services.ingest.traceparent import trace_of
 
 _BODY_HASH_BYTES = 8
+HEADERS_MAX_BYTES = 2048
+"""Names and values of a record's headers that travel with its job, the first ones: what people find a job by
+fits, and each hop carries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +175,29 @@ def _accept(record: Record, parsed: ParsedJob, context: IngestContext) -> Accept
         on_parent_failure=OnParentFailure(submitted.on_parent_failure),
         sensitive=submitted.sensitive,
         labels=submitted.labels,
+        headers=_kept_headers(record),
     )
     # "Now" is the record's own broker time, so a repeat chooses the same.
     gates = gates_of(job, job.submitted_ms)
     note = None if Gate.ID in gates else accepted_note(job)
     return Accepted(job, note, home(job_id, context.partitions), gates)
+
+
+def _kept_headers(record: Record) -> dict[str, str]:
+    """Give the headers that travel with the job: text, and no more than a few."""
+    kept: dict[str, str] = {}
+    room = HEADERS_MAX_BYTES
+    for name, content in record.headers:
+        room -= len(name) + len(content or b"")
+        if room < 0:
+            break
+        if name not in kept and name != "traceparent" and content and _is_plain(name, content):
+            kept[name] = content.decode()
+    return kept
+
+
+def _is_plain(name: str, content: bytes) -> bool:
+    return name.isprintable() and content.isascii() and content.decode().isprintable()
 
 
 def _parents(submitted: SubmittedJob) -> DependsOn:

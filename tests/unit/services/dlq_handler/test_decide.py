@@ -24,7 +24,12 @@ from core.log import Coordinate, Record
 from core.retrying.memory import RetryMemory
 from core.signatures.shape import Group, Shape
 from penstock.identity import home
-from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
+from schemas.accepted_job import (
+    AcceptedJob,
+    FailedAttempt,
+    PastAttempt,
+    QueuedJob,
+)
 from schemas.codec import decode_accepted, decode_dead, decode_delayed, ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
@@ -93,6 +98,9 @@ def job(**fields: object) -> AcceptedJob:
 def attempt(**fields: object) -> FailedAttempt:
     plain = FailedAttempt(job(), "x", "transient", "Boom", "it broke", NOW_MS, traceback="tb")
     return msgspec.structs.replace(plain, **fields)
+
+
+PAST = PastAttempt(1, "x", "transient", "Boom", "it broke", NOW_MS, 0.0)
 
 
 def as_read(topic: str, value: bytes | None) -> Record:
@@ -228,13 +236,13 @@ def test_a_retry_goes_into_the_wheel_as_the_next_dispatch_until_it_is_due(ledger
     delayed = decode_delayed(as_read(record.topic, record.value))
     assert record.topic == ROUTES.delay(2)
     assert (delayed.due_ms, delayed.then) == (RETRY.due_ms, "ready")
-    assert delayed.job == job(n=2, attempt=2)
+    assert delayed.job == job(n=2, attempt=2, past=(PAST,))
 
 
 def test_a_retry_that_is_due_becomes_ready(ledger: Ledger) -> None:
     record = carried_out(uncarried(ledger, RETRY), attempt(), ROUTES, NOW_MS + 5000)
     assert record.topic == ROUTES.ready
-    assert decode_accepted(as_read(record.topic, record.value)) == job(n=2, attempt=2)
+    assert decode_accepted(as_read(record.topic, record.value)) == job(n=2, attempt=2, past=(PAST,))
 
 
 def test_a_dead_letter_says_why_and_carries_the_last_attempt(ledger: Ledger) -> None:

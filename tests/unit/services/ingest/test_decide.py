@@ -14,6 +14,7 @@ from schemas.job_parser import ParsedJob, parse_job
 from schemas.rejection import Reason, Rejection
 from schemas.routing import begins_at_home
 from services.ingest.decide import (
+    HEADERS_MAX_BYTES,
     Accepted,
     IngestContext,
     Rejected,
@@ -265,3 +266,17 @@ def test_a_record_that_cannot_be_parsed_is_rejected_by_its_coordinate() -> None:
     assert decision.reason is Reason.UNREADABLE
     assert decision.record.coordinate == ("jobs", 2, 9)
     assert "header name" in decision.record.message
+
+
+def test_short_text_headers_travel_with_the_job() -> None:
+    headers: Headers = (
+        ("x-request-id", b"r1"),
+        ("x-request-id", b"r2"),
+        ("traceparent", b"nonsense"),
+        ("binary", b"\xff\x00"),
+        ("empty", b""),
+        ("long", b"x" * HEADERS_MAX_BYTES),
+        ("late", b"y"),
+    )
+    assert accepted(record()._replace(headers=headers)).job.headers == {"x-request-id": "r1"}
+    assert accepted(record()).job.headers == {}
