@@ -15,11 +15,13 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from adapters.postgres.migrate import upgrade
+from core.log import NewRecord
 from core.services import JOB_SERVICES
 from penstock.cli.main import build
 from penstock.client import SyncClient
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from schemas.codec import decode_dead
+from tests.support.chat_server import chat_server_apart, sends
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program, wait_until
 from tests.support.servers import Servers
@@ -69,8 +71,8 @@ def mine(
 def cli(mine: Pipeline, tmp_path: Path) -> Cli:
     environment = mine.environment("cli", XDG_CACHE_HOME=str(tmp_path / "cache"))
 
-    def run(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(build("dlq"), ["dlq", *arguments], env=environment)
+    def run(*arguments: str, code: int = 0, **changed: str) -> Result:
+        result = CliRunner().invoke(build("dlq"), ["dlq", *arguments], env=environment | changed)
         assert result.exit_code == code, (result.output, result.stderr, result.exception)
         return result
 
@@ -93,6 +95,21 @@ def submit(mine: Pipeline, count: int, **payload: Any) -> list[str]:
     return [str(ref.job_id) for ref in refs]
 
 
+def submit_raw(mine: Pipeline, **payload: Any) -> str:
+    """Submit as any Kafka client does, with headers."""
+    job = {
+        "type": "mail.send",
+        "job_id": "6f1c9a52-8d0b-5c7e-9b1e-3f6d2a4c8e10",
+        "tenant": "acme",
+        "labels": {"wave": "one"},
+        "sensitive": ["/secret"],
+        "payload": payload,
+    }
+    headers = (("x-request-id", b"r-1"), ("cookie", b"session=s3cr3t"))
+    mine.append([NewRecord(mine.routes.jobs, 0, None, json.dumps(job).encode(), headers)])
+    return str(job["job_id"])
+
+
 def states(mine: Pipeline, jobs: list[str]) -> dict[str, int]:
     query = "SELECT state, count(*) AS jobs FROM v1_jobs WHERE job_id = ANY(%s::uuid[]) GROUP BY state"
     with psycopg.connect(mine.database_url, row_factory=dict_row) as connection:
@@ -106,10 +123,11 @@ def wait_for(mine: Pipeline, jobs: list[str], **wanted: int) -> None:
 def test_dead_jobs_are_shown_redriven_and_edited(mine: Pipeline, cli: Cli, tmp_path: Path) -> None:
     up = tmp_path / "up"
     jobs = submit(mine, 6, up=str(up), to="a")
-    (bad,) = submit(mine, 1, up=str(up), bad=True, secret="hunter2hunter2")
+    bad = submit_raw(mine, up=str(up), bad=True, secret="hunter2hunter2")
     wait_for(mine, [*jobs, bad], dead=7)
     signature = check_summary(cli)
     check_shown(cli, bad)
+    check_model(cli, bad)
 
     # What would change something wants a filter, and an answer.
     assert "a filter needs a condition" in cli("redrive", "--filter", " ", code=2).stderr
@@ -158,10 +176,37 @@ def check_shown(cli: Cli, bad: str) -> None:
     assert "NoAddressError" in shown["attempts"][0]["traceback"]
     assert any("sending" in line for line in shown["attempts"][0]["log_tail"])
     assert (shown["job"]["labels"], shown["letter"]["failures"]) == ({"wave": "one"}, 1)
-    assert shown["letter"]["headers"]["kind"] == "DEAD"
+    assert shown["letter"]["headers"]["x-request-id"] == "r-1"
+    assert shown["letter"]["headers"]["cookie"] == "***"
     told = cli("show", bad).stdout
     assert "hunter2" not in told + json.dumps(shown)
     assert "Traceback" in told
+
+
+def check_model(cli: Cli, bad: str) -> None:
+    """A model that is set up words summaries; no secret is sent, and without an answer the errors speak."""
+    with chat_server_apart() as server:
+        model = {
+            "PENSTOCK_LLM_BASE_URL": server.url,
+            "PENSTOCK_LLM_API_KEY": "sk-nobody-sees-this",
+            "PENSTOCK_LLM_MODEL": "m1",
+        }
+        result = cli("summary", "--json", **model)
+        assert {group["summary"]["by"] for group in read_json(result)} == {"m1"}
+        assert "by model m1" in cli("show", bad, **model).stdout
+        asked = str(server.asked)
+        assert "NoAddressError" in asked
+        for secret in ("hunter2", "sk-nobody", "r-1", "s3cr3t"):
+            assert secret not in asked
+        server.answer = sends(b"", 503)
+        again = cli("summary", "--json", "--filter", "class=permanent", **model)
+        assert {group["summary"]["by"] for group in read_json(again)} == {"m1"}, "remembered"
+        told = cli("summary", **model | {"PENSTOCK_LLM_MODEL": "m2"})
+        assert "from the words of the errors; the model's server answered 503" in told.stdout
+        assert "sk-nobody" not in result.output + told.output
+        asked_before = len(server.asked)
+        cli("summary", "--plain", **model)
+        assert len(server.asked) == asked_before
 
 
 def check_edit(mine: Pipeline, cli: Cli, bad: str, up: str) -> None:
@@ -195,6 +240,9 @@ def test_a_redrive_stops_itself_and_what_is_settled_or_loops_is_left_out(
     assert 5 <= stopped["returned"] <= stopped["redriven"] <= 20
     assert stopped["without_letter"] == 40 - stopped["redriven"]
     wait_for(mine, jobs, dead=40)
+    (group,) = read_json(cli("summary", "--json"))
+    assert group["fixable"] == 0
+    assert group["fixable_because"] == f"0 of {stopped['redriven']} redriven jobs succeeded later"
 
     one = jobs[0]
     check_loop_guard(mine, cli, one)

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -91,6 +92,30 @@ async def chat_server() -> AsyncIterator[ChatServer]:
         yield server
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def chat_server_apart() -> Iterator[ChatServer]:
+    """Run one in a thread, for callers with a loop of their own."""
+    loop, running = asyncio.new_event_loop(), threading.Event()
+    ended = asyncio.Event()
+    servers: list[ChatServer] = []
+
+    async def serve() -> None:
+        async with chat_server() as server:
+            servers.append(server)
+            running.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
+    thread.start()
+    try:
+        assert running.wait(30)
+        yield servers[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(30)
+        loop.close()
 
 
 def data_of(asked: dict[str, Any]) -> dict[str, Any]:
