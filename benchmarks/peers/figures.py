@@ -72,12 +72,12 @@ def order(peers: Sequence[str], rounds: int) -> list[tuple[int, str]]:
 
     So no peer always runs first, or always after the same neighbour.
     """
-    turns = []
-    for number in range(rounds):
-        turn = number % len(peers) if peers else 0
-        shifted = [*peers[turn:], *peers[:turn]]
-        turns += [(number, peer) for peer in (reversed(shifted) if number % 2 else shifted)]
-    return turns
+    count = len(peers)
+    return [
+        (number, peers[(number + (-place if number % 2 else place)) % count])
+        for number in range(rounds)
+        for place in range(count)
+    ]
 
 
 def spread(values: Sequence[float]) -> Spread:

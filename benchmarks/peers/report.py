@@ -79,7 +79,7 @@ def _states(comparison: Comparison) -> Iterator[RenderableType]:
     for column in ("peer", "final state", "versions"):
         table.add_column(column)
     for one in comparison.measured:
-        versions = ", ".join(f"{name.rpartition('/')[2]} {found}" for name, found in one.versions.items())
+        versions = ", ".join(f"{name} {found}" for name, found in one.versions.items())
         table.add_row(one.peer, one.final_state, versions)
     if comparison.measured:
         yield Group(Text("Who keeps what", style="bold"), table)

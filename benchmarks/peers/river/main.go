@@ -158,8 +158,10 @@ func versions() map[string]string {
 		found["go"] = info.GoVersion
 		for _, module := range info.Deps {
 			switch module.Path {
-			case "github.com/riverqueue/river", "github.com/jackc/pgx/v5":
-				found[module.Path] = module.Version
+			case "github.com/riverqueue/river":
+				found["river"] = module.Version
+			case "github.com/jackc/pgx/v5":
+				found["pgx"] = module.Version
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 """What several runs say together, who runs when, and which runs count."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,10 +37,17 @@ def test_every_peer_has_one_turn_in_every_round_and_rounds_follow_each_other(
         assert sorted(peer for at, peer in turns if at == number) == sorted(peers)
 
 
-def test_no_peer_begins_two_rounds_in_a_row_and_neighbours_change_sides() -> None:
+@given(st.integers(2, 9), st.integers(2, 12))
+def test_no_peer_begins_two_rounds_in_a_row(count: int, rounds: int) -> None:
+    turns = order([str(number) for number in range(count)], rounds)
+    begins = [peer for _, peer in turns[::count]]
+    assert all(one != other for one, other in pairwise(begins))
+
+
+def test_neighbours_change_sides_from_round_to_round() -> None:
     assert order(["a", "b", "c"], 3) == [
         *[(0, "a"), (0, "b"), (0, "c")],
-        *[(1, "a"), (1, "c"), (1, "b")],
+        *[(1, "b"), (1, "a"), (1, "c")],
         *[(2, "c"), (2, "a"), (2, "b")],
     ]
 
