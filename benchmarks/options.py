@@ -21,9 +21,10 @@ class Part(StrEnum):
     SCORING = "scoring"
     COSTS = "costs"
     BATCHES = "batches"
+    SCALE = "scale"
 
 
-OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS})
+OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS, Part.SCALE})
 """Parts that need no common pipeline: they have their own, or none, and take minutes."""
 USUAL = frozenset(Part) - OWN - {Part.GATES, Part.BATCHES}
 """What is measured when no part is named; gated jobs change what the scheduler does for all others."""

@@ -23,6 +23,7 @@ from benchmarks.results import (
     Waits,
     Wheel,
 )
+from benchmarks.scale.report import scale_tables
 from benchmarks.throughput import middle
 
 
@@ -56,6 +57,8 @@ def _planning(results: Results) -> Iterator[RenderableType]:
         yield _costs(results.costs)
     if results.batches:
         yield _batches(results.batches)
+    if results.scale is not None:
+        yield from scale_tables(results.scale)
 
 
 def _heading(machine: Machine) -> str:

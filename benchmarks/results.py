@@ -227,6 +227,68 @@ class BatchCost(msgspec.Struct, frozen=True):
     read_broker_us: float
 
 
+class SimCheck(msgspec.Struct, frozen=True):
+    """One measured figure and what the simulation makes of it."""
+
+    what: str
+    unit: str
+    measured: float
+    simulated: float
+
+    @property
+    def error(self) -> float:
+        """Relative to what was measured."""
+        return self.simulated / self.measured - 1
+
+
+class SimPoint(msgspec.Struct, frozen=True):
+    """One simulated load."""
+
+    per_s: float
+    partitions: int
+    instances: int
+    """Of all services together."""
+    jobs_per_s: float
+    """Rows that came, after the warm-up."""
+    until_ms: dict[str, tuple[float, float]]
+    """Median and 99th percentile by step."""
+    busy: dict[str, float]
+    """Of the most used instance of each service, and of brokers and database; above 1 it is behind."""
+
+    @property
+    def busiest(self) -> str:
+        """What is used most."""
+        return max(self.busy, key=lambda name: self.busy[name])
+
+
+class SimLeaving(msgspec.Struct, frozen=True):
+    """An instance that dies under load, until its partitions' rows are as late as all others'."""
+
+    service: str
+    session_s: float
+    waiting_most: int
+    """Jobs without a row, at worst."""
+    waiting_before: int
+    recovered_s: float | None
+    """From the death on; None: not while it was watched."""
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """What the simulation of a large pipeline says, and how far it may be believed."""
+
+    checks: tuple[SimCheck, ...]
+    rates: tuple[SimPoint, ...]
+    """One deployment under ever more load."""
+    partitions: tuple[SimPoint, ...]
+    """One load over ever more partitions."""
+    sizes: tuple[SimPoint, ...]
+    """More load than it can do, with ever more instances on the same brokers and database."""
+    contention: float
+    coherency: float
+    """Of the scalability law, fitted to ``sizes``."""
+    leaving: SimLeaving
+
+
 class Results(msgspec.Struct, frozen=True):
     """Everything one run measured; parts that were not asked for are empty."""
 
@@ -242,6 +304,7 @@ class Results(msgspec.Struct, frozen=True):
     scoring: Scoring | None = None
     costs: tuple[CostPoint, ...] = ()
     batches: tuple[BatchCost, ...] = ()
+    scale: Scale | None = None
 
 
 def write_json(results: Results) -> bytes:

@@ -16,6 +16,7 @@ from benchmarks.machine import ROOT, this_machine
 from benchmarks.options import OWN, Options, Part
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
+from benchmarks.scale.sweep import measure_scale
 from benchmarks.scoring import measure_scoring
 from benchmarks.stages import measure_stages
 from benchmarks.stealing import Load, measure_stealing
@@ -45,6 +46,8 @@ async def run(options: Options, say: Say) -> Results:
         say("training a model of full size, then scoring by it")
         scoring = measure_scoring(repeats=options.repeats, least_s=options.least_s)
         results = msgspec.structs.replace(results, scoring=scoring)
+    if Part.SCALE in options.parts:
+        results = msgspec.structs.replace(results, scale=measure_scale(say, results.machine.cores))
     data = _new_data_directory()
     try:
         if Part.STEALING in options.parts:

@@ -126,6 +126,8 @@ class Costs:
     table_bytes: Mapping[str, Amount]
     wal_bytes: Amount
     scaling: Scalability
+    alone_us: Mapping[str, float] = field(default_factory=dict)
+    """What a job costs more when each of its records is a batch of its own, by process."""
     borrowed: tuple[str, ...] = ()
     """What these measurements lack and others were taken for."""
 
@@ -201,6 +203,9 @@ def completed(own: Costs, others: Costs) -> Costs:
     if own.reach.instances == 1:
         borrowed.append("how instances scale")
         made = replace(made, scaling=others.scaling)
+    if not own.alone_us:
+        borrowed.append("what records cost that are batches of their own")
+        made = replace(made, alone_us=others.alone_us)
     return replace(made, borrowed=tuple(borrowed))
 
 

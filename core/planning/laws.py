@@ -49,6 +49,14 @@ def attempts(failure_share: float) -> float:
     return 1 / (1 - failure_share)
 
 
+def alone_share(rate_per_s: float, gather_s: float) -> float:
+    """Give batches a record when all that comes within ``gather_s`` of one goes with it: 1 / (1 + r t).
+
+    Of a Poisson stream of r a second: one begins a batch, and r t others join it (renewal reward theorem).
+    """
+    return 1 / (1 + rate_per_s * gather_s)
+
+
 def waits_share(slots: int, offered: float) -> float:
     """Give the share of jobs that find every slot busy: Erlang's formula C, for M/M/c.
 

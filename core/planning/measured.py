@@ -55,6 +55,19 @@ TABLE_BYTES: Mapping[str, Amount] = {
     "job_attempts": _bytes(321, 0.0, 627),
     "job_scores": _bytes(55, 0.0, 613),
 }
+BATCH_US, BROKER_BATCH_US, BROKER_READ_US = 78.0, 81.0, 4.0
+"""One batch more, in the process that appends it and in the broker, and one more that is read: commit
+4e8dafd, ``python -m benchmarks --only batches``. 512 records in 1, 8 and 64 batches took 2,787, 3,456
+and 9,438 us of the client and 6,250, 9,000 and 20,750 of the broker to append, 2,750 to 3,500 of it to
+read. That machine was crowded (load 18): a record cost the client 5.4 us instead of 4.0, and the broker
+12.2 instead of 4.3, so each is divided by its own ratio."""
+ALONE_US: Mapping[str, float] = {
+    "ingest": 2 * BATCH_US,
+    "prioritizer": 2 * BATCH_US,
+    "executor": 2 * BATCH_US,
+    "kafka": 7 * BROKER_BATCH_US + 12 * BROKER_READ_US,
+}
+"""Seven records of a job are appended, twelve fetched; the seventh by whoever submits it."""
 SHIPPED = Costs(
     provenance=Provenance(
         processor="AMD EPYC, virtual",
@@ -81,4 +94,5 @@ SHIPPED = Costs(
     table_bytes=TABLE_BYTES,
     wal_bytes=_bytes(2558, 3.35, 5057),
     scaling=Scalability(),
+    alone_us=ALONE_US,
 )

@@ -5,7 +5,7 @@ import math
 from core.planning.beyond import beyond
 from core.planning.costs import KAFKA, POSTGRES, WORKERS, Costs, Range
 from core.planning.demand import Demand
-from core.planning.laws import attempts, busy, in_system, waits_share, whole
+from core.planning.laws import alone_share, attempts, busy, in_system, waits_share, whole
 from core.planning.limits import limits_of
 from core.planning.shape import BrokerPlan, Count, ExecutorPlan, Plan, PostgresPlan, ServicePlan
 from core.services import JOB_SERVICES
@@ -21,6 +21,9 @@ LEDGER_SLACK = 1.25
 """The ledger holds up to a quarter more than it must: it is cut at snapshots (docs/retention.md)."""
 LEDGER_READERS = 4
 """Scheduler, executor, dlq_handler and materializer each read all of it; other topics are read once."""
+GATHER_S = 0.01
+"""While an append to a partition is under way, what comes for it gathers into the next batch; about as long
+as that took at light load (docs/performance.md)."""
 DAY_S = 86_400.0
 KEPT_S = {DLQ: 30 * DAY_S, DEAD: 90 * DAY_S, OUTCOMES: 7 * DAY_S}
 """Kept by time, whatever the retention of rows and ledger."""
@@ -73,6 +76,15 @@ class _Work:
         """Give the CPU of a job, failures and payload included, in microseconds."""
         return self.costs.cpu_us[name].of(self.more_payload, self.failures)
 
+    def us_on(self, name: str, partitions: int) -> Range:
+        """Give it where many partitions leave records alone in their batches; low is without that."""
+        low, typical, high = self.us(name)
+        reach = self.costs.reach
+        measured = alone_share(reach.jobs_per_s / reach.base_partitions, GATHER_S)
+        alone = max(0.0, alone_share(self.demand.rate_per_s / partitions, GATHER_S) - measured)
+        more = self.costs.alone_us.get(name, 0.0) * alone * self.attempts
+        return Range(low, typical + more, high + more * high / typical if typical else more)
+
     def cores(self, us: Range) -> Range:
         """Give how many cores are busy with that."""
         return Range(*(busy(self.demand.rate_per_s, one / 1e6) for one in us))
@@ -118,7 +130,7 @@ def _service(work: _Work, name: str, partitions: int) -> ServicePlan:
     """Find the fewest instances that carry it, each with its share of the partitions to look after."""
     utilization, amount = work.demand.utilization, work.costs.cpu_us[name]
     dearer = amount.a_partition / amount.base.typical if amount.base.typical else 0.0
-    needed = [_carrying(work, one, one * dearer, partitions) for one in work.us(name)]
+    needed = [_carrying(work, one, one * dearer, partitions) for one in work.us_on(name, partitions)]
     cores = Range(*needed).times(utilization)
     return ServicePlan(
         us_a_job=cores.times(1e6 / work.demand.rate_per_s),
@@ -176,7 +188,7 @@ def _brokers(work: _Work, partitions: int) -> BrokerPlan:
         demand.rate_per_s * per_job.get(topic, 0.0) * kept_s for topic, kept_s in KEPT_S.items()
     )
     segments = partitions * ((demand.topics - 1) * SEGMENT_BYTES + LEDGER_SEGMENT_BYTES)
-    low, typical, high = work.cores(work.us(KAFKA))
+    low, typical, high = work.cores(work.us_on(KAFKA, partitions))
     return BrokerPlan(
         cores=Range(low, typical * (1 + (copies - 1) / 2), high * copies),
         disk_bytes=Range(

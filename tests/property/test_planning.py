@@ -1,6 +1,7 @@
 """The rules of capacity: more of anything never needs less, and units are what they say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -110,7 +111,9 @@ def test_low_is_never_above_typical_and_typical_never_above_high(demand: Demand,
 
 @given(demands)
 def test_processors_twice_as_fast_are_half_as_busy(demand: Demand) -> None:
-    slow, fast = plan(demand, dearer(SHIPPED, 2.0)), plan(demand, SHIPPED)
+    # Batches apart: slower processors are more instances, with more partitions and emptier batches.
+    whole_batches = replace(SHIPPED, alone_us={})
+    slow, fast = plan(demand, dearer(whole_batches, 2.0)), plan(demand, whole_batches)
     for name, service in fast.services.items():
         assert slow.services[name].cores.typical == pytest.approx(2 * service.cores.typical)
     assert slow.postgres.cores.typical == pytest.approx(2 * fast.postgres.cores.typical)

@@ -23,6 +23,7 @@ def dearer(costs: Costs, factor: float) -> Costs:
     """The same on slower processors."""
     return replace(
         costs,
+        alone_us={name: us * factor for name, us in costs.alone_us.items()},
         cpu_us={
             name: replace(
                 one,

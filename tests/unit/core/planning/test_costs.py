@@ -38,7 +38,8 @@ def test_what_was_not_measured_is_borrowed_and_said() -> None:
     assert own.cpu_us["ingest"].base.typical == 500.0
     assert own.cpu_us["ingest"].a_payload_byte == SHIPPED.cpu_us["ingest"].a_payload_byte
     assert own.log_bytes == SHIPPED.log_bytes
-    assert len(own.borrowed) == 5
+    assert own.alone_us == SHIPPED.alone_us
+    assert len(own.borrowed) == 6
 
 
 def test_what_was_measured_is_not_borrowed() -> None:
@@ -49,7 +50,7 @@ def test_what_was_measured_is_not_borrowed() -> None:
     ]
     points.append(replace(points[0], instances=2))
     own = completed(fit(points, PROVENANCE), SHIPPED)
-    assert own.borrowed == ()
+    assert own.borrowed == ("what records cost that are batches of their own",)
     assert own.log_bytes["jobs.events"].base == Range(1000.0, 1000.0, 1000.0)
     assert own.wal_bytes.base.typical == 2000.0
 

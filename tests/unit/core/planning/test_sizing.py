@@ -12,6 +12,7 @@ from schemas.topics import RouteMap
 
 EVEN = replace(
     SHIPPED,
+    alone_us={},
     cpu_us=dict.fromkeys(PIPELINE, Amount(Range(50.0, 100.0, 200.0))),
     log_bytes={
         "jobs.events": Amount(Range(1000.0, 1000.0, 1000.0)),
@@ -34,6 +35,16 @@ def test_a_hundred_microseconds_at_ten_thousand_a_second_are_one_core() -> None:
     assert found.brokers.out_bytes_per_s == pytest.approx(40e6)
     assert found.brokers.ledger_partition_bytes == pytest.approx(10_000 * 1000 * 3600 * 1.25 / 32)
     assert found.postgres.rows == 36e6
+
+
+def test_many_partitions_leave_records_alone_in_their_batches() -> None:
+    few = plan(Demand(10_000, 0.0, 3600.0, slots=8192), SHIPPED)
+    many = plan(Demand(10_000, 10.0, 3600.0, slots=64), SHIPPED)
+    assert many.partitions.typical > 10 * few.partitions.typical
+    assert many.brokers.cores.typical > 2 * few.brokers.cores.typical
+    assert many.services["ingest"].us_a_job.typical > 1.5 * few.services["ingest"].us_a_job.typical
+    # Not in what every measured round gave at least.
+    assert many.brokers.cores.low == few.brokers.cores.low
 
 
 def test_payload_is_counted_beyond_what_was_measured_with() -> None:
