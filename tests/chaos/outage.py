@@ -343,7 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 AMPLIFICATION_MAX = 1.1
-PEAK_MAX = 6.0
+PEAK_MAX = 4.0
 """After the outage the load goes on and the backlog is worked off beside it."""
 
 
