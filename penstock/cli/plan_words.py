@@ -77,6 +77,7 @@ def lines(plan: Plan) -> Iterator[str]:
         )
     yield ""
     yield "how sure: low and high are the least and the most that one round of the measurements gave."
+    yield "  low leaves out what records cost that are batches of their own, as many are on many partitions"
     yield f"  {scalability(plan)}"
     yield "beyond what was measured:"
     for words in plan.extrapolated:
