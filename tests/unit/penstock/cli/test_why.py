@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from adapters.postgres.tables.jobs import jobs
-from core.breaker import CLOSED, closed, opened
 from core.fault import FaultClass
 from core.retry import Cause, ClosedDispatch, RetryPolicy, decide_retry, draw_for
 from core.states import State
@@ -19,7 +18,7 @@ from penstock.cli.why_queue import Seen, lanes_before, served_by, view_of
 from penstock.cli.why_words import explain
 from schemas.control import LimitRecord, PauseRecord
 from schemas.executors import Heartbeat
-from schemas.standing_orders import Standing, StandingOrders, record_of_circuit
+from schemas.standing_orders import Standing, StandingOrders
 
 NOW = datetime(2030, 1, 31, 8, 0, tzinfo=UTC)
 JOB_ID = "01890000-0000-7000-8000-000000000001"
@@ -395,20 +394,3 @@ def test_losses_and_hand_backs_are_no_failures() -> None:
     assert "not the job's fault" in text(known_of(row, attempts=[attempt(outcome="lost", **said)]))
     assert "handed back" in text(known_of(row, attempts=[attempt(outcome="released", **said)]))
     assert "nothing is decided yet" in text(known_of(row, attempts=[attempt(outcome="failed")]))
-
-
-def test_a_job_held_for_an_open_circuit_says_since_when_why_and_what_is_let_through() -> None:
-    standing = orders(limited=Subject(Scope.TYPE, "email.send"))
-    began_ms = round(later(-120).timestamp() * 1000)
-    circuit = opened(CLOSED, 2.0, "20 calls in a row failed", began_ms)
-    standing.put_circuit(record_of_circuit("email.send", circuit, ("smtp",)))
-    row = queued(state="waiting", waiting_on="circuit")
-    known = Known(row, [], NOW, orders=standing, held_for="limit/type/email.send")
-    found = text(known)
-    assert "it is held: the circuit of email.send is open" in found
-    assert "open, 2m ago (it calls smtp): 20 calls in a row failed" in found
-    assert "let through is a probe every 5 s" in found
-    assert "penstock circuits close email.send" in found
-    # A smaller limit of an operator is what holds it, until the circuit lets less through.
-    standing.put_circuit(record_of_circuit("email.send", closed(circuit, "through", began_ms), ("smtp",)))
-    assert "it is held for the rate limit of 30/m of type email.send" in text(known)
