@@ -6,12 +6,12 @@ from core.retry import ClosedDispatch, RetryPolicy, draw_for, failure_delay_s
 from core.retrying.arms import Planned
 from core.retrying.choice import Act, Hazards, Moment
 from core.retrying.explore import CONTROL, PLANNED, STRETCHED, Shares, arm_draw, arm_of, propensities
-from core.retrying.off_policy import WASTED_TRY_S
+from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
 from core.retrying.plan import Costs
 
 LEARNED, EXPLORED = "learned", "explored"
 """Names of the policy where the winner was asked, and where another arm was drawn; else it is the rule's."""
-COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=21_600.0)
+COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=ABANDONED_S)
 """Seconds: a try that fails is five minutes' delay, a job that is given up six hours'; as in the replay."""
 LONGEST_S = 21_600.0
 """No arm waits longer, seconds."""

@@ -106,7 +106,7 @@ class Tally:
     cost_squares: float = 0.0
 
     def add(self, cost: float, propensity: float) -> None:
-        """Take in one decision whose end is known."""
+        """Take in one decision whose job has ended."""
         weight = 1.0 / propensity
         self.weight += weight
         self.squares += weight * weight

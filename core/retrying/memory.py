@@ -15,25 +15,23 @@ from core.fault import FaultClass
 from core.retrying.choice import UNKNOWN, Subject
 from core.retrying.explore import ARMS, CONTROL, Shares, Tally, shares_of, winner_of
 from core.retrying.history import History, Seen
-from core.retrying.off_policy import WASTED_TRY_S
+from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
 
 OPEN_MAX = 50_000
 """Jobs between their first failure and their end, some 300 bytes each; the one that failed longest ago
 goes."""
-GENERATION_ENDS = 500
-"""Known ends of decisions about a class after which its winner is chosen anew: with 5 % explored some
-twelve for each arm that is tried, which is why evidence of earlier generations counts on, at half its
-weight."""
+GENERATION_ENDS = 2500
+"""Decisions about a class whose jobs have ended, after which its winner is chosen anew: with 5 % explored
+some sixty for each arm that is tried, above ``core.retrying.explore.EFFECTIVE_MIN``."""
 
 
 class Pending(NamedTuple):
-    """A decision that waits for its end."""
+    """A decision that waits for the end of its job."""
 
-    n: int
     error_class: str
     arm: str
     propensity: float
-    delay_s: float
+    at_ms: int
 
 
 @dataclass(slots=True)
@@ -42,8 +40,10 @@ class Episode:
 
     first_ms: int
     failing_ms: int
+    failures: int = 0
     subject: Subject = UNKNOWN
-    pending: Pending | None = None
+    pending: list[tuple[Pending, int]] = field(default_factory=list)
+    """With the failures there were: what came later is what the decision led to."""
 
 
 @dataclass(slots=True)
@@ -75,14 +75,12 @@ class RetryMemory:
     def __len__(self) -> int:
         return len(self._open)
 
-    def failed(self, origin: str, n: int, at_ms: int) -> None:
+    def failed(self, origin: str, at_ms: int) -> None:
         """Take in that a dispatch failed."""
         episode = self._open.pop(origin, None) or Episode(at_ms, at_ms)
         self._open[origin] = episode
         episode.failing_ms = at_ms
-        if episode.pending is not None and episode.pending.n < n:
-            self._settle(episode.pending, at_ms, WASTED_TRY_S)
-            episode.pending = None
+        episode.failures += 1
         if len(self._open) > OPEN_MAX:
             self._open.popitem(last=False)
 
@@ -90,21 +88,20 @@ class RetryMemory:
         """Take in a decision to retry that holds."""
         episode = self._open.get(origin)
         if episode is not None:
-            episode.pending = pending
+            episode.pending.append((pending, episode.failures))
 
-    def succeeded(self, origin: str, n: int, at_ms: int) -> None:
+    def succeeded(self, origin: str, at_ms: int) -> None:
         """Take in that a dispatch succeeded: the job's episode is over."""
         episode = self._open.pop(origin, None)
-        if episode is None:
-            return
-        if episode.pending is not None and episode.pending.n < n:
-            self._settle(episode.pending, at_ms, 0.0)
-        self._seen(episode, max(0.0, at_ms - episode.first_ms) / 1000)
+        if episode is not None:
+            self._settle(episode, at_ms, 0.0)
+            self._seen(episode, max(0.0, at_ms - episode.first_ms) / 1000)
 
-    def given_up(self, origin: str) -> None:
+    def given_up(self, origin: str, at_ms: int) -> None:
         """Take in that a job is dead: nobody looks any more whether it would work."""
         episode = self._open.pop(origin, None)
         if episode is not None:
+            self._settle(episode, at_ms, ABANDONED_S)
             self._seen(episode, None)
 
     def about(self, origin: str, subject: Subject) -> None:
@@ -128,13 +125,16 @@ class RetryMemory:
             self._generations[error_class] = found
         return found
 
-    def _settle(self, pending: Pending, at_ms: int, wasted_s: float) -> None:
-        generation = self.generation(pending.error_class, at_ms)
-        tally = generation.tallies.setdefault(pending.arm, Tally())
-        tally.add(pending.delay_s + wasted_s, pending.propensity)
-        generation.ends += 1
-        if generation.ends >= GENERATION_ENDS:
-            self._next(pending.error_class, generation, at_ms)
+    def _settle(self, episode: Episode, at_ms: int, lost_s: float) -> None:
+        """Let every decision about a job cost what came after it."""
+        for pending, failures in episode.pending:
+            waited_s = max(0.0, at_ms - pending.at_ms) / 1000
+            cost_s = waited_s + WASTED_TRY_S * (episode.failures - failures) + lost_s
+            generation = self.generation(pending.error_class, at_ms)
+            generation.tallies.setdefault(pending.arm, Tally()).add(cost_s, pending.propensity)
+            generation.ends += 1
+            if generation.ends >= GENERATION_ENDS:
+                self._next(pending.error_class, generation, at_ms)
 
     def _next(self, error_class: str, generation: Generation, at_ms: int) -> None:
         winner = winner_of(generation.tallies, _draws(f"{error_class}/{at_ms}", generation.tallies))

@@ -25,6 +25,8 @@ WEIGHT_MAX = 50.0
 """One decision must not stand for more: with the exploration that is shipped none does."""
 WASTED_TRY_S = 300.0
 """What a try that fails costs, as seconds of delay: as in the replay of recorded episodes."""
+ABANDONED_S = 21_600.0
+"""What a job costs that is given up, likewise."""
 SHRUNK_BY = 5.0
 """Decisions by which the mean of a stratum believes itself as much as the mean of the arm."""
 

@@ -61,9 +61,10 @@ async def evaluate(
 ) -> None:
     """Say what each way of choosing delays would have cost if it alone had been asked.
 
-    By logged decisions whose next try has ended, and the chances with which they were made: the doubly robust
-    estimate with its standard error, and IPS and SNIPS beside. A cost is the delay, and 300 s for a try that
-    failed. No verdict is given on thin evidence. The exit code is 1 while no arm has one besides the rule.
+    By logged decisions about jobs that have ended, and the chances with which they were made: the doubly
+    robust estimate with its standard error, and IPS and SNIPS beside. A cost is what came after a decision:
+    the time until the job's end, 300 s for every try that failed, six hours if the job died. No verdict is
+    given on thin evidence. The exit code is 1 while no arm has one besides the rule.
     """
     parameters = {"since": since, "type": type_, "limit": LOOKED_AT}
     async with connected(connections(data).database) as database:

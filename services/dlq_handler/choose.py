@@ -94,14 +94,14 @@ def _context(closed: ClosedDispatch, attempt: FailedAttempt, moment: Moment) -> 
 def remember(memory: RetryMemory, event: FoldedEvent) -> None:
     """Take in what holds of failures, of decisions about them, and of their ends."""
     match event.event:
-        case Failed(origin=origin, n=n):
-            memory.failed(origin, n, event.timestamp_ms)
-        case Succeeded(origin=origin, n=n):
-            memory.succeeded(origin, n, event.timestamp_ms)
+        case Failed(origin=origin):
+            memory.failed(origin, event.timestamp_ms)
+        case Succeeded(origin=origin):
+            memory.succeeded(origin, event.timestamp_ms)
         case Decided(action=Action.DEAD, origin=origin):
-            memory.given_up(origin)
-        case Decided(chosen=Chosen(delay_s=float() as delay_s) as chosen, origin=origin) as decided:
-            pending = Pending(decided.n, chosen.error_class, chosen.arm, decided.propensity, delay_s)
+            memory.given_up(origin, event.timestamp_ms)
+        case Decided(chosen=Chosen() as chosen, origin=origin, propensity=propensity):
+            pending = Pending(chosen.error_class, chosen.arm, propensity, event.timestamp_ms)
             memory.decided(origin, pending)
         case _:
             pass

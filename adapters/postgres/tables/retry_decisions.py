@@ -15,7 +15,7 @@ from adapters.postgres.tables.metadata import (
     needed,
 )
 from adapters.postgres.tables.query_view import QueryView
-from core.retrying.off_policy import WASTED_TRY_S
+from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
 
 retry_decisions = sa.Table(
     "retry_decisions",
@@ -43,8 +43,12 @@ V1_RETRY_DECISIONS = QueryView(
            d.generation, d.arm, d.propensity, d.delay_s, d.context,
            ran.n AS ran_as, ran.outcome, ran.run_s,
            CASE ran.outcome WHEN 'succeeded' THEN true WHEN 'failed' THEN false END AS worked,
-           d.delay_s + CASE ran.outcome WHEN 'succeeded' THEN 0 WHEN 'failed' THEN {WASTED_TRY_S:g} END
-           AS cost_s,
+           CASE WHEN d.action = 'retry' AND j.state IN ('succeeded', 'dead') THEN
+               greatest(0, extract(epoch FROM j.finished_at - d.decided_at)::float8)
+               + {WASTED_TRY_S:g} * (SELECT count(*) FROM job_attempts f
+                                     WHERE f.job_id = d.job_id AND f.n > d.n AND f.outcome = 'failed')
+               + CASE j.state WHEN 'dead' THEN {ABANDONED_S:g} ELSE 0 END
+           END AS cost_s,
            j.state
     FROM retry_decisions d
     JOIN jobs j USING (job_id)
@@ -71,7 +75,8 @@ V1_RETRY_DECISIONS = QueryView(
         "outcome": "How that ended: succeeded or failed.",
         "run_s": "Its run time, seconds.",
         "worked": "Whether it succeeded.",
-        "cost_s": f"The delay, and {WASTED_TRY_S:g} s for a try that failed; null: not known yet.",
+        "cost_s": f"What came after it: the seconds until the end of the job, {WASTED_TRY_S:g} for every try "
+        f"that failed, {ABANDONED_S:g} if the job is dead; null: not ended so, or not tried again.",
         "state": "Where the job stands.",
     },
     "One row a decision about a failure. Stable: columns are only ever added, at the end.",
