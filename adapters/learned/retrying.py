@@ -10,6 +10,10 @@ from core.retrying.ahead import first_ahead, merged, rows_ahead, with_ahead
 from core.retrying.bins import Floats, Vector
 from core.retrying.choice import Hazards, Moment
 
+TRUSTED = np.float32(0.8)
+"""Share of the trees' correction that is used. What they say hardly ever recovers does so more often, and giving up
+wrongly is dear: on two stretches of recorded days the cost fell by 12 % and by 1 %."""
+
 
 class LearnedHazards(Hazards):
     """History's hazards, corrected by a model where a moment has features; else as they are.
@@ -34,7 +38,8 @@ class LearnedHazards(Hazards):
         )
         if not np.isfinite(odds).all():
             return by_history
-        return with_ahead(stretches, first_ahead(moment.age_s), np.asarray(odds, np.float64))
+        hedged = margin + TRUSTED * (odds - margin)
+        return with_ahead(stretches, first_ahead(moment.age_s), np.asarray(hedged, np.float64))
 
 
 class LearnedChance:

@@ -86,12 +86,13 @@ def data_of(folder: Path | None, generated_jobs: int) -> Data:
 
 def judged_stopping(retries: Retries, *, final: bool, rounds: int, say: Say) -> tuple[Stopping, bytes]:
     """Choose the ratio of costs on what came before, and judge it; give the model's bytes too."""
-    lost_s = stopping.chosen(retries, [*EARLIER, (CUT_MS, CHOICE)] if final else EARLIER)
-    say(f"a lost success is worth {lost_s:.0f} s")
+    rule = stopping.chosen(retries, [*EARLIER, (CUT_MS, CHOICE)] if final else EARLIER)
+    how = "recalibrated" if rule.is_recalibrated else "as they are"
+    say(f"a lost success is worth {rule.lost_s:.0f} s, probabilities {how}")
     stretch = TEST if final else CHOICE
     words = f"{stretch.begin_ms / KS:g} to {stretch.end_ms / KS:g} thousand seconds"
     said = stopping.spoken(retries, CUT_MS, stretch)
-    found = stopping.judge(retries, said, lost_s, words, CUT_MS, rounds)
+    found = stopping.judge(retries, said, rule, words, CUT_MS, rounds)
     say("stop rules judged")
     return found, said.head.ubj
 

@@ -64,13 +64,14 @@ def _figure(of: Interval, digits: int = 3) -> str:
 def said(results: Results) -> str:
     """Say in a few sentences what was judged."""
     stopping, timing = results.stopping, results.timing
+    chances = "recalibrated chances" if stopping.is_recalibrated else "chances as they are"
     return (
         f"{results.data}. Stopping: {stopping.retries} retries that ended by themselves, of "
         f"{stopping.jobs} jobs, {stopping.judged}; a lost success is worth {stopping.lost_s:.0f} s of a "
-        f"machine, as chosen on earlier stretches. Timing: {timing.episodes} episodes, {timing.recoverable} "
-        f"of which recover within a day, {timing.judged}; trained on {timing.trained_on} moments. Commit "
-        f"{results.commit or 'unknown'}, data {results.data_hash[:16]}, models {results.model_hash[:16]}, "
-        f"seed {results.seed}."
+        f"machine, on {chances}, as chosen on earlier stretches. Timing: {timing.episodes} episodes, "
+        f"{timing.recoverable} of which recover within a day, {timing.judged}; trained on "
+        f"{timing.trained_on} moments. Commit {results.commit or 'unknown'}, data {results.data_hash[:16]}, "
+        f"models {results.model_hash[:16]}, seed {results.seed}."
     )
 
 

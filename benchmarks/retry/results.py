@@ -37,6 +37,8 @@ class Stopping:
     jobs: int
     lost_s: float
     """What a lost success is worth, in seconds of a machine, as chosen on earlier stretches."""
+    is_recalibrated: bool
+    """The rule uses probabilities that are corrected as tries end; chosen likewise."""
     chances: dict[str, ChanceScore]
     rules: dict[str, StopScore]
     hours_at_cap_5: float

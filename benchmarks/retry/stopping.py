@@ -20,6 +20,7 @@ from benchmarks.retry.results import ChanceScore, Stopping, StopScore
 from core.learning import measures
 from core.retrying.bins import Floats
 from core.retrying.features import COLUMN
+from core.retrying.standing import PRIOR_SHARE
 from core.retrying.stop import Recalibration, StopCosts, worth
 
 Places = NDArray[np.int64]
@@ -39,6 +40,15 @@ class Stretch(NamedTuple):
 
     begin_ms: int
     end_ms: int
+
+
+class Rule(NamedTuple):
+    """A stop rule, as chosen."""
+
+    lost_s: float
+    """What a success is worth, seconds of a machine."""
+    is_recalibrated: bool
+    """Probabilities are corrected by what ended since the model was made."""
 
 
 class Spoken(NamedTuple):
@@ -92,32 +102,39 @@ def dropped(retries: Retries, places: Places, stops: Callable[[int], bool]) -> S
     return found
 
 
-def by_worth(retries: Retries, said: Spoken, lost_s: float) -> Stops:
-    """Apply the stop rule with one worth of a success."""
-    costs = StopCosts(lost_s, TRY_S)
+def by_worth(retries: Retries, said: Spoken, rule: Rule) -> Stops:
+    """Apply a stop rule."""
+    costs = StopCosts(rule.lost_s, TRY_S)
+    p = said.recalibrated if rule.is_recalibrated else said.raw
 
     def stops(place: int) -> bool:
-        run_s = float(retries.run_s[said.places[place]])
-        return worth(float(said.recalibrated[place]), run_s, costs).stops
+        return worth(float(p[place]), float(retries.run_s[said.places[place]]), costs).stops
 
     return dropped(retries, said.places, stops)
 
 
-def chosen(retries: Retries, stretches: list[tuple[int, Stretch]], rounds: int = WORKS_ROUNDS) -> float:
-    """Give the smallest worth of a success that keeps enough on some stretches, each after its cut."""
+def chosen(retries: Retries, stretches: list[tuple[int, Stretch]], rounds: int = WORKS_ROUNDS) -> Rule:
+    """Give the rule that avoids most hours and keeps enough on some stretches, each after its cut."""
     said = [spoken(retries, cut_ms, stretch, rounds) for cut_ms, stretch in stretches]
-    for lost_s in LOST_S:
-        kept = total = 0
-        for one in said:
-            worked = retries.worked[one.places]
-            total += int(worked.sum())
-            kept += int((worked & ~by_worth(retries, one, lost_s)).sum())
-        if kept >= KEEP_AT_LEAST * total:
-            return lost_s
-    return LOST_S[-1]
+    found = [_smallest(retries, said, is_recalibrated=one) for one in (False, True)]
+    return max(found, key=lambda rule: _pooled(retries, said, rule)[1])
 
 
-def judge(retries: Retries, said: Spoken, lost_s: float, words: str, cut_ms: int, rounds: int) -> Stopping:
+def _smallest(retries: Retries, said: list[Spoken], *, is_recalibrated: bool) -> Rule:
+    """Give the rule with the smallest worth of a success that keeps enough."""
+    rules = [Rule(lost_s, is_recalibrated) for lost_s in LOST_S]
+    keeping = (rule for rule in rules if _pooled(retries, said, rule)[0] >= KEEP_AT_LEAST)
+    return next(keeping, rules[-1])
+
+
+def _pooled(retries: Retries, said: list[Spoken], rule: Rule) -> tuple[float, float]:
+    """Give the share of successes kept, and of failed hours avoided, over all stretches together."""
+    places = np.concatenate([one.places for one in said])
+    stops = np.concatenate([by_worth(retries, one, rule) for one in said])
+    return _kept(retries, places, stops), _hours(retries, places, stops)
+
+
+def judge(retries: Retries, said: Spoken, rule: Rule, words: str, cut_ms: int, rounds: int) -> Stopping:
     """Score every rule on what was said of a stretch."""
     places = said.places
     resolved = np.flatnonzero(retries.resolved[places])
@@ -125,20 +142,21 @@ def judge(retries: Retries, said: Spoken, lost_s: float, words: str, cut_ms: int
     known = retries.resolved & (retries.ended_ms < cut_ms) & (retries.at_ms < cut_ms)
     chances = {
         "attempt number": _by_number(retries, known)[retries.failures[places]],
-        "tenant's running rate": retries.vectors[places, COLUMN["tenant.retry_works"]].astype(np.float64),
+        "tenant's running rate": _rate(retries, places),
         "XGBoost": said.raw,
         "XGBoost, recalibrated": said.recalibrated,
     }
     rules = {f"cap {cap}": _capped(retries, places, cap) for cap in CAPS}
-    rules["XGBoost, cost ratio"] = by_worth(retries, said, lost_s)
-    by_lost = [by_worth(retries, said, one_s) for one_s in LOST_S]
+    rules["XGBoost, cost ratio"] = by_worth(retries, said, rule)
+    by_lost = [by_worth(retries, said, rule._replace(lost_s=lost_s)) for lost_s in LOST_S]
     points = [(_kept(retries, places, one), _hours(retries, places, one)) for one in by_lost]
     enough = _kept(retries, places, rules["cap 5"])
     return Stopping(
         judged=words,
         retries=len(resolved),
         jobs=len(np.unique(retries.job[places[resolved]])),
-        lost_s=lost_s,
+        lost_s=rule.lost_s,
+        is_recalibrated=rule.is_recalibrated,
         chances={name: _chance(worked, p[resolved]) for name, p in chances.items()},
         rules={name: _score(retries, places, stops, rounds) for name, stops in rules.items()},
         hours_at_cap_5=max((hours for kept, hours in points if kept >= enough), default=0.0),
@@ -158,6 +176,11 @@ def _by_number(retries: Retries, known: Stops) -> Floats:
     worked = np.bincount(retries.failures[known], weights=retries.worked[known], minlength=most)
     found: Floats = (worked + overall) / (tried + 1.0)
     return found
+
+
+def _rate(retries: Retries, places: Places) -> Floats:
+    rate = retries.vectors[places, COLUMN["tenant.retry_works"]].astype(np.float64)
+    return np.where(np.isnan(rate), PRIOR_SHARE, rate)
 
 
 def _chance(worked: Floats, p: Floats) -> ChanceScore:

@@ -107,9 +107,9 @@ def test_what_is_said_of_a_retry_does_not_change_with_what_happens_after_it() ->
 def test_a_worth_that_was_chosen_keeps_enough_where_it_was_chosen() -> None:
     retries = retries_of(generator.made_up(60, 46_000_000, seed=4))
     stretches = [(20_000_000, Stretch(20_000_000, 30_000_000))]
-    lost_s = stopping.chosen(retries, stretches, rounds=20)
+    chosen = stopping.chosen(retries, stretches, rounds=20)
     said = stopping.spoken(retries, *stretches[0], rounds=20)
-    found = stopping.judge(retries, said, lost_s, "", 20_000_000, rounds=0)
+    found = stopping.judge(retries, said, chosen, "", 20_000_000, rounds=0)
     rule = found.rules["XGBoost, cost ratio"]
     assert rule.kept.value >= stopping.KEEP_AT_LEAST
     assert rule.hours.value > found.rules["cap 5"].hours.value
