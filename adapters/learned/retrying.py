@@ -11,8 +11,8 @@ from core.retrying.bins import Floats, Vector
 from core.retrying.choice import Hazards, Moment
 
 TRUSTED = np.float32(0.8)
-"""Share of the trees' correction that is used. What they say hardly ever recovers does so more often, and giving up
-wrongly is dear: on two stretches of recorded days the cost fell by 12 % and by 1 %."""
+"""Share of the trees' correction that is used. What they say hardly ever recovers does so more often, and
+giving up wrongly is dear: on two stretches of recorded days the cost fell by 12 % and by 1 %."""
 
 
 class LearnedHazards(Hazards):

@@ -35,7 +35,7 @@ def _moment(quick: float) -> Moment:
 
 @pytest.fixture(scope="module")
 def head() -> Head:
-    return train_hazard(_failures(), rounds=60)
+    return train_hazard(_failures(), rounds=150)
 
 
 def test_a_hazard_learns_from_features_when_episodes_recover(head: Head) -> None:
