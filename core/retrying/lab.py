@@ -22,8 +22,9 @@ WATCHING = Backoff("watching", 2.0, 3600.0, 16, spread=Spread.FULL)
 """How jobs were retried while there was nothing to learn from: exponential backoff with full jitter."""
 EXPONENTIAL = Backoff("exponential, full jitter", 1.0, 300.0, 16, spread=Spread.FULL)
 FIXED = Backoff("fixed 60 s", 60.0, 60.0, 16)
-ERRORS = 2.0
-"""Standard errors by which a model must cost less than the tuned backoff in worlds apart to be used."""
+ERRORS = 3.0
+"""Standard errors by which a model must cost less than the tuned backoff in worlds apart to be used. Not two:
+jobs that fail in one outage are not independent, so the error is larger than it looks."""
 TUNED, GLOBAL, HAZARD, LEARNED = "tuned exponential", "global survival", "learned hazard", "learned"
 Learner = Callable[[Sequence[World], History], Arm]
 """Makes an arm of worlds to learn in, and of the history of the same."""
