@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-ROUNDING = 1e-9
+ROUNDING = 1e-12
 """Relative; what floating point may add to a whole number before it counts as one more."""
 
 EXACT_SLOTS = 20_000

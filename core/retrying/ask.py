@@ -1,9 +1,8 @@
 """Ask an arm how long to wait after a failure, and say with which chance it was asked."""
 
-from typing import NamedTuple
-
 from core.retry import ClosedDispatch, RetryPolicy, draw_for, failure_delay_s
 from core.retrying.arms import Planned
+from core.retrying.asked import Asked
 from core.retrying.choice import Act, Hazards, Moment
 from core.retrying.explore import CONTROL, PLANNED, STRETCHED, Shares, arm_draw, arm_of, propensities
 from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
@@ -15,20 +14,6 @@ COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=ABANDONED_S)
 """Seconds: a try that fails is five minutes' delay, a job that is given up six hours'; as in the replay."""
 LONGEST_S = 21_600.0
 """No arm waits longer, seconds."""
-
-
-class Asked(NamedTuple):
-    """What an arm said."""
-
-    arm: str
-    policy: str
-    propensity: float
-    delay_s: float
-
-
-def by_rule(closed: ClosedDispatch, policy: RetryPolicy, draw: float) -> Asked:
-    """Ask the rule alone."""
-    return Asked(CONTROL, CONTROL, 1.0, failure_delay_s(closed, policy, draw))
 
 
 def ask(

@@ -9,10 +9,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from core.fault import FaultClass
-from core.retrying.choice import UNKNOWN, Subject
+from core.retry import ClosedDispatch, RetryPolicy
+from core.retrying.ask import ask
+from core.retrying.asked import Asked, Pending, Situation
+from core.retrying.choice import UNKNOWN, Moment, Subject
 from core.retrying.explore import ARMS, CONTROL, Shares, Tally, shares_of, winner_of
 from core.retrying.history import History, Seen
 from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
@@ -23,15 +25,6 @@ goes."""
 GENERATION_ENDS = 2500
 """Decisions about a class whose jobs have ended, after which its winner is chosen anew: with 5 % explored
 some sixty for each arm that is tried, above ``core.retrying.explore.EFFECTIVE_MIN``."""
-
-
-class Pending(NamedTuple):
-    """A decision that waits for the end of its job."""
-
-    error_class: str
-    arm: str
-    propensity: float
-    at_ms: int
 
 
 @dataclass(slots=True)
@@ -104,11 +97,11 @@ class RetryMemory:
             self._settle(episode, at_ms, ABANDONED_S)
             self._seen(episode, None)
 
-    def about(self, origin: str, subject: Subject) -> None:
+    def about(self, origin: str, tenant: str, type_: str, signature: str) -> None:
         """Learn what failed; the ledger alone does not say it."""
         episode = self._open.get(origin)
         if episode is not None:
-            episode.subject = subject
+            episode.subject = Subject(tenant, type_, signature)
 
     def age_s(self, origin: str, now_ms: int) -> float:
         """Give the time since the first failure of a job that is remembered, seconds; 0 of others."""
@@ -124,6 +117,21 @@ class RetryMemory:
             found = Generation(f"{now_ms}", shares_of(0, CONTROL, self._explored))
             self._generations[error_class] = found
         return found
+
+    def advise(
+        self, closed: ClosedDispatch, policy: RetryPolicy, situation: Situation, dispatch: tuple[str, int]
+    ) -> tuple[Asked, str]:
+        """Say how long to wait, and in which generation that was said."""
+        shared = self.generation(str(closed.fault), situation.now_ms)
+        moment = Moment(
+            age_s=situation.age_s,
+            failures=closed.failures,
+            tries_left=situation.tries_left,
+            latest_s=situation.latest_s,
+            now_s=situation.now_ms / 1000,
+            subject=Subject(situation.tenant, situation.type, situation.signature),
+        )
+        return ask(closed, policy, moment, shared.shares, self.history, dispatch), shared.name
 
     def _settle(self, episode: Episode, at_ms: int, lost_s: float) -> None:
         """Let every decision about a job cost what came after it."""

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 from core.ledger.verdicts import Action, Chosen, Decided, Failed, Succeeded
 from core.retry import ClosedDispatch, RetryDecision, RetryPolicy, attempts_allowed, decide_retry, draw_for
-from core.retrying.ask import Asked, ask, by_rule
-from core.retrying.choice import Moment, Subject
+from core.retrying.asked import Adviser, Asked, Pending, Situation, by_rule
 from core.retrying.context import NO_DEADLINE, Context
-from core.retrying.memory import Pending, RetryMemory
 from schemas.accepted_job import FailedAttempt
 from schemas.ledger import FoldedEvent
 
@@ -28,7 +26,7 @@ def choose(
     now_ms: int,
     dispatch: tuple[str, int],
     signature: str,
-    memory: RetryMemory | None,
+    memory: Adviser | None,
 ) -> Made:
     """Decide about a failed dispatch.
 
@@ -41,57 +39,51 @@ def choose(
         None: the rule says also when.
     """
     fault, draw = str(closed.fault), draw_for(*dispatch)
-    moment = _moment(closed, policy, attempt, now_ms, signature, memory)
+    situation = _situation(closed, policy, attempt, now_ms, signature, memory)
     asked, generation = by_rule(closed, policy, draw), ""
     decided = decide_retry(closed, policy, now_ms, draw, asked.delay_s)
     if memory is not None and decided.action is Action.RETRY:
-        shared = memory.generation(fault, now_ms)
-        generation = shared.name
-        asked = ask(closed, policy, moment, shared.shares, memory.history, dispatch)
+        asked, generation = memory.advise(closed, policy, situation, dispatch)
         decided = decide_retry(closed, policy, now_ms, draw, asked.delay_s)
     delay_s = None if decided.due_ms is None else (decided.due_ms - now_ms) / 1000
-    context = _context(closed, attempt, moment)
+    context = _context(closed, attempt, situation)
     return Made(decided, asked, Chosen(asked.arm, fault, delay_s, generation, context))
 
 
-def subject_of(attempt: FailedAttempt, signature: str) -> Subject:
-    """Give what failed, for what is learned of it."""
-    return Subject(attempt.job.tenant, attempt.job.type, signature)
-
-
-def _moment(
+def _situation(
     closed: ClosedDispatch,
     policy: RetryPolicy,
     attempt: FailedAttempt,
     now_ms: int,
     signature: str,
-    memory: RetryMemory | None,
-) -> Moment:
+    memory: Adviser | None,
+) -> Situation:
     job = attempt.job
     limits = [limit for limit in (job.deadline_ms, job.expires_at_ms) if limit is not None]
-    return Moment(
+    return Situation(
         # Without a memory, or after a restart, the episode begins with this failure.
         age_s=0.0 if memory is None else memory.age_s(job.origin, now_ms),
-        failures=closed.failures,
         tries_left=max(0, attempts_allowed(closed, policy) - closed.failures),
         latest_s=max(0.0, min(limits) - now_ms) / 1000 if limits else inf,
-        now_s=now_ms / 1000,
-        subject=subject_of(attempt, signature),
+        now_ms=now_ms,
+        tenant=job.tenant,
+        type=job.type,
+        signature=signature,
     )
 
 
-def _context(closed: ClosedDispatch, attempt: FailedAttempt, moment: Moment) -> Context:
+def _context(closed: ClosedDispatch, attempt: FailedAttempt, situation: Situation) -> Context:
     return Context(
         failures=float(closed.failures),
-        tries_left=float(moment.tries_left),
-        age_s=moment.age_s,
+        tries_left=float(situation.tries_left),
+        age_s=situation.age_s,
         run_s=attempt.run_s,
-        latest_s=moment.latest_s if isfinite(moment.latest_s) else NO_DEADLINE,
+        latest_s=situation.latest_s if isfinite(situation.latest_s) else NO_DEADLINE,
         losses=float(closed.losses),
     )
 
 
-def remember(memory: RetryMemory, event: FoldedEvent) -> None:
+def remember(memory: Adviser, event: FoldedEvent) -> None:
     """Take in what holds of failures, of decisions about them, and of their ends."""
     match event.event:
         case Failed(origin=origin):

@@ -29,7 +29,7 @@ from core.retry import (
     decide_retry,
     draw_for,
 )
-from core.retrying.memory import RetryMemory
+from core.retrying.asked import Adviser
 from core.signatures.shape import Shape, shape_of
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, DeadJob, FailedAttempt, QueuedJob, remembering
@@ -212,7 +212,7 @@ def decision(
     attempt: FailedAttempt,
     now_ms: int,
     signature: str | None = None,
-    memory: RetryMemory | None = None,
+    memory: Adviser | None = None,
     *,
     is_excused: bool = False,
 ) -> Decided:

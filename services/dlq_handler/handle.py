@@ -8,7 +8,7 @@ from core.keeper import LossReason, OpenClaims
 from core.learning.events import Status
 from core.ledger.verdicts import Action, Claimed, Decided, Failed, Lost, Released, Succeeded
 from core.log import NewRecord, Record, TopicPartition
-from core.retrying.memory import RetryMemory
+from core.retrying.asked import Adviser
 from ports.failpoints import Failpoint, reached
 from ports.log import Appender, GroupMember
 from ports.meter import Meter, Metric
@@ -17,7 +17,7 @@ from schemas.accepted_job import FailedAttempt
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
-from services.dlq_handler.choose import remember, subject_of
+from services.dlq_handler.choose import remember
 from services.dlq_handler.circuits import CircuitKeeper
 from services.dlq_handler.decide import (
     PREEMPT_POLICY,
@@ -55,7 +55,7 @@ class Handler:
         attempts: Attempts,
         outcomes: OutcomeReporter,
         recognizer: Recognizer,
-        memory: RetryMemory | None = None,
+        memory: Adviser | None = None,
         circuits: CircuitKeeper | None = None,
     ) -> None:
         self._circuits = circuits
@@ -143,7 +143,8 @@ class Handler:
         for closed in owed.undecided:
             attempt, kind = attempts[closed.source], kinds.get(closed.source)
             if self._memory is not None:
-                self._memory.about(closed.verdict.origin, subject_of(attempt, kind or ""))
+                job = attempt.job
+                self._memory.about(closed.verdict.origin, job.tenant, job.type, kind or "")
             decided = self._decided(closed, attempt, now_ms, kind)
             outputs.append(ledger_record(self._routes, decided))
             if decided.policy == PREEMPT_POLICY:

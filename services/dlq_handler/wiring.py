@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from typing import cast
 
 from adapters.runtime.service import Service
@@ -12,7 +13,7 @@ from core.keeper import Keeper, OpenClaims
 from core.learning.preemption import Mode
 from core.log import TopicPartition
 from core.retention import TrimRule
-from core.retrying.memory import RetryMemory
+from core.retrying.asked import Adviser
 from core.snapshot_rule import SnapshotRule
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
@@ -145,9 +146,12 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     return reader
 
 
-def _memory(settings: DlqHandlerSettings) -> RetryMemory | None:
-    learned = settings.retry_policy is Chooser.LEARNED
-    return RetryMemory(settings.retry_explored) if learned else None
+def _memory(settings: DlqHandlerSettings) -> Adviser | None:
+    """Give what learns of failures; imported only now, so that who goes by the rule loads no NumPy."""
+    if settings.retry_policy is not Chooser.LEARNED:
+        return None
+    memory: Adviser = import_module("core.retrying.memory").RetryMemory(settings.retry_explored)
+    return memory
 
 
 async def _recognizer(service: Service, stack: AsyncExitStack) -> Recognizer:

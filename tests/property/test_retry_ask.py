@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from core.fault import FaultClass
 from core.retry import Cause, ClosedDispatch, RetryPolicy, draw_for, failure_delay_s
-from core.retrying.ask import EXPLORED, LEARNED, LONGEST_S, ask, by_rule
+from core.retrying.ask import EXPLORED, LEARNED, LONGEST_S, ask
+from core.retrying.asked import by_rule
 from core.retrying.choice import Moment, Subject
 from core.retrying.explore import ARMS, CONTROL, EXPLORED_MAX, propensities, shares_of
 from core.retrying.history import History, Seen

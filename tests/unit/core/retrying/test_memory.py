@@ -1,6 +1,7 @@
+from core.retrying.asked import Pending
 from core.retrying.choice import Subject
 from core.retrying.explore import ARMS, CONTROL, EFFECTIVE_MIN, EXPLORED_MAX, EXPLORED_MIN, shares_of
-from core.retrying.memory import GENERATION_ENDS, OPEN_MAX, Pending, RetryMemory
+from core.retrying.memory import GENERATION_ENDS, OPEN_MAX, RetryMemory
 from core.retrying.off_policy import ABANDONED_S
 
 SUBJECT = Subject("acme", "email", "00deadbeef00beef")
@@ -14,7 +15,7 @@ def test_an_episode_lasts_from_the_first_failure_to_the_success() -> None:
     memory = RetryMemory(EXPLORED_MAX)
     before = memory.history.of(SUBJECT)
     memory.failed("o", 1_000)
-    memory.about("o", SUBJECT)
+    memory.about("o", *SUBJECT)
     assert memory.age_s("o", 61_000) == 60
     assert memory.age_s("other", 61_000) == 0
     memory.failed("o", 31_000)
@@ -29,7 +30,7 @@ def test_what_is_not_known_to_have_failed_teaches_nothing() -> None:
     memory.succeeded("o", 5)
     memory.given_up("o", 5)
     memory.decided("o", pending())
-    memory.about("o", SUBJECT)
+    memory.about("o", *SUBJECT)
     memory.failed("o", 5)
     memory.given_up("o", 5)
     assert len(memory) == len(memory.history) == 0
