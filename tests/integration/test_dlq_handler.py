@@ -239,7 +239,8 @@ async def test_a_failed_job_is_tried_again_as_the_next_dispatch(pipeline: Pipeli
     await pipeline.fail([job], "x", "transient")
     service = await pipeline.start_handler()
     (following,) = await pipeline.released(1)
-    assert following == msgspec.structs.replace(job, n=2, attempt=2)
+    assert msgspec.structs.replace(following, past=()) == msgspec.structs.replace(job, n=2, attempt=2)
+    assert [(one.n, one.error_class, one.message) for one in following.past] == [(1, "transient", "it broke")]
     (decided,) = decisions(await pipeline.ledger_until(lambda events: bool(decisions(events))))
     assert decided.action is Action.RETRY
     assert service.health.ready
@@ -337,8 +338,10 @@ async def test_only_the_silent_executor_loses_its_claims(pipeline: Pipeline) -> 
         }
         following = {job.origin: job for job in await pipeline.released(len(found))}
         assert following == {
-            job.origin: msgspec.structs.replace(job, n=2, attempt=1) for job in [*silent, forgotten]
+            job.origin: msgspec.structs.replace(job, n=2, attempt=1, past=following[job.origin].past)
+            for job in [*silent, forgotten]
         }
+        assert {one.error_class for job in following.values() for one in job.past} == {"lost"}
     records = await pipeline.read_until([pipeline.routes.dlq], lambda found: len(found) >= 7)
     written = [decode_failed(record) for record in records]
     assert sorted(a.job.origin for a in written if a.error_class == "lost") == sorted(found)

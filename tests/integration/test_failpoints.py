@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from adapters.postgres.migrate import upgrade
+from core.breaker import RATE_MAX_PER_S, State
 from core.limits import ROOM_MIN
 from core.services import SERVICES
 from core.subjects import Scope
@@ -22,9 +23,9 @@ from penstock.cli.main import build
 from penstock.client import Client
 from penstock.connection import DatabaseConnection
 from ports.failpoint_list import PLACES
-from schemas.control import LimitRecord
+from schemas.control import CircuitRecord, LimitRecord
 from schemas.desk import ActBegun, ActKind, desk_record
-from schemas.standing_orders import limit_record
+from schemas.standing_orders import circuit_record, limit_record
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import Program
 from tests.support.servers import Servers
@@ -171,6 +172,14 @@ async def _hold_jobs(watched: Watched) -> None:
             await client.wait(job, timeout_s=60)
 
 
+async def _close_circuit(watched: Watched) -> None:
+    """A circuit that has recovered as far as there is; the next success closes it."""
+    recovered = CircuitRecord("steady", State.RECOVERING, 1, 1, rate_per_s=RATE_MAX_PER_S)
+    async with watched.mine.appender() as appender, watched.mine.client() as client:
+        await appender.append([circuit_record(watched.mine.routes, recovered)])
+        await client.wait(await client.submit("steady", 1), timeout_s=60)
+
+
 async def _publish_model(watched: Watched) -> None:
     """A model that is shown in its table, and nobody's champion."""
     async with watched.mine.shelf() as shelf:
@@ -189,6 +198,8 @@ async def _until_running(client: Client, job_id: str) -> None:
 def test_services_that_run_pass_every_failpoint(watched: Watched) -> None:
     _run_schedule(watched)
     asyncio.run(_run_jobs(watched))
+    asyncio.run(_close_circuit(watched))
+    watched.wait_for("dlq_handler.circuits_told")
     asyncio.run(_hold_jobs(watched))
     asyncio.run(_publish_model(watched))
     watched.mine.append([desk_record(watched.mine.routes, ActBegun("a1", ActKind.RESUME, "cli:ann"))])

@@ -65,7 +65,9 @@ async def write(table: PostgresTable, batch: Sequence[FoldedEvent]) -> None:
 
 async def check_same_merge(url: str, events: list[Event], cuts: list[int]) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("TRUNCATE jobs, job_attempts, job_logs, job_scores, stage_offsets")
+        connection.execute(
+            "TRUNCATE jobs, job_attempts, job_logs, job_scores, retry_decisions, stage_offsets"
+        )
     table = sink(url)
     try:
         for batch in batched(folded(events), cuts):

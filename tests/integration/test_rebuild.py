@@ -108,7 +108,7 @@ def test_what_is_wrong_is_named_by_row_and_column_and_mended(mine: Pipeline) -> 
 
 def test_an_empty_database_is_filled_beside_a_materializer_that_works(mine: Pipeline) -> None:
     filled(mine, 300)
-    execute(mine, "TRUNCATE jobs, job_attempts, job_logs, stage_offsets")
+    execute(mine, "TRUNCATE jobs, job_attempts, job_logs, retry_decisions, stage_offsets")
     asyncio.run(append(mine, course(mine.epoch.epoch, range(300, 350))))
     with mine.running("materializer"):
         rebuild(mine, "--yes")

@@ -229,7 +229,9 @@ def test_a_table_that_goes_back_under_a_running_materializer_is_filled_after_its
     with mine.start("materializer") as program:
         wait_until(lambda: ended(mine.database_url) == 200, "the first", 60)
         with psycopg.connect(mine.database_url, autocommit=True) as connection:
-            connection.execute("TRUNCATE jobs, job_attempts, job_logs, job_scores, stage_offsets")
+            connection.execute(
+                "TRUNCATE jobs, job_attempts, job_logs, job_scores, retry_decisions, stage_offsets"
+            )
         asyncio.run(append(mine, course(mine.epoch.epoch, range(200, 250))))
         assert program.process.wait(60) == 1
     assert "starting over from the log fills it" in program.output
