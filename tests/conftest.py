@@ -1,6 +1,7 @@
 """What tests of all kinds share: servers once a session, and names nobody else uses."""
 
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Every pytest that starts closes the directory all share to other accounts, and a Postgres that
     runs there under its own account panics.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # What a shell starts in the background ignores Ctrl-C, with all it starts; some tests send one.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="penstock-tests-")
 
