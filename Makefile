@@ -56,7 +56,7 @@ check: init  ## Format, lint, types, imports, sizes, generated files, fast tests
 	$(BIN)/python -m tests.support.sizes
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m tests.support.infra_lint
-	$(BIN)/python -m pytest -q tests/unit tests/property tests/model/test_walk.py tests/model/test_document.py
+	$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) tests/unit tests/property tests/model/test_walk.py tests/model/test_document.py
 
 chaos: init  ## Run every fault scenario, `make chaos-NAME` one; SEED=N repeats a run
 	$(BIN)/python -m tests.chaos run --all $(if $(SEED),--seed $(SEED)) $(ARGS)
