@@ -209,19 +209,19 @@ class DemandLog:
 
         None when no executor was heard lately.
         """
-        oldest = now_ms // SLOT_MS - BASIS_SLOTS
-        alive = [heard for heard in self._heard.values() if heard.slot >= oldest]
-        if not alive:
-            return None
-        return sum(heard.wants[subject].per_s for heard in alive if subject in heard.wants)
+        wants = self._newest(subject, now_ms)
+        return None if wants is None else sum(want.per_s for want in wants)
 
     def returned(self, subject: str, now_ms: int) -> int | None:
         """Give how many dispatches that came back wait in executors, by their newest words.
 
         None when no executor was heard lately.
         """
+        wants = self._newest(subject, now_ms)
+        return None if wants is None else sum(want.returned for want in wants)
+
+    def _newest(self, subject: str, now_ms: int) -> list[Want] | None:
+        """Give what executors want of it by their newest words; None when none was heard lately."""
         oldest = now_ms // SLOT_MS - BASIS_SLOTS
         alive = [heard for heard in self._heard.values() if heard.slot >= oldest]
-        if not alive:
-            return None
-        return sum(heard.wants[subject].returned for heard in alive if subject in heard.wants)
+        return [heard.wants[subject] for heard in alive if subject in heard.wants] if alive else None
