@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 FAST_MS = 5_000
@@ -110,8 +110,7 @@ class Evidence:
 
     def since(self, from_ms: int) -> Tally:
         """Count what ended from then on, as far as the newest minute reaches."""
-        newest = [one for one in self._slices if one.at_ms >= from_ms]
-        return Tally(sum(one.ok for one in newest), sum(one.bad for one in newest))
+        return _tally(one for one in self._slices if one.at_ms >= from_ms)
 
     def usual_per_s(self, now_ms: int) -> float:
         """Give how many calls a second ended well lately."""
@@ -136,10 +135,10 @@ class Evidence:
         """Say why what is called looks down; None: it does not, or for one tenant alone."""
         if not self.has_worked:
             return None
-        if self._streak.total() >= STREAK and not self._is_of_one(self._streak, now_ms):
-            return f"{self._streak.total()} calls in a row failed"
+        if self.in_a_row >= STREAK and not self._is_of_one(self._streak, now_ms):
+            return f"{self.in_a_row} calls in a row failed"
         newest = [one for one in self._slices if one.at_ms > now_ms - FAST_MS]
-        tally = Tally(sum(one.ok for one in newest), sum(one.bad for one in newest))
+        tally = _tally(newest)
         if tally.ends < FAST_MIN or tally.bad_share < DOWN_SHARE:
             return None
         bad: Counter[str] = Counter()
@@ -162,6 +161,13 @@ class Evidence:
     @staticmethod
     def _others_do_well(newest: list[_Slice], bad: Mapping[str, int]) -> bool:
         worst = max(bad, key=lambda tenant: bad[tenant])
-        others = [one for one in newest if one.tenant != worst]
-        tally = Tally(sum(one.ok for one in others), sum(one.bad for one in others))
+        tally = _tally(one for one in newest if one.tenant != worst)
         return tally.ends >= OTHERS_BAD_MIN and tally.bad_share < DOWN_SHARE
+
+
+def _tally(slices: Iterable[_Slice]) -> Tally:
+    ok = bad = 0
+    for one in slices:
+        ok += one.ok
+        bad += one.bad
+    return Tally(ok, bad)
