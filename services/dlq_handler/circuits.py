@@ -8,7 +8,7 @@ the newest word in ``control``.
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from core.breaker import RATE_MAX_PER_S, Circuit, Mode, State, closed, step, still_held
@@ -78,7 +78,7 @@ class CircuitKeeper:
         self._now_ms = now_ms
         self._rule = rule
         self._mode = mode
-        self._evidence: dict[str, Evidence] = {}
+        self._evidence: defaultdict[str, Evidence] = defaultdict(Evidence)
         self._uses: dict[str, tuple[str, ...]] = {}
         self._states: dict[str, State] = {}
         """As they were in the turn before."""
@@ -102,14 +102,14 @@ class CircuitKeeper:
         for record in records:
             batch = decode_outcome(record)
             for calls in batch.calls:
-                self._take(Calls(*calls), told_ms(batch, record.timestamp_ms))
+                self._take(calls, told_ms(batch, record.timestamp_ms))
 
     def _take(self, calls: Calls, at_ms: int) -> None:
-        self._evidence.setdefault(calls.circuit, Evidence()).take(at_ms, calls.tenant, calls.ok, calls.bad)
-        self._uses[calls.circuit] = tuple(calls.uses)
+        self._evidence[calls.circuit].take(at_ms, calls.tenant, calls.ok, calls.bad)
+        self._uses[calls.circuit] = calls.uses
         if calls.ok:
             # What was told before this instance began fills no budget: it begins full.
-            keys = budget_keys(calls.circuit, calls.uses)
+            keys = budget_keys(calls.circuit.partition(AT)[0], calls.uses)
             self.budgets.succeeded(keys, calls.ok, at_ms / 1000)
 
     async def turn(self) -> None:
@@ -137,12 +137,14 @@ class CircuitKeeper:
         if self._mode is Mode.OFF:
             is_closed = circuit.state is State.CLOSED
             return None if is_closed else closed(circuit, "circuits are switched off", now_ms)
-        evidence = self._evidence.setdefault(name, Evidence())
-        if circuit.state is State.CLOSED and now_ms - evidence.heard_ms > FORGET_MS:
+        evidence = self._evidence.get(name) or Evidence()
+        wanted = None
+        if circuit.state is not State.CLOSED:
+            wanted = self._demand.log.wanted(str(circuit_subject(name)), now_ms)
+        elif now_ms - evidence.heard_ms > FORGET_MS:
             return None
-        wanted = self._demand.log.wanted(str(circuit_subject(name)), now_ms)
         moved = step(circuit, evidence, wanted, now_ms)
-        return None if moved is circuit or moved == circuit else moved
+        return None if moved == circuit else moved
 
     async def _unless_held(self, name: str, moved: Circuit | None, now_ms: int) -> Circuit | None:
         """Keep a circuit from closing while jobs are held for it, or nobody can say whether they are."""
@@ -173,7 +175,7 @@ class CircuitKeeper:
         """Judge a circuit by what happens after it was closed, whoever closed it."""
         for name, record in self._orders.circuits.items():
             if record.state is State.CLOSED and self._states.get(name, State.CLOSED) is not State.CLOSED:
-                self._evidence.setdefault(name, Evidence()).start_anew()
+                self._evidence[name].start_anew()
             self._states[name] = record.state
 
     def _forget(self, now_ms: int) -> None:
@@ -199,6 +201,6 @@ class CircuitKeeper:
         return evidence is not None and evidence.is_suspect(self._now_ms())
 
 
-def budget_keys(circuit: str, uses: tuple[str, ...]) -> list[str]:
+def budget_keys(type_: str, uses: tuple[str, ...]) -> list[str]:
     """Give the retry budgets a job counts in: its type's, and one of each thing it calls."""
-    return [f"type/{circuit.partition(AT)[0]}", *(f"uses/{one}" for one in uses)]
+    return [f"type/{type_}", *(f"uses/{one}" for one in uses)]

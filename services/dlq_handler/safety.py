@@ -41,7 +41,7 @@ def within_budget(
         return decided
     if decided.policy == CIRCUIT_POLICY:
         return decided
-    wait_s = budgets.take(budget_keys(attempt.job.circuit, attempt.uses), now_ms / 1000)
+    wait_s = budgets.take(budget_keys(attempt.job.type, attempt.uses), now_ms / 1000)
     due_ms = now_ms + math.ceil(wait_s * 1000)
     if due_ms <= (decided.due_ms or now_ms):
         return decided
