@@ -47,8 +47,11 @@ class HeldCounts:
             if place.partition not in self._folds:
                 self._folds[place.partition] = await self._marks.restored(place.partition)
         ends = await self._reader.end_offsets(self._places)
-        await self._reader.assign({})
         await self._reader.assign({place: self._folds[place.partition].next_offset for place in self._places})
-        while any(self._folds[place.partition].next_offset < end for place, end in ends.items()):
-            for record in await self._reader.poll(POLL_S):
-                fold_held(self._folds[record.partition], record)
+        try:
+            while any(self._folds[place.partition].next_offset < end for place, end in ends.items()):
+                for record in await self._reader.poll(POLL_S):
+                    fold_held(self._folds[record.partition], record)
+        finally:
+            # Nothing is fetched between two counts.
+            await self._reader.assign({})
