@@ -64,7 +64,8 @@ async def run(service: Service) -> None:
         fetcher = RecordFetcher(records)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
         ends = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
-        circuits = await _circuits(service, settings, member, stack)
+        marks = HeldMarkLog(routes, service.epoch.epoch, held)
+        circuits = await _circuits(service, settings, member, marks, stack)
         kinds, memory = await _recognizer(service, stack), _memory(settings)
         handler = Handler(
             *(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory),
@@ -80,7 +81,7 @@ async def run(service: Service) -> None:
         shelf = asyncio.Lock()
         rule, when = _trim_rule(settings), _snapshot_rule(settings)
         snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
-        told = Told(passages, gates, HeldMarkLog(routes, service.epoch.epoch, held))
+        told = Told(passages, gates, marks)
         trimmer = Trimmer(routes, retention, member, folds, store, told, service.meter, now_ms, rule, shelf)
         features = await _features(service, settings, stack)
         hold_ms = int(settings.preempt_hold_s * 1000)
@@ -109,14 +110,15 @@ class _Circuits:
         service: Service,
         settings: DlqHandlerSettings,
         member: GroupMember,
+        marks: HeldMarkLog,
         readers: list[PartitionReader],
     ) -> None:
-        told, ordered, wanted, held, marks = readers
+        told, ordered, wanted, held = readers
         routes = service.routes
         self._control, self._demand = ControlWatch(ordered, routes), DemandWatch(wanted, routes)
         self.keeper = CircuitKeeper(
             *(routes, service.appender, told, self._control, self._demand),
-            HeldCounts(routes, HeldMarkLog(routes, service.epoch.epoch, marks), held),
+            HeldCounts(routes, marks, held),
             member,
             *(service.meter, service.clock.now_ms, settings.budget, settings.circuits),
         )
@@ -133,9 +135,14 @@ class _Circuits:
 
 
 async def _circuits(
-    service: Service, settings: DlqHandlerSettings, member: GroupMember, stack: AsyncExitStack
+    service: Service,
+    settings: DlqHandlerSettings,
+    member: GroupMember,
+    marks: HeldMarkLog,
+    stack: AsyncExitStack,
 ) -> _Circuits:
-    circuits = _Circuits(service, settings, member, [await _reader(service, stack) for _ in range(5)])
+    readers = [await _reader(service, stack) for _ in range(4)]
+    circuits = _Circuits(service, settings, member, marks, readers)
     await circuits.start()
     return circuits
 
