@@ -1,5 +1,6 @@
 """What operators have ordered, as far as ``control`` was read: the newest word about each subject holds."""
 
+from collections import defaultdict
 from typing import NamedTuple
 
 from core.breaker import CLOSED, Circuit, State
@@ -36,8 +37,8 @@ class StandingOrders:
         """Of operators alone."""
         self.circuits: dict[str, CircuitRecord] = {}
         """By name; those that were closed too, as long as somebody has use for that."""
-        self._narrowed: set[str] = set()
-        """Types of which single hosts have circuits that are not closed."""
+        self._narrowed: defaultdict[str, set[str]] = defaultdict(set)
+        """Circuits of single hosts that are not closed, by type."""
         self.drains: dict[str, bool] = {}
         """By instance of an executor."""
 
@@ -78,20 +79,18 @@ class StandingOrders:
         """Fold the word about a circuit."""
         self.circuits[record.name] = record
         self._settle(circuit_subject(record.name))
-        self._narrowed = {
-            name.partition(AT)[0]
-            for name, one in self.circuits.items()
-            if AT in name and one.state is not State.CLOSED
-        }
+        type_, _, host = record.name.partition(AT)
+        if host and record.state is State.CLOSED:
+            self._narrowed[type_].discard(host)
+        elif host:
+            self._narrowed[type_].add(host)
 
     def _settle(self, subject: Subject) -> None:
         """Work out which limit of a subject holds."""
-        allowed = [
-            Limit(one.rate_per_s, one.burst)
-            for one in (self.limit_records.get(subject),)
-            if one is not None and one.rate_per_s is not None
-        ]
-        circuit = self.open_circuit(subject)
+        allowed: list[Limit] = []
+        own, circuit = self.limit_records.get(subject), self.open_circuit(subject)
+        if own is not None and own.rate_per_s is not None:
+            allowed.append(Limit(own.rate_per_s, own.burst))
         if circuit is not None:
             allowed.append(Limit(circuit.rate_per_s, default_burst(circuit.rate_per_s)))
         if allowed:
@@ -126,7 +125,7 @@ class StandingOrders:
         if not self.limits:
             return ()
         limited = tuple(one for one in subjects_of(job) if one in self.limits)
-        if job.type not in self._narrowed:
+        if not self._narrowed.get(job.type):
             return limited
         narrowed = circuit_subject(job.circuit)
         is_more = narrowed in self.limits and narrowed not in limited
