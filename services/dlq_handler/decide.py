@@ -242,12 +242,10 @@ def decision(
         is_excused=is_excused,
     )
     policy, dispatch = policy_of(attempt), (verdict.origin, verdict.n)
-    if not isinstance(verdict, Failed):
-        return _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
-    if is_excused:
-        excused = _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
-        is_retry = excused.action is Action.RETRY
-        return msgspec.structs.replace(excused, policy=CIRCUIT_POLICY) if is_retry else excused
+    if is_excused or not isinstance(verdict, Failed):
+        ruled = _decided(verdict, decide_retry(closed, policy, now_ms, draw_for(*dispatch)), signature)
+        waits = is_excused and ruled.action is Action.RETRY
+        return msgspec.structs.replace(ruled, policy=CIRCUIT_POLICY) if waits else ruled
     made = choose(closed, policy, attempt, now_ms, dispatch, signature or "", memory)
     return msgspec.structs.replace(
         _decided(verdict, made.decision, signature),
