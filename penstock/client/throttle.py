@@ -10,8 +10,6 @@ from typing import NamedTuple
 from penstock.client.errors import NotConnected, NotSent, Throttled
 from penstock.errors import SubmitUnknown
 
-THROTTLE_K = 2.0
-"""Usual multiplier: half of what is sent may be refused before anything is held back here."""
 WINDOW_S = 120.0
 """What counts is what happened in so much of the newest time."""
 
