@@ -68,7 +68,7 @@ async def open_circuit(name: NameArgument, reason: ReasonOption = "", data: Data
     What waits uses up no attempt. `penstock pause` holds them until a resume, whatever happens.
     """
     where = connections(data)
-    before = await _circuit(where, name)
+    before = (await _circuits(where, name)).get(name)
     usual_per_s = 0.0 if before is None else before.usual_per_s
     circuit = opened(circuit_of_record(before), usual_per_s, reason or "opened by hand", _now_ms())
     await _say(where, record_of_circuit(name, circuit, () if before is None else before.uses, me()))
@@ -79,20 +79,21 @@ async def open_circuit(name: NameArgument, reason: ReasonOption = "", data: Data
 async def close_circuit(name: NameArgument, reason: ReasonOption = "", data: DataOption = None) -> None:
     """Let everything through again at once; it is not opened again by itself for a minute."""
     where = connections(data)
-    before = await _circuit(where, name)
+    circuits = await _circuits(where, name)
+    before = circuits.get(name)
     if before is None or before.state is State.CLOSED:
-        orders = await standing_orders(where)
-        known = sorted(one.name for one in orders.circuits.values() if one.state is not State.CLOSED)
+        known = sorted(one.name for one in circuits.values() if one.state is not State.CLOSED)
         fail(f"the circuit {name!r} is closed; open or recovering are: {', '.join(known) or 'none'}")
     circuit = closed(circuit_of_record(before), reason or "closed by hand", _now_ms(), BY_HAND_MS)
     await _say(where, record_of_circuit(name, circuit, before.uses, me()))
     say(f"closed {name}: what waited is handed on, oldest first")
 
 
-async def _circuit(where: Connections, name: str) -> CircuitRecord | None:
+async def _circuits(where: Connections, name: str) -> dict[str, CircuitRecord]:
+    """Give all circuits by name, for a command about the one of this name."""
     if not name or name.startswith(AT) or name.endswith(AT):
         fail(f"NAME is {name!r}: write a type, or http.request@HOST", 2)
-    return (await standing_orders(where)).circuits.get(name)
+    return (await standing_orders(where)).circuits
 
 
 async def _say(where: Connections, record: CircuitRecord) -> None:
