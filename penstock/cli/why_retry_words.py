@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from core.fault import FaultClass, fault_class
 from core.retry import (
+    CIRCUIT_POLICY,
     FLOOR_S,
     RETRY_AFTER_MAX_S,
     Cause,
@@ -21,6 +22,8 @@ from penstock.identity import Origin
 ROUNDED_S, APPENDED_S = 0.002, 10.0
 """A delay is rounded up to milliseconds, and counts from the decision, which is appended a little later."""
 RULE = "rule"
+_BY_RULE = (RULE, CIRCUIT_POLICY)
+"""Also of a failure that does not count the rule says when it is tried again."""
 
 
 def delay_part(known: Known, last: Row) -> Part:
@@ -32,7 +35,7 @@ def delay_part(known: Known, last: Row) -> Part:
     waits = last["due_at"] is not None and last["decided_at"] is not None
     delay_s = (last["due_at"] - last["decided_at"]).total_seconds() if waits else None
     match last["outcome"]:
-        case "failed" if policy == RULE:
+        case "failed" if policy in _BY_RULE:
             lines += _backoff(known, last, delay_s)
         case "failed":
             lines += _chosen(known, last)
@@ -109,12 +112,14 @@ def _chosen(known: Known, last: Row) -> list[str]:
 
 def closed_of(known: Known, last: Row) -> ClosedDispatch:
     """Give what the rule knew of the dispatch, as far as the rows say it."""
+    letter = known.letter
+    excused = 0 if letter is None else letter.job.excused
     return ClosedDispatch(
         Cause.FAILED,
         fault_class(last["error_class"] or FaultClass.TRANSIENT),
-        # An attempt's number is one more than the failures before it.
-        failures=last["attempt"] or 1,
-        retry_after_s=None if known.letter is None else known.letter.retry_after_s,
+        # An attempt's number is one more than the failures before it, those that do not count among them.
+        failures=max(0, (last["attempt"] or 1) - excused),
+        retry_after_s=None if letter is None else letter.retry_after_s,
     )
 
 
