@@ -1,12 +1,13 @@
-"""Records of the compacted topic ``models``: models in chunks, who of them orders jobs, and pools' costs.
+"""Records of the compacted topic ``models``: models in chunks, which of them are in force, and pools' costs.
 
 Everything stands on partition 0, in one order: a manifest behind all chunks of its model, so whoever has
-read a manifest has read what it speaks of.
+read a manifest has read what it speaks of. Each purpose has keys of its own, and is read alone.
 """
 
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +29,20 @@ _NUL = b"\\u0000"
 """Cannot be stored in Postgres; a text with it is nothing people wrote."""
 _BLOB, _MODEL, _LAW = "blob:", "model:", "law:"
 _ID_DIGEST_CHARS = 8
+
+
+class Purpose(StrEnum):
+    """What a model is for."""
+
+    ORDER = "order"
+    """Orders jobs, by how long they will run and whether they will fail."""
+    RETRY = "retry"
+    """Times retries, by when what failed will work again."""
+
+
+_PREFIXES = {Purpose.ORDER: "", Purpose.RETRY: "retry/"}
+"""How keys begin. Chunks have it too: a version without purposes passes over what begins otherwise, and must
+not take a chunk whose manifest it cannot read for one that a publisher left."""
 
 
 class BrokenModelError(ValueError):
@@ -55,7 +70,7 @@ class ModelManifest(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str
     """``model_id``: sorts by time."""
     kind: str
-    """``boosted``, or ``tree``: one tree a head."""
+    """``boosted``; ``tree``: one tree a head; or ``recovery``: what retries learn from."""
     sha256: str
     """Of the whole bytes, hex."""
     size_bytes: int
@@ -84,19 +99,21 @@ class ModelManifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """None: there is no such point, or too little evidence of one."""
     signature: str = ""
     """HMAC-SHA256 (hex) of ``signed_part``; empty: not signed."""
+    purpose: str = Purpose.ORDER.value
+    """A ``Purpose``. Left out where it is the default: signatures made before there were others hold."""
 
 
 class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who orders jobs from here on."""
+    """Which models of one purpose are in force from here on."""
 
     champion: str | None
-    """None: the running mean does."""
+    """The model that orders jobs, or times retries; None: the running mean, or history, does without."""
     previous: str | None
     """Champion before: what a rollback goes back to."""
     shadow: str | None
-    """Predicts beside the champion, and orders nothing."""
+    """Predicts beside the champion, and decides nothing."""
     enabled: bool
-    """False: the rule, as if there were no models."""
+    """False: as if there were no models of this purpose."""
     at_ms: int
     by: str
     reason: str
@@ -189,63 +206,84 @@ def signed_part(manifest: ModelManifest) -> bytes:
     return encode(msgspec.structs.replace(manifest, signature=""))
 
 
-def chunk_record(routes: RouteMap, chunk: Chunk) -> NewRecord:
+def chunk_record(routes: RouteMap, chunk: Chunk, purpose: Purpose = Purpose.ORDER) -> NewRecord:
     """Make the record of one piece."""
-    return _record(routes, f"{_BLOB}{chunk.sha256}:{chunk.number}", chunk.data)
+    return _record(routes, purpose, f"{_BLOB}{chunk.sha256}:{chunk.number}", chunk.data)
 
 
 def manifest_record(routes: RouteMap, manifest: ModelManifest) -> NewRecord:
-    """Make the record that turns chunks into a model; append it after they are acknowledged."""
-    return _record(routes, f"{_MODEL}{manifest.id}", encode(manifest))
+    """Make the record that turns chunks into a model; append it after they are acknowledged.
+
+    Raises
+    ------
+    ValueError
+        This version does not know its purpose.
+    """
+    return _record(routes, Purpose(manifest.purpose), f"{_MODEL}{manifest.id}", encode(manifest))
 
 
-def standing_record(routes: RouteMap, standing: Standing) -> NewRecord:
-    """Make the record that says who orders."""
-    return _record(routes, STANDING_KEY.decode(), encode(standing))
+def standing_record(routes: RouteMap, standing: Standing, purpose: Purpose = Purpose.ORDER) -> NewRecord:
+    """Make the record that says which models are in force."""
+    return _record(routes, purpose, STANDING_KEY.decode(), encode(standing))
 
 
 def law_record(routes: RouteMap, law: PoolLaw) -> NewRecord:
-    """Make the record of a pool's range of costs."""
-    return _record(routes, f"{_LAW}{law.pool}", encode(law))
+    """Make the record of a pool's range of costs, by which jobs are ordered."""
+    return _record(routes, Purpose.ORDER, f"{_LAW}{law.pool}", encode(law))
 
 
-def removal_record(routes: RouteMap, removed: Removed) -> NewRecord:
+def removal_record(routes: RouteMap, removed: Removed, purpose: Purpose = Purpose.ORDER) -> NewRecord:
     """Make the record that removes a chunk or a manifest."""
     key = f"{_MODEL}{removed.id}" if removed.id else f"{_BLOB}{removed.sha256}:{removed.number}"
-    return _record(routes, key, None)
+    return _record(routes, purpose, key, None)
 
 
-def _record(routes: RouteMap, key: str, value: bytes | None) -> NewRecord:
-    return NewRecord(routes.models, 0, key.encode(), value, (("schema", b"1"),))
+def _record(routes: RouteMap, purpose: Purpose, key: str, value: bytes | None) -> NewRecord:
+    whole = f"{_PREFIXES[purpose]}{key}"
+    return NewRecord(routes.models, 0, whole.encode(), value, (("schema", b"1"),))
 
 
-def read_model_record(record: Record) -> ModelMessage | None:
-    """Read a record of ``models``; None for what only another version can read: jobs run without."""
+def purpose_of(record: Record) -> Purpose:
+    """Say by its key what a record of ``models`` is about; what no purpose claims is left to ``ORDER``."""
+    is_retry = (record.key or b"").startswith(_PREFIXES[Purpose.RETRY].encode())
+    return Purpose.RETRY if is_retry else Purpose.ORDER
+
+
+def read_model_record(record: Record, purpose: Purpose = Purpose.ORDER) -> ModelMessage | None:
+    """Read a record of ``models``; None for another purpose's, and for what only another version can read.
+
+    Jobs run, and are tried again, without.
+    """
+    if purpose_of(record) is not purpose:
+        return None
     try:
-        key = (record.key or b"").decode()
+        key = (record.key or b"").decode().removeprefix(_PREFIXES[purpose])
         if key.startswith(_BLOB):
             _, sha256, number = key.split(":")
             place = int(number)
             return Removed(sha256, place) if record.value is None else Chunk(sha256, place, record.value)
-        return _read_named(key, record.value)
+        return _read_named(key, record.value, purpose)
     except (msgspec.DecodeError, ValueError):
         return None
 
 
-def _read_named(key: str, value: bytes | None) -> ModelManifest | Standing | PoolLaw | Removed | None:
+def _read_named(
+    key: str, value: bytes | None, purpose: Purpose
+) -> ModelManifest | Standing | PoolLaw | Removed | None:
     if value is not None and _NUL in value:
         return None
     if key.startswith(_MODEL):
         if value is None:
             return Removed(id=key.removeprefix(_MODEL))
         manifest = _decode_manifest(value)
-        return manifest if manifest.id == key.removeprefix(_MODEL) and is_sound(manifest) else None
+        is_its_own = manifest.id == key.removeprefix(_MODEL) and manifest.purpose == purpose
+        return manifest if is_its_own and is_sound(manifest) else None
     if value is None:
         return None
     if key == STANDING_KEY.decode():
         standing = _decode_standing(value)
         return standing if 0 <= standing.at_ms <= TIME_MAX_MS else None
-    if key.startswith(_LAW):
+    if key.startswith(_LAW) and purpose is Purpose.ORDER:
         law = _decode_law(value)
         return law if 0 < law.low_s < law.high_s else None
     return None
@@ -254,8 +292,9 @@ def _read_named(key: str, value: bytes | None) -> ModelManifest | Standing | Poo
 def survives(manifest: ModelManifest) -> bool:
     """Whether a manifest is read as it is written: NaN, for one, is not."""
     try:
-        again = _read_named(f"{_MODEL}{manifest.id}", encode(manifest))
-    except msgspec.DecodeError:
+        purpose = Purpose(manifest.purpose)
+        again = _read_named(f"{_MODEL}{manifest.id}", encode(manifest), purpose)
+    except ValueError:
         return False
     return again == manifest
 
