@@ -15,19 +15,17 @@ TRUSTED = np.float32(0.8)
 giving up wrongly is dear: on two stretches of recorded days the cost fell by 12 % and by 1 %."""
 
 
-class LearnedHazards(Hazards):
-    """History's hazards, corrected by a model where a moment has features; else as they are.
+class Correction:
+    """What trees add to hazards of a history.
 
     Whoever loads a head from elsewhere tries it in a throwaway process first (``adapters/learned/trees.py``).
     """
 
-    def __init__(self, head: Head, history: Hazards) -> None:
+    def __init__(self, head: Head) -> None:
         self._booster = booster_of(head)
-        self._history = history
 
-    @override
-    def hazards(self, moment: Moment) -> Floats:
-        by_history = self._history.hazards(moment)
+    def of(self, by_history: Floats, moment: Moment) -> Floats:
+        """Give the hazards, (n_bins,), from history's: as they are where a moment has no features."""
         if moment.features is None:
             return by_history
         stretches = merged(by_history)
@@ -40,6 +38,18 @@ class LearnedHazards(Hazards):
             return by_history
         hedged = margin + TRUSTED * (odds - margin)
         return with_ahead(stretches, first_ahead(moment.age_s), np.asarray(hedged, np.float64))
+
+
+class LearnedHazards(Hazards):
+    """History's hazards, corrected by a model where a moment has features; else as they are."""
+
+    def __init__(self, head: Head, history: Hazards) -> None:
+        self._correction = Correction(head)
+        self._history = history
+
+    @override
+    def hazards(self, moment: Moment) -> Floats:
+        return self._correction.of(self._history.hazards(moment), moment)
 
 
 class LearnedChance:

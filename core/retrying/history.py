@@ -31,6 +31,13 @@ HALF_LIFE_EPISODES = 400.0
 HAZARD_MAX = 0.95
 KEYS_MAX = 20_000
 """Keys that are kept, one and a half kilobytes each; the one that was added to longest ago goes first."""
+SNAPSHOT_KEYS_MAX = 2_000
+"""Keys of a snapshot, three megabytes, so that whoever loads a model does it in seconds."""
+KEY_TEXT_MAX = 512
+"""Longest text in a key of a snapshot, characters: no type, tenant or signature is half as long."""
+KEY_LENGTHS = frozenset({0, 1, 2, 3})
+COUNT_MAX = 1.0 / (1.0 - 0.5 ** (1.0 / HALF_LIFE_EPISODES)) + 1e-6
+"""No count can be more, for an episode adds at most 1 and the older ones decay."""
 
 
 class Seen(NamedTuple):
@@ -76,6 +83,22 @@ class Counts:
         return np.minimum(wider * factor, HAZARD_MAX)
 
 
+class Snapshot(NamedTuple):
+    """What a history knew, to be carried elsewhere.
+
+    Attributes
+    ----------
+    keys
+        The one that was added to longest ago first.
+    at_risk, recovered
+        (n_keys, n_bins) float64, as in ``Counts``.
+    """
+
+    keys: tuple[tuple[str, ...], ...]
+    at_risk: Floats
+    recovered: Floats
+
+
 class History:
     """Counts of all keys. A fold: equal episodes in equal order give equal hazards.
 
@@ -113,6 +136,41 @@ class History:
                 found = counts.under(found)
         return found
 
+    def snapshot(self, keys_max: int = SNAPSHOT_KEYS_MAX) -> Snapshot:
+        """Give the keys that most was seen of, in the order in which they were added to; the widest always.
+
+        What is left out is, in the restored history, like its wider keys.
+        """
+        weights = {
+            key: np.inf if key == () else float(counts.at_risk.sum())
+            for key, counts in self._by_key.items()
+            if all(len(text) <= KEY_TEXT_MAX for text in key)
+        }
+        heaviest = set(sorted(weights, key=lambda key: (-weights[key], key))[:keys_max])
+        keys = tuple(key for key in self._by_key if key in heaviest)
+        return Snapshot(
+            keys,
+            np.array([self._by_key[key].at_risk for key in keys]).reshape(-1, BINS),
+            np.array([self._by_key[key].recovered for key in keys]).reshape(-1, BINS),
+        )
+
+    @classmethod
+    def restored(cls, snapshot: Snapshot) -> "History":
+        """Give a history that answers, and goes on, as the one did that the snapshot was taken of.
+
+        Raises
+        ------
+        ValueError
+            No history can have been like this.
+        """
+        problem = _problem_of(snapshot)
+        if problem is not None:
+            raise ValueError(f"{problem}: the history is damaged")
+        found = cls()
+        for place, key in enumerate(snapshot.keys):
+            found._by_key[key] = Counts(snapshot.at_risk[place].copy(), snapshot.recovered[place].copy())
+        return found
+
     def hazards(self, moment: Moment) -> Floats:
         """See ``core.retrying.choice.Hazards``."""
         return self.of(moment.subject)
@@ -125,6 +183,23 @@ class History:
             yield (subject.signature, subject.type)
             yield (subject.signature,)
         yield ()
+
+
+def _problem_of(snapshot: Snapshot) -> str | None:
+    keys = snapshot.keys
+    if len(keys) > SNAPSHOT_KEYS_MAX:
+        return f"it has {len(keys)} keys, more than {SNAPSHOT_KEYS_MAX}"
+    if len(set(keys)) != len(keys):
+        return "a key is there twice"
+    if any(len(key) not in KEY_LENGTHS or any(len(text) > KEY_TEXT_MAX for text in key) for key in keys):
+        return "a key has too many texts, or one that is too long"
+    for counts in (snapshot.at_risk, snapshot.recovered):
+        if counts.shape != (len(keys), BINS):
+            return f"its counts have shape {counts.shape}, not ({len(keys)}, {BINS})"
+        # Asked so that what is no number is too much.
+        if not ((counts >= 0) & (counts <= COUNT_MAX)).all():
+            return f"a count is not between 0 and {COUNT_MAX:.0f}"
+    return None
 
 
 def spread(hazards: Floats, seen: Seen) -> tuple[Floats, Floats]:

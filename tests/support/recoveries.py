@@ -1,0 +1,46 @@
+"""Small models of recoveries, and what they are made of."""
+
+from functools import cache
+
+import numpy as np
+
+from adapters.learned.heads import Head
+from adapters.learned.retry_training import Failures, train_hazard
+from core.retrying.ahead import STRETCHES
+from core.retrying.choice import Moment, Subject
+from core.retrying.features import COLUMN, Failure, features
+from core.retrying.history import History, Seen
+
+SPEAKING = "type.streak"
+"""The feature that says how soon the episodes below recover."""
+EPISODES = 200
+
+
+def a_history() -> History:
+    """Give what was seen of some episodes of some subjects."""
+    dice = np.random.default_rng(3)
+    history = History()
+    for _ in range(60):
+        failing_s = float(dice.exponential(200.0))
+        texts = (f"t{dice.integers(3)}", f"k{dice.integers(3)}", f"e{dice.integers(3)}")
+        history.add(Subject(*texts), Seen(failing_s, failing_s * 2 if dice.random() < 0.8 else None))
+    return history
+
+
+@cache
+def a_head(rounds: int = 20) -> Head:
+    """Train on episodes that recover after a minute where a feature says so, else after an hour."""
+    vectors = np.array([features(Failure(1, 1, 0.0, 1e6), {})] * EPISODES)
+    quick = np.arange(EPISODES) % 2 == 0
+    vectors[:, COLUMN[SPEAKING]] = quick
+    seen = [Seen(age_s * 0.9, age_s * 1.1) for age_s in np.where(quick, 60.0, 3600.0).tolist()]
+    zeros = np.zeros(EPISODES)
+    failures = Failures(vectors, zeros, zeros + 1e6, np.full((EPISODES, STRETCHES), 0.05), seen)
+    return train_hazard(failures, rounds=rounds)
+
+
+def a_moment(*, quick: bool, age_s: float = 0.0) -> Moment:
+    """Give a moment of which the head above has something to say."""
+    vector = features(Failure(1, 1, age_s, 1e6), {})
+    vector[COLUMN[SPEAKING]] = quick
+    return Moment(age_s, 1, 5, now_s=1e6, subject=Subject("t1", "k1", "e1"), features=vector)
