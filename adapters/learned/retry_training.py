@@ -8,8 +8,9 @@ import xgboost as xgb
 
 from adapters.learned.heads import Head
 from adapters.learned.training import MAX_BINS, NothingToLearnError, Params
-from core.retrying.ahead import COLUMNS, MERGED, first_ahead, rows_ahead, unmerged
+from core.retrying.ahead import MERGED, first_ahead, rows_ahead, unmerged
 from core.retrying.bins import BINS, Floats, Vector
+from core.retrying.columns import COLUMNS
 from core.retrying.history import Seen, spread
 
 COMMON: Params = {

@@ -19,7 +19,7 @@ from benchmarks.retry.attempts import Retries
 from benchmarks.retry.results import ChanceScore, Stopping, StopScore
 from core.learning import measures
 from core.retrying.bins import Floats
-from core.retrying.features import COLUMN
+from core.retrying.columns import COLUMN
 from core.retrying.standing import PRIOR_SHARE
 from core.retrying.stop import Recalibration, StopCosts, worth
 

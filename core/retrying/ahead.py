@@ -9,7 +9,8 @@ Biometrics 1975.) Two bins are asked about at once: half the rows, and no worse.
 import numpy as np
 
 from core.retrying.bins import BINS, EDGES_S, Floats, Vector
-from core.retrying.features import FEATURES, MISSING, WEEK_BEGINS_S, WEEK_S, Feature
+from core.retrying.columns import COLUMNS, FEATURES
+from core.retrying.features import WEEK_BEGINS_S, WEEK_S
 
 MERGED = 2
 STRETCHES = BINS // MERGED
@@ -19,16 +20,6 @@ STRETCH_EDGES_S.flags.writeable = False
 _MIDDLES_S = np.sqrt(np.maximum(STRETCH_EDGES_S[:-1], 1e-3) * STRETCH_EDGES_S[1:])
 LEAST = 1e-6
 """Hazards stay so far from 0 and 1 in log odds."""
-
-OF_STRETCH = (
-    Feature("stretch_age", "log s", MISSING),
-    Feature("stretch_delay", "log s", MISSING),
-    Feature("stretch_hour", "h of the day, UTC", MISSING),
-    Feature("stretch_weekday", "day, Monday 0", MISSING),
-    Feature("stretch_hazard", "log odds", MISSING),
-)
-COLUMNS: tuple[Feature, ...] = (*FEATURES, *OF_STRETCH)
-"""Every column of a row, in order."""
 
 
 def merged(hazards: Floats) -> Floats:

@@ -1,10 +1,9 @@
-"""Features of a retry decision: where each is named, given a unit, an order, a default, and computed.
+"""Features of a retry decision: where each is computed, in the order of ``core.retrying.columns.FEATURES``.
 
 What is seen is what had ended strictly before the decision, the failure decided about aside. The vector that
 was decided by is logged, and trained on as logged.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,27 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from core.retrying.bins import Vector
-from core.retrying.standing import (
-    HALF_LIFE_S,
-    NEVER,
-    PRIOR_SHARE,
-    PRIOR_TRIES,
-    Kind,
-    Standing,
-)
+from core.retrying.columns import MISSING, OF_KEY, Kind
+from core.retrying.standing import HALF_LIFE_S, NEVER, PRIOR_SHARE, PRIOR_TRIES, Standing
 
-MISSING = math.nan
 WEEK_S = 7 * 86_400
 WEEK_BEGINS_S = 4 * 86_400
 """The first Monday since 1970 began after so many seconds."""
-
-
-class Feature(NamedTuple):
-    """One column; its place in ``FEATURES`` is its place in the vector."""
-
-    name: str
-    unit: str
-    default: float
 
 
 class Failure(NamedTuple):
@@ -61,46 +45,7 @@ class Failure(NamedTuple):
     payload_bytes: int = 0
 
 
-_OF_FAILURE = (
-    Feature("failures", "tries", 1.0),
-    Feature("attempt", "tries", 1.0),
-    Feature("age", "log s", 0.0),
-    Feature("run", "log s", MISSING),
-    Feature("run_change", "log ratio", MISSING),
-    Feature("run_mean", "log s", MISSING),
-    Feature("run_total", "log s", MISSING),
-    Feature("priority", "level", 5.0),
-    Feature("payload", "log bytes", 0.0),
-    Feature("hour", "h of the day, UTC", MISSING),
-    Feature("weekday", "day, Monday 0", MISSING),
-)
-"""What is known of the job and the time, in the order in which ``_of_failure`` gives it."""
-
-_OF_KEY = (
-    Feature("worked", "log tries", 0.0),
-    Feature("failed", "log tries", 0.0),
-    Feature("works", "share", MISSING),
-    Feature("retry_worked", "log tries", 0.0),
-    Feature("retry_failed", "log tries", 0.0),
-    Feature("retry_works", "share", MISSING),
-    Feature("worked_1h", "log tries", 0.0),
-    Feature("failed_1h", "log tries", 0.0),
-    Feature("streak", "tries", 0.0),
-    Feature("since_worked", "log s", MISSING),
-    Feature("since_failed", "log s", MISSING),
-)
-"""What is known of every key, in the order in which ``_of_key`` gives it."""
-
-FEATURES: tuple[Feature, ...] = (
-    *_OF_FAILURE,
-    *(feature._replace(name=f"{kind.name.lower()}.{feature.name}") for kind in Kind for feature in _OF_KEY),
-)
-"""Every column, in order."""
-FINGERPRINT = hashlib.sha256("\n".join(feature.name for feature in FEATURES).encode()).hexdigest()[:8]
-"""Names the columns and their order: vectors that were logged under another one mean something else."""
-COLUMN = {feature.name: place for place, feature in enumerate(FEATURES)}
-"""Place of a feature by its name."""
-_ABSENT = tuple(feature.default for feature in _OF_KEY)
+_ABSENT = tuple(feature.default for feature in OF_KEY)
 
 
 def features(failure: Failure, standings: Mapping[Kind, Standing]) -> Vector:

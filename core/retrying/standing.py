@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from core.retrying.choice import Subject
+from core.retrying.columns import Kind
 
 KEEP = 0.95
 """Of a decayed count a try: the last twenty or so decide."""
@@ -19,16 +19,6 @@ PRIOR_SHARE = 0.5
 KEYS_MAX = 50_000
 """Keys that are kept, some 200 bytes each; the one that was used longest ago goes first."""
 NEVER = -math.inf
-
-
-class Kind(IntEnum):
-    """What a standing is about, from the widest; the order is that of the features."""
-
-    EVERYTHING = 0
-    TENANT = 1
-    TYPE = 2
-    TENANT_TYPE = 3
-    SIGNATURE = 4
 
 
 class Tried(NamedTuple):

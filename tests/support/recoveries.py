@@ -8,7 +8,8 @@ from adapters.learned.heads import Head
 from adapters.learned.retry_training import Failures, train_hazard
 from core.retrying.ahead import STRETCHES
 from core.retrying.choice import Moment, Subject
-from core.retrying.features import COLUMN, Failure, features
+from core.retrying.columns import COLUMN
+from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 
 SPEAKING = "type.streak"

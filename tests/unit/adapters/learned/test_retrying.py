@@ -8,7 +8,8 @@ from adapters.learned.training import NothingToLearnError
 from core.retrying.ahead import STRETCHES, merged
 from core.retrying.bins import BINS
 from core.retrying.choice import Moment
-from core.retrying.features import COLUMN, FEATURES, Failure, features
+from core.retrying.columns import COLUMN, FEATURES
+from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 from core.retrying.survival import surviving
 

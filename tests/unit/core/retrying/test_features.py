@@ -1,10 +1,12 @@
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.retrying.ahead import (
-    COLUMNS,
     STRETCH_EDGES_S,
     STRETCHES,
     first_ahead,
@@ -16,10 +18,12 @@ from core.retrying.ahead import (
 )
 from core.retrying.bins import BINS, EDGES_S
 from core.retrying.choice import Subject
-from core.retrying.features import COLUMN, FEATURES, Failure, features
-from core.retrying.standing import KEYS_MAX, Kind, Standings, Tried
+from core.retrying.columns import COLUMN, FEATURES, Kind
+from core.retrying.features import Failure, features
+from core.retrying.standing import KEYS_MAX, Standings, Tried
 from core.retrying.survival import log_survival
 
+ROOT = Path(__file__).parents[4]
 SUBJECT = Subject("tenant", "type", "503")
 FAILURE = Failure(
     failures=2, attempt=3, age_s=60.0, now_s=1_000_000.0, run_s=5.0, previous_run_s=10.0, mean_run_s=7.5
@@ -96,3 +100,11 @@ def test_rows_reach_from_the_present_stretch_to_the_horizon(age_s: float) -> Non
     )
     if age_s < STRETCH_EDGES_S[-1]:
         assert STRETCH_EDGES_S[first_ahead(age_s)] <= age_s < STRETCH_EDGES_S[first_ahead(age_s) + 1]
+
+
+def test_the_columns_are_known_without_arrays() -> None:
+    code = "import sys, core.retrying.columns; print('numpy' in sys.modules)"
+    done = subprocess.run(
+        (sys.executable, "-c", code), check=True, capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.strip() == "False"
