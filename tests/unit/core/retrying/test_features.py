@@ -18,7 +18,7 @@ from core.retrying.ahead import (
 )
 from core.retrying.bins import BINS, EDGES_S
 from core.retrying.choice import Subject
-from core.retrying.columns import COLUMN, FEATURES, Kind
+from core.retrying.columns import COLUMN, COLUMNS, FEATURES, Kind
 from core.retrying.features import Failure, features
 from core.retrying.standing import KEYS_MAX, Standings, Tried
 from core.retrying.survival import log_survival
