@@ -312,6 +312,15 @@ def _choice(folded: Folded, event: Decided, chosen: Chosen) -> Row:
         row["generation"] = storable_text(chosen.generation)
     if chosen.context:
         row["context"] = storable_json(_encode(named(chosen.context)))
+    if chosen.vector:
+        row["fingerprint"] = storable_text(chosen.fingerprint)
+        row["features"] = chosen.vector.hex()
+    if chosen.model:
+        row["model"] = storable_text(chosen.model)
+    if chosen.shadow:
+        row["shadow"] = storable_text(chosen.shadow)
+    _add(row, "p_works", chosen.p_works)
+    _add(row, "p_shadow", chosen.p_shadow)
     return row
 
 

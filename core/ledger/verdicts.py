@@ -106,6 +106,18 @@ class Chosen(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of what was learned, the arm that is used most; empty: nothing was."""
     context: tuple[float, ...] = ()
     """What was known, in the order of ``core.retrying.context.CONTEXT``; shorter from an older version."""
+    fingerprint: str = ""
+    """Names the columns of ``vector`` (``core.retrying.features.FINGERPRINT``); empty: there is none."""
+    vector: bytes = b""
+    """(n_features,) float32, little-endian: what a model of recoveries is asked by, and trained on."""
+    model: str = ""
+    """Of recoveries, in force; empty: what the handler saw itself."""
+    p_works: float | None = None
+    """Chance that the next try works after this delay, as the one in force says."""
+    shadow: str = ""
+    """Model that is watched beside it; empty: none."""
+    p_shadow: float | None = None
+    """The same, as the shadow says."""
 
 
 class Decided(_Verdict, frozen=True, omit_defaults=True, tag="DECIDED", tag_field="kind"):

@@ -98,7 +98,13 @@ def decided(job: int = 0, n: int = 1, action: Action = Action.RETRY, due_ms: int
     """Make a decision."""
     signature = f"{n:016x}" if n % 2 else None
     delay_s = None if due_ms is None else 1.5
-    chosen = Chosen("rule", "transient", delay_s, context=(float(n), 2.0)) if n % 2 else None
+    chosen = None
+    if n % 2:
+        # The first dispatch's as an older version wrote it, the later ones' with all there is.
+        chosen = Chosen("rule", "transient", delay_s, context=(float(n), 2.0))
+    if chosen is not None and n > 1:
+        asked = {"fingerprint": "0a1b", "vector": b"\0\0\x80\x3f" * 3, "model": "m-1", "p_works": 0.25}
+        chosen = msgspec.structs.replace(chosen, **asked, shadow="m-2", p_shadow=0.75)
     where = (origin_of(job), job_id_of(job), n, action, "transient, try 1 of 5", due_ms)
     return Decided(*where, signature=signature, chosen=chosen)
 

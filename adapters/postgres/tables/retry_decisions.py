@@ -32,6 +32,12 @@ retry_decisions = sa.Table(
     column("generation", TEXT, "Of what was learned; null: nothing was."),
     column("delay_s", REAL, "Delay of the next dispatch, seconds; null: there is none."),
     column("context", JSONB, "What was known, by name; times in seconds."),
+    column("fingerprint", TEXT, "Names the columns of features; null: there are none."),
+    column("features", sa.LargeBinary(), "What a model is asked by, little-endian float32."),
+    column("model", TEXT, "Model of recoveries in force; null: what the dlq_handler saw itself."),
+    column("p_works", REAL, "Chance that the next try works after this delay, by what is in force."),
+    column("shadow", TEXT, "Model that is watched and never used; null: none."),
+    column("p_shadow", REAL, "As p_works, by the shadow."),
     sa.Index(None, "decided_at"),
     comment="Decisions about failures, with what an evaluation needs: context, arm and propensity.",
 )
@@ -49,7 +55,7 @@ V1_RETRY_DECISIONS = QueryView(
                                      WHERE f.job_id = d.job_id AND f.n > d.n AND f.outcome = 'failed')
                + CASE j.state WHEN 'dead' THEN {ABANDONED_S:g} ELSE 0 END
            END AS cost_s,
-           j.state
+           j.state, d.model, d.p_works, d.shadow, d.p_shadow
     FROM retry_decisions d
     JOIN jobs j USING (job_id)
     LEFT JOIN LATERAL (
@@ -78,6 +84,10 @@ V1_RETRY_DECISIONS = QueryView(
         "cost_s": f"What came after it: the seconds until the end of the job, {WASTED_TRY_S:g} for every try "
         f"that failed, {ABANDONED_S:g} if the job is dead; null: not ended so, or not tried again.",
         "state": "Where the job stands.",
+        **{
+            name: str(retry_decisions.columns[name].comment)
+            for name in ("model", "p_works", "shadow", "p_shadow")
+        },
     },
     "One row a decision about a failure. Stable: columns are only ever added, at the end.",
 )
