@@ -123,6 +123,12 @@ class Metric(Enum):
     RETRIES_DELAYED = Definition(
         "penstock_retries_delayed_total", Kind.COUNTER, "Retries that had to wait for a retry budget."
     )
+    RETRY_CHOICES = Definition(
+        "penstock_retry_choices_total",
+        Kind.COUNTER,
+        "Decisions about failures written by this instance, by who decided and which arm was asked.",
+        ("policy", "arm"),
+    )
     HELD_JOBS = Definition(
         "penstock_held_jobs", Kind.GAUGE, "Jobs in owned partitions of jobs.held.", ("cause",)
     )

@@ -1,12 +1,12 @@
 """Ask an arm how long to wait after a failure, and say with which chance it was asked."""
 
 from core.retry import ClosedDispatch, RetryPolicy, draw_for, failure_delay_s
-from core.retrying.arms import Planned
 from core.retrying.asked import Asked
-from core.retrying.choice import Act, Hazards, Moment
+from core.retrying.bins import Floats
+from core.retrying.choice import Act, Moment
 from core.retrying.explore import CONTROL, PLANNED, STRETCHED, Shares, arm_draw, arm_of, propensities
 from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
-from core.retrying.plan import Costs
+from core.retrying.plan import Costs, planned
 
 LEARNED, EXPLORED = "learned", "explored"
 """Names of the policy where the winner was asked, and where another arm was drawn; else it is the rule's."""
@@ -21,7 +21,7 @@ def ask(
     policy: RetryPolicy,
     moment: Moment,
     shares: Shares,
-    hazards: Hazards,
+    hazards: Floats,
     dispatch: tuple[str, int],
 ) -> Asked:
     """Ask the arm that the draw of this dispatch falls on.
@@ -32,6 +32,8 @@ def ask(
 
     Parameters
     ----------
+    hazards
+        (n_bins,) by age of the episode: what the plan is made by.
     dispatch
         Origin and number of what failed: what the draws are seeded by.
     """
@@ -45,10 +47,10 @@ def ask(
     return Asked(arm, name, chances[arm], min(delay_s, longest_s))
 
 
-def _delay_s(arm: str, rule_s: float, moment: Moment, hazards: Hazards, draw: float) -> float:
+def _delay_s(arm: str, rule_s: float, moment: Moment, hazards: Floats, draw: float) -> float:
     if arm in STRETCHED:
         return rule_s * STRETCHED[arm]
     if arm != PLANNED:
         return rule_s
-    choice = Planned(PLANNED, hazards, COSTS).choose(moment, draw)
+    choice = planned(hazards, moment, COSTS, draw)
     return choice.delay_s if choice.act is Act.TRY else rule_s

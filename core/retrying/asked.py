@@ -3,6 +3,7 @@
 A service that goes by the rule loads this and no more; who plans delays loads what that takes.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from core.retry import ClosedDispatch, RetryPolicy, failure_delay_s
@@ -40,6 +41,54 @@ class Asked(NamedTuple):
     delay_s: float
 
 
+class Foretold(NamedTuple):
+    """What was said of the next try, as it is logged; see ``core.ledger.verdicts.Chosen``."""
+
+    fingerprint: str = ""
+    vector: bytes = b""
+    model: str = ""
+    p_works: float | None = None
+    shadow: str = ""
+    p_shadow: float | None = None
+
+
+class Advice(NamedTuple):
+    """How long to wait after a failure.
+
+    Attributes
+    ----------
+    generation
+        In which that was said.
+    foretell
+        Says what is expected of a try after a delay, seconds.
+    """
+
+    asked: Asked
+    generation: str
+    foretell: Callable[[float], Foretold]
+
+
+class Attempted(NamedTuple):
+    """What is known of a job whose try failed; an empty text is not known.
+
+    Attributes
+    ----------
+    failures, attempt
+        Of the job, the newest included: tries that failed, and tries that count against its limit.
+    run_s
+        How long the failed tries ran, oldest first, as far as they are known; the newest is the last.
+    """
+
+    tenant: str = ""
+    type: str = ""
+    signature: str = ""
+    failures: int = 1
+    attempt: int = 1
+    run_s: tuple[float, ...] = ()
+    priority: int = 5
+    payload_bytes: int = 0
+
+
 class Pending(NamedTuple):
     """A decision that waits for the end of its job."""
 
@@ -64,7 +113,7 @@ class Adviser(Protocol):
     def given_up(self, origin: str, at_ms: int) -> None:
         """Take in that a job is dead."""
 
-    def about(self, origin: str, tenant: str, type_: str, signature: str) -> None:
+    def about(self, origin: str, attempted: Attempted, now_ms: int) -> None:
         """Learn what failed; the ledger alone does not say it."""
 
     def age_s(self, origin: str, now_ms: int) -> float:
@@ -73,8 +122,8 @@ class Adviser(Protocol):
 
     def advise(
         self, closed: ClosedDispatch, policy: RetryPolicy, situation: Situation, dispatch: tuple[str, int]
-    ) -> tuple[Asked, str]:
-        """Say how long to wait, and in which generation that was said."""
+    ) -> Advice:
+        """Say how long to wait."""
         ...
 
 

@@ -1,23 +1,31 @@
 """What a dlq_handler remembers of failures it saw in the ledger: episodes, what came of arms, who wins.
 
 Everything is bounded, and nothing is restored but by reading the ledger again: a handler that begins anew
-knows what its stretch of the ledger says. Two handlers may know different things and decide differently
-about the same failure; of two decisions the first in the log holds.
+knows what its stretch of the ledger says, and what a trained model brings. Two handlers may know different
+things and decide differently about the same failure; of two decisions the first in the log holds.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Protocol
 
 from core.fault import FaultClass
 from core.retry import ClosedDispatch, RetryPolicy
 from core.retrying.ask import ask
-from core.retrying.asked import Asked, Pending, Situation
+from core.retrying.asked import Advice, Attempted, Foretold, Pending, Situation
+from core.retrying.bins import Vector
 from core.retrying.choice import UNKNOWN, Moment, Subject
-from core.retrying.explore import ARMS, CONTROL, Shares, Tally, shares_of, winner_of
+from core.retrying.columns import FINGERPRINT, MISSING
+from core.retrying.explore import ARMS, CONTROL, PLANNED, Shares, Tally, shares_of, winner_of
+from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
+from core.retrying.recovery import Recovery
+from core.retrying.standing import Standings, Tried
+from core.retrying.survival import success_chance
 
 OPEN_MAX = 50_000
 """Jobs between their first failure and their end, some 300 bytes each; the one that failed longest ago
@@ -35,6 +43,8 @@ class Episode:
     failing_ms: int
     failures: int = 0
     subject: Subject = UNKNOWN
+    vector: Vector | None = None
+    """What was known when its newest failure was looked at; None: it was not."""
     pending: list[tuple[Pending, int]] = field(default_factory=list)
     """With the failures there were: what came later is what the decision led to."""
 
@@ -50,17 +60,47 @@ class Generation:
     tallies: dict[str, Tally] = field(default_factory=lambda: {arm: Tally() for arm in ARMS})
 
 
+class RecoveriesInForce(Protocol):
+    """Which trained models are asked now."""
+
+    @property
+    def champion(self) -> Recovery | None:
+        """What plans go by; None: what this memory has seen itself."""
+        ...
+
+    @property
+    def shadow(self) -> Recovery | None:
+        """What is asked beside it, and followed by nobody."""
+        ...
+
+
+class NoRecoveries(RecoveriesInForce):
+    """Nothing was trained."""
+
+    champion = shadow = None
+
+
 class RetryMemory:
     """A fold of failures, decisions and successes; equal events in equal order give equal answers.
+
+    A model brings the history it was trained with, and goes on from there; without one the history begins
+    with this memory. Successes are told by the ledger alone, which names no type: those of jobs that never
+    failed count for everything and for no narrower key.
 
     Parameters
     ----------
     explored
         Share of decisions that tries other arms; see ``core.retrying.explore``.
+    models
+        May change between any two calls.
     """
 
-    def __init__(self, explored: float) -> None:
+    def __init__(self, explored: float, models: RecoveriesInForce | None = None) -> None:
         self.history = History()
+        self.standings = Standings()
+        self._models = models or NoRecoveries()
+        self._planned_by = ""
+        self._told_s = 0.0
         self._explored = explored
         self._open: OrderedDict[str, Episode] = OrderedDict()
         self._generations: dict[str, Generation] = {}
@@ -86,6 +126,7 @@ class RetryMemory:
     def succeeded(self, origin: str, at_ms: int) -> None:
         """Take in that a dispatch succeeded: the job's episode is over."""
         episode = self._open.pop(origin, None)
+        self._tried(UNKNOWN if episode is None else episode.subject, at_ms, episode, worked=True)
         if episode is not None:
             self._settle(episode, at_ms, 0.0)
             self._seen(episode, max(0.0, at_ms - episode.first_ms) / 1000)
@@ -97,11 +138,16 @@ class RetryMemory:
             self._settle(episode, at_ms, ABANDONED_S)
             self._seen(episode, None)
 
-    def about(self, origin: str, tenant: str, type_: str, signature: str) -> None:
+    def about(self, origin: str, attempted: Attempted, now_ms: int) -> None:
         """Learn what failed; the ledger alone does not say it."""
         episode = self._open.get(origin)
-        if episode is not None:
-            episode.subject = Subject(tenant, type_, signature)
+        if episode is None:
+            return
+        episode.subject = subject = Subject(attempted.tenant, attempted.type, attempted.signature)
+        failure = _failure(attempted, self.age_s(origin, now_ms), now_ms / 1000)
+        episode.vector = features(failure, self.standings.of(subject))
+        # Only now: what is decided about is not among what is known of its keys.
+        self._tried(subject, now_ms, episode, worked=False)
 
     def age_s(self, origin: str, now_ms: int) -> float:
         """Give the time since the first failure of a job that is remembered, seconds; 0 of others."""
@@ -120,9 +166,10 @@ class RetryMemory:
 
     def advise(
         self, closed: ClosedDispatch, policy: RetryPolicy, situation: Situation, dispatch: tuple[str, int]
-    ) -> tuple[Asked, str]:
-        """Say how long to wait, and in which generation that was said."""
-        shared = self.generation(str(closed.fault), situation.now_ms)
+    ) -> Advice:
+        """Say how long to wait."""
+        self._follow(situation.now_ms)
+        episode = self._open.get(dispatch[0])
         moment = Moment(
             age_s=situation.age_s,
             failures=closed.failures,
@@ -130,8 +177,36 @@ class RetryMemory:
             latest_s=situation.latest_s,
             now_s=situation.now_ms / 1000,
             subject=Subject(situation.tenant, situation.type, situation.signature),
+            features=None if episode is None else episode.vector,
         )
-        return ask(closed, policy, moment, shared.shares, self.history, dispatch), shared.name
+        hazards = (self._models.champion or self.history).hazards(moment)
+        shared = self.generation(str(closed.fault), situation.now_ms)
+        asked = ask(closed, policy, moment, shared.shares, hazards, dispatch)
+        shadow = self._models.shadow
+
+        def foretell(delay_s: float) -> Foretold:
+            vector = moment.features
+            return Foretold(
+                "" if vector is None else FINGERPRINT,
+                b"" if vector is None else vector.astype("<f4").tobytes(),
+                self._planned_by,
+                success_chance(hazards, moment.age_s, delay_s),
+                "" if shadow is None else shadow.name,
+                None if shadow is None else success_chance(shadow.hazards(moment), moment.age_s, delay_s),
+            )
+
+        return Advice(asked, shared.name, foretell)
+
+    def _follow(self, now_ms: int) -> None:
+        """Begin new generations when the plan changes: what it cost before says less of it."""
+        champion = self._models.champion
+        name = "" if champion is None else champion.name
+        if name == self._planned_by:
+            return
+        self._planned_by = name
+        for generation in self._generations.values():
+            generation.tallies.setdefault(PLANNED, Tally()).halve()
+            self._begin(generation, generation.shares.winner, now_ms)
 
     def _settle(self, episode: Episode, at_ms: int, lost_s: float) -> None:
         """Let every decision about a job cost what came after it."""
@@ -146,17 +221,45 @@ class RetryMemory:
 
     def _next(self, error_class: str, generation: Generation, at_ms: int) -> None:
         winner = winner_of(generation.tallies, _draws(f"{error_class}/{at_ms}", generation.tallies))
+        self._begin(generation, winner, at_ms)
+        for tally in generation.tallies.values():
+            tally.halve()
+
+    def _begin(self, generation: Generation, winner: str, at_ms: int) -> None:
         generation.number += 1
         generation.ends = 0
         generation.name = f"{at_ms}"
         generation.shares = shares_of(generation.number, winner, self._explored)
-        for tally in generation.tallies.values():
-            tally.halve()
+
+    def _tried(self, subject: Subject, at_ms: int, episode: Episode | None, *, worked: bool) -> None:
+        # Partitions are read beside each other, so ends come a little out of order.
+        self._told_s = max(self._told_s, at_ms / 1000)
+        failures_before = 0 if episode is None else episode.failures - (not worked)
+        self.standings.add(subject, Tried(self._told_s, worked, is_retry=failures_before > 0))
 
     def _seen(self, episode: Episode, working_s: float | None) -> None:
-        if episode.subject is not UNKNOWN:
-            failing_s = (episode.failing_ms - episode.first_ms) / 1000
-            self.history.add(episode.subject, Seen(failing_s, working_s))
+        if episode.subject is UNKNOWN:
+            return
+        seen = Seen((episode.failing_ms - episode.first_ms) / 1000, working_s)
+        self.history.add(episode.subject, seen)
+        for model in (self._models.champion, self._models.shadow):
+            if model is not None:
+                model.history.add(episode.subject, seen)
+
+
+def _failure(attempted: Attempted, age_s: float, now_s: float) -> Failure:
+    runs_s = attempted.run_s
+    return Failure(
+        failures=attempted.failures,
+        attempt=attempted.attempt,
+        age_s=age_s,
+        now_s=now_s,
+        run_s=runs_s[-1] if runs_s else MISSING,
+        previous_run_s=runs_s[-2] if len(runs_s) > 1 else MISSING,
+        mean_run_s=fmean(runs_s) if runs_s else MISSING,
+        priority=attempted.priority,
+        payload_bytes=attempted.payload_bytes,
+    )
 
 
 def _draws(seed: str, arms: Mapping[str, object]) -> dict[str, float]:

@@ -3,9 +3,10 @@
 from math import inf, isfinite
 from typing import NamedTuple
 
+from core.fault import FaultClass
 from core.ledger.verdicts import Action, Chosen, Decided, Failed, Succeeded
 from core.retry import ClosedDispatch, RetryDecision, RetryPolicy, attempts_allowed, decide_retry, draw_for
-from core.retrying.asked import Adviser, Asked, Pending, Situation, by_rule
+from core.retrying.asked import Adviser, Asked, Attempted, Foretold, Pending, Situation, by_rule
 from core.retrying.context import NO_DEADLINE, Context
 from schemas.accepted_job import FailedAttempt
 from schemas.ledger import FoldedEvent
@@ -40,14 +41,36 @@ def choose(
     """
     fault, draw = str(closed.fault), draw_for(*dispatch)
     situation = _situation(closed, policy, attempt, now_ms, signature, memory)
-    asked, generation = by_rule(closed, policy, draw), ""
+    asked, generation, foretell = by_rule(closed, policy, draw), "", None
     decided = decide_retry(closed, policy, now_ms, draw, asked.delay_s)
     if memory is not None and decided.action is Action.RETRY:
-        asked, generation = memory.advise(closed, policy, situation, dispatch)
+        asked, generation, foretell = memory.advise(closed, policy, situation, dispatch)
         decided = decide_retry(closed, policy, now_ms, draw, asked.delay_s)
     delay_s = None if decided.due_ms is None else (decided.due_ms - now_ms) / 1000
     context = _context(closed, attempt, situation)
-    return Made(decided, asked, Chosen(asked.arm, fault, delay_s, generation, context))
+    foretold = Foretold() if foretell is None or delay_s is None else foretell(delay_s)
+    return Made(decided, asked, Chosen(asked.arm, fault, delay_s, generation, context, *foretold))
+
+
+def attempted_of(attempt: FailedAttempt, failures: int, signature: str) -> Attempted:
+    """Say what failed, as it is learned from.
+
+    Parameters
+    ----------
+    failures
+        Of the job, this one included.
+    """
+    job = attempt.job
+    return Attempted(
+        tenant=job.tenant,
+        type=job.type,
+        signature=signature,
+        failures=failures,
+        attempt=job.attempt,
+        run_s=(*(past.run_s for past in job.past if past.error_class != FaultClass.LOST), attempt.run_s),
+        priority=job.priority,
+        payload_bytes=len(bytes(job.payload)),
+    )
 
 
 def _situation(

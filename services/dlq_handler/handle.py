@@ -17,7 +17,7 @@ from schemas.accepted_job import FailedAttempt
 from schemas.codec import ledger_record
 from schemas.ledger import FoldedEvent, LedgerFolds
 from schemas.topics import RouteMap
-from services.dlq_handler.choose import remember
+from services.dlq_handler.choose import attempted_of, remember
 from services.dlq_handler.circuits import CircuitKeeper
 from services.dlq_handler.decide import (
     PREEMPT_POLICY,
@@ -142,11 +142,13 @@ class Handler:
         outputs: list[NewRecord] = []
         for closed in owed.undecided:
             attempt, kind = attempts[closed.source], kinds.get(closed.source)
-            if self._memory is not None:
-                job = attempt.job
-                self._memory.about(closed.verdict.origin, job.tenant, job.type, kind or "")
+            if self._memory is not None and isinstance(closed.verdict, Failed):
+                attempted = attempted_of(attempt, closed.job.failures, kind or "")
+                self._memory.about(closed.verdict.origin, attempted, now_ms)
             decided = self._decided(closed, attempt, now_ms, kind)
             outputs.append(ledger_record(self._routes, decided))
+            if decided.chosen is not None:
+                self._meter.count(Metric.RETRY_CHOICES, policy=decided.policy, arm=decided.chosen.arm)
             if decided.policy == PREEMPT_POLICY:
                 self._meter.count(Metric.PREEMPTIONS, arm=str(decided.action))
         for gone in untold(owed):

@@ -44,9 +44,9 @@ def test_an_arm_moves_the_delay_within_bounds_and_is_logged_with_its_chance(
 ) -> None:
     shares = shares_of(generation, winner, EXPLORED_MAX)
     moment = Moment(age_s, closed.failures, 3, latest_s, subject=Subject("acme", "email", "s"))
-    asked = ask(closed, policy, moment, shares, HISTORY, dispatch)
+    asked = ask(closed, policy, moment, shares, HISTORY.hazards(moment), dispatch)
     rule_s = failure_delay_s(closed, policy, draw_for(*dispatch))
-    assert asked == ask(closed, policy, moment, shares, HISTORY, dispatch)
+    assert asked == ask(closed, policy, moment, shares, HISTORY.hazards(moment), dispatch)
     assert asked.propensity == propensities(shares)[asked.arm] > 0
     assert 0 < asked.delay_s <= max(rule_s, min(LONGEST_S, latest_s))
     if closed.retry_after_s:
@@ -63,5 +63,5 @@ def test_without_exploration_the_first_generation_is_the_rule(
     closed: ClosedDispatch, policy: RetryPolicy, dispatch: tuple[str, int]
 ) -> None:
     moment = Moment(0.0, closed.failures, 3)
-    asked = ask(closed, policy, moment, shares_of(0, CONTROL, 0.0), HISTORY, dispatch)
+    asked = ask(closed, policy, moment, shares_of(0, CONTROL, 0.0), HISTORY.hazards(moment), dispatch)
     assert asked == by_rule(closed, policy, draw_for(*dispatch))

@@ -1,10 +1,51 @@
-from core.retrying.asked import Pending
-from core.retrying.choice import Subject
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from core.fault import FaultClass
+from core.retry import Cause, ClosedDispatch, RetryPolicy
+from core.retrying.asked import Advice, Attempted, Pending, Situation
+from core.retrying.bins import BINS, Floats
+from core.retrying.choice import Moment, Subject
+from core.retrying.columns import COLUMN, FEATURES, FINGERPRINT, Kind
 from core.retrying.explore import ARMS, CONTROL, EFFECTIVE_MIN, EXPLORED_MAX, EXPLORED_MIN, shares_of
-from core.retrying.memory import GENERATION_ENDS, OPEN_MAX, RetryMemory
+from core.retrying.history import History
+from core.retrying.memory import GENERATION_ENDS, OPEN_MAX, RecoveriesInForce, RetryMemory
 from core.retrying.off_policy import ABANDONED_S
 
 SUBJECT = Subject("acme", "email", "00deadbeef00beef")
+ATTEMPTED = Attempted(*SUBJECT, failures=1, attempt=1, run_s=(2.0,), priority=7, payload_bytes=100)
+
+
+@dataclass
+class Fixed:
+    """A model that gives every bin the same hazard."""
+
+    name: str
+    hazard: float
+
+    def __post_init__(self) -> None:
+        self.history = History()
+        self.asked: list[Moment] = []
+
+    def hazards(self, moment: Moment) -> Floats:
+        self.asked.append(moment)
+        return np.full(BINS, self.hazard)
+
+
+@dataclass
+class InForce(RecoveriesInForce):
+    """Models that a test puts in force."""
+
+    champion: Fixed | None = None
+    shadow: Fixed | None = None
+
+
+def advised(memory: RetryMemory, origin: str = "o", now_ms: int = 1_000) -> Advice:
+    closed = ClosedDispatch(Cause.FAILED, FaultClass.TRANSIENT, failures=1)
+    situation = Situation(memory.age_s(origin, now_ms), 4, 3600.0, now_ms, *SUBJECT)
+    return memory.advise(closed, RetryPolicy(max_attempts=5), situation, (origin, 1))
 
 
 def pending(at_ms: int = 0, arm: str = CONTROL, propensity: float = 0.95) -> Pending:
@@ -15,7 +56,7 @@ def test_an_episode_lasts_from_the_first_failure_to_the_success() -> None:
     memory = RetryMemory(EXPLORED_MAX)
     before = memory.history.of(SUBJECT)
     memory.failed("o", 1_000)
-    memory.about("o", *SUBJECT)
+    memory.about("o", ATTEMPTED, 1_000)
     assert memory.age_s("o", 61_000) == 60
     assert memory.age_s("other", 61_000) == 0
     memory.failed("o", 31_000)
@@ -30,7 +71,7 @@ def test_what_is_not_known_to_have_failed_teaches_nothing() -> None:
     memory.succeeded("o", 5)
     memory.given_up("o", 5)
     memory.decided("o", pending())
-    memory.about("o", *SUBJECT)
+    memory.about("o", ATTEMPTED, 5)
     memory.failed("o", 5)
     memory.given_up("o", 5)
     assert len(memory) == len(memory.history) == 0
@@ -85,3 +126,72 @@ def test_memory_is_bounded() -> None:
         memory.failed(f"{number}", number)
     assert len(memory) == OPEN_MAX
     assert memory.age_s("0", 10_000) == 0
+
+
+def test_a_failure_is_known_by_what_was_before_it() -> None:
+    memory = RetryMemory(0.0)
+    memory.succeeded("another", 500)
+    memory.failed("o", 1_000)
+    memory.about("o", ATTEMPTED, 1_000)
+    told = advised(memory).foretell(10.0)
+    assert (told.fingerprint, told.model, told.shadow, told.p_shadow) == (FINGERPRINT, "", "", None)
+    vector = np.frombuffer(told.vector, "<f4")
+    assert len(vector) == len(FEATURES)
+    known = {name: vector[COLUMN[name]] for name in COLUMN}
+    assert (known["failures"], known["priority"]) == (1, 7)
+    assert (known["everything.streak"], known["everything.failed"], known["type.failed"]) == (1, 0, 0)
+    memory.failed("p", 2_000)
+    memory.about("p", ATTEMPTED._replace(run_s=(2.0, 8.0)), 2_000)
+    later = np.frombuffer(advised(memory, "p", 2_000).foretell(10.0).vector, "<f4")
+    assert later[COLUMN["everything.streak"]] == later[COLUMN["signature.streak"]] == -1
+    assert later[COLUMN["run_change"]] == pytest.approx(np.log(9 / 3))
+    # What a retry does counts as one; a first try does not.
+    memory.succeeded("p", 3_000)
+    assert memory.standings.of(SUBJECT)[Kind.EVERYTHING].retry_worked == 1
+
+
+def test_a_decision_without_a_failure_that_was_looked_at_has_no_features() -> None:
+    told = advised(RetryMemory(0.0)).foretell(10.0)
+    assert (told.fingerprint, told.vector) == ("", b"")
+    assert told.p_works is not None
+    assert 0 < told.p_works < 1
+
+
+def test_plans_go_by_the_model_in_force_and_the_shadow_only_says() -> None:
+    models = InForce(Fixed("m1", 0.5), Fixed("m2", 0.001))
+    memory = RetryMemory(0.0, models)
+    memory.failed("o", 1_000)
+    memory.about("o", ATTEMPTED, 1_000)
+    told = advised(memory).foretell(60.0)
+    assert (told.model, told.shadow) == ("m1", "m2")
+    assert told.p_works == pytest.approx(1.0, abs=1e-6)
+    assert told.p_shadow is not None
+    assert told.p_shadow < 0.1
+    assert models.champion is not None
+    assert models.shadow is not None
+    (moment,) = models.champion.asked
+    assert moment.features is not None
+    assert moment.subject == SUBJECT
+    memory.succeeded("o", 61_000)
+    # All that may be asked go on learning, so that whoever is asked next knows as much.
+    assert len(models.champion.history) == len(models.shadow.history) == len(memory.history) > 0
+
+
+def test_another_model_begins_new_generations_with_the_same_winner() -> None:
+    models = InForce()
+    memory = RetryMemory(EXPLORED_MAX, models)
+    memory.failed("o", 0)
+    memory.about("o", ATTEMPTED, 0)
+    before = advised(memory, now_ms=7)
+    memory.decided("o", pending(0, "planned", 0.5))
+    memory.succeeded("o", 10_000)
+    generation = memory.generation("transient", 8)
+    assert (generation.number, generation.tallies["planned"].weight) == (0, 2.0)
+    models.champion = Fixed("m1", 0.5)
+    after = advised(memory, "p", 20_000)
+    assert (before.generation, after.generation) == ("7", "20000")
+    assert (generation.number, generation.shares.winner, generation.ends) == (1, CONTROL, 0)
+    assert generation.tallies["planned"].weight == 1.0
+    assert advised(memory, "q", 30_000).generation == "20000"
+    models.champion = None
+    assert advised(memory, "r", 40_000).generation == "40000"
