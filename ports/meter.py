@@ -211,8 +211,8 @@ class Metric(Enum):
     MODELS_TRIED = Definition(
         "penstock_models_tried_total",
         Kind.COUNTER,
-        "Models tried out before use, by what came of it: good, or refused.",
-        ("result",),
+        "Models tried out before use, by purpose (order, retry) and what came of it: good, or refused.",
+        ("purpose", "result"),
     )
     SCORED = Definition(
         "penstock_scored_total",
@@ -263,8 +263,8 @@ class Metric(Enum):
     MODELS_READY = Definition(
         "penstock_models_ready",
         Kind.GAUGE,
-        "Whether there is a model in use in this place (champion, shadow): 0 or 1.",
-        ("role",),
+        "Whether a model is in use for this purpose (order, retry) in this place (champion, shadow): 0 or 1.",
+        ("purpose", "role"),
     )
     TRIMMED = Definition(
         "penstock_trimmed_records_total",

@@ -1,4 +1,4 @@
-"""Publishes models and says who orders: what the trainer and people do with the topic ``models``.
+"""Publishes models and says which are in force: what the trainer and people do with the topic ``models``.
 
 Built on the other ports alone, so it is the same for the real log and for the one in memory.
 """
@@ -14,6 +14,7 @@ from schemas.models import (
     Chunk,
     ModelManifest,
     PoolLaw,
+    Purpose,
     Standing,
     chunk_record,
     chunked,
@@ -31,7 +32,8 @@ from schemas.topics import RouteMap
 POLL_S = 0.5
 
 Act = Callable[[ModelBook], Standing]
-"""Decides who orders, from all that stands in the topic; raises what the caller wants to hear."""
+"""Decides which models are in force, from all that stands in the topic for their purpose; raises what the
+caller wants to hear."""
 
 
 class NotPublishedError(Exception):
@@ -39,7 +41,7 @@ class NotPublishedError(Exception):
 
 
 class ModelShelf:
-    """The topic ``models`` for whoever writes it.
+    """The topic ``models`` for whoever writes models of one purpose.
 
     Parameters
     ----------
@@ -47,15 +49,23 @@ class ModelShelf:
         The reader is used for this alone, and calls must not overlap; the caller closes both.
     """
 
-    def __init__(self, reader: PartitionReader, appender: Appender, routes: RouteMap) -> None:
+    def __init__(
+        self,
+        reader: PartitionReader,
+        appender: Appender,
+        routes: RouteMap,
+        *,
+        purpose: Purpose = Purpose.ORDER,
+    ) -> None:
         self._reader = reader
         self._appender = appender
         self._routes = routes
         self._place = place_of_models(routes)
-        self._book = ModelBook()
+        self._book = ModelBook(purpose)
+        self._purpose = purpose
 
     async def look(self) -> ModelBook:
-        """Read to the end known at this moment, and give all that stands there."""
+        """Read to the end known at this moment, and give all that stands there for this purpose."""
         # Asked before anything is fetched: an answer waits behind a fetch that waits for records.
         end = (await self._reader.end_offsets([self._place]))[self._place]
         start = self._book.next_offset
@@ -76,7 +86,7 @@ class ModelShelf:
         chunks: dict[int, bytes] = {}
 
         def take(record: Record) -> None:
-            match read_model_record(record):
+            match read_model_record(record, self._purpose):
                 case Chunk(sha256, number, data) if sha256 == manifest.sha256:
                     chunks[number] = data
 
@@ -92,7 +102,7 @@ class ModelShelf:
         Raises
         ------
         ValueError
-            The manifest does not speak of these bytes.
+            The manifest does not speak of these bytes, or not of a model of this purpose.
         NotPublishedError
             Somebody removed a chunk meanwhile, or the log does not give back what was appended.
         """
@@ -100,6 +110,8 @@ class ModelShelf:
         spoken_of = (manifest.sha256, manifest.size_bytes, manifest.chunks)
         if spoken_of != (sha256_of(data), len(data), len(chunks)):
             raise ValueError(f"the manifest of model {manifest.id} speaks of other bytes")
+        if manifest.purpose != self._purpose:
+            raise ValueError(f"model {manifest.id} is for {manifest.purpose}, not for {self._purpose}")
         if not survives(manifest):
             raise ValueError(
                 f"the manifest of model {manifest.id} cannot be read again as it is written: its times and "
@@ -108,7 +120,7 @@ class ModelShelf:
         reached(Failpoint.MODEL_CUT)
         # One at a time, so that other appends of this process go in between.
         for number, chunk in enumerate(chunks):
-            record = chunk_record(self._routes, Chunk(manifest.sha256, number, chunk))
+            record = chunk_record(self._routes, Chunk(manifest.sha256, number, chunk), self._purpose)
             await self._appender.append([record])
             reached(Failpoint.MODEL_CHUNK_APPENDED)
         await self._appender.append([manifest_record(self._routes, manifest)])
@@ -131,7 +143,7 @@ class ModelShelf:
         return True
 
     async def act(self, decide: Act) -> Standing:
-        """Change who orders; give what stands there now.
+        """Change which models are in force; give what stands there now.
 
         Two that act at once both count: whoever comes second decides again on what the first one said,
         so that a model promoted in the same moment never undoes the kill switch.
@@ -148,7 +160,7 @@ class ModelShelf:
         return standing
 
     async def tell_laws(self, laws: Sequence[PoolLaw]) -> None:
-        """Say what the buckets of pools cover."""
+        """Say what the buckets of pools cover, by which jobs are ordered; of every purpose alike."""
         records = [law_record(self._routes, law) for law in laws]
         reached(Failpoint.LAWS_DUE)
         await self._appender.append(records)
@@ -158,12 +170,12 @@ class ModelShelf:
         """Append a standing; give those that somebody else appended since ours was decided."""
         after = self._book.standing_offset
         reached(Failpoint.STANDING_DUE)
-        (appended,) = await self._appender.append([standing_record(self._routes, standing)])
+        (appended,) = await self._appender.append([standing_record(self._routes, standing, self._purpose)])
         reached(Failpoint.STANDING_TOLD)
         between: list[Standing] = []
 
         def take(record: Record) -> None:
-            message = read_model_record(record)
+            message = read_model_record(record, self._purpose)
             if isinstance(message, Standing) and after < record.offset < appended.offset:
                 between.append(message)
             self._take(record)

@@ -1,21 +1,22 @@
-"""Follows ``models``: which model orders jobs now, tried out before it does; one watch a scorer."""
+"""Follows ``models``: which model of a purpose is in force now, tried out before it is."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from core.learning.spread import Spread
 from core.log import Record
 from ports.log import PartitionReader
 from ports.meter import Meter, Metric
-from ports.models import Model
 from schemas.model_book import ModelBook
 from schemas.models import (
     BrokenModelError,
     Chunk,
     FailingPoint,
     ModelManifest,
+    Purpose,
     Standing,
     place_of_models,
     put_together,
@@ -31,7 +32,20 @@ blame. Each time costs a process for seconds."""
 
 logger = logging.getLogger(__name__)
 
-TryOut = Callable[[ModelManifest, bytes], Awaitable[Model]]
+_DOES = {Purpose.ORDER: "jobs are ordered by", Purpose.RETRY: "retries are timed by"}
+
+
+class Loaded(Protocol):
+    """A model as it is asked, of whatever purpose."""
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        ...
+
+
+M = TypeVar("M", bound=Loaded)
+TryOut = Callable[[ModelManifest, bytes], Awaitable[M]]
 """Gives the model, or raises ``RefusedModelError`` when it may not be used."""
 
 
@@ -39,8 +53,8 @@ class RefusedModelError(Exception):
     """A model may not be used; says why, and what to do about it."""
 
 
-class ModelWatch:
-    """Keeps the models in force. What was good stays until the next one is good.
+class ModelWatch(Generic[M]):
+    """Keeps the models of one purpose in force. What was good stays until the next one is good.
 
     The newest model, the shadow and the last champion are tried out ahead, so that promoting one of them, or
     going back, is a matter of one poll. An older one is read and tried out first, while the one in force
@@ -54,26 +68,35 @@ class ModelWatch:
         Gives the model of a manifest and its bytes; whatever it raises refuses the model.
     """
 
-    def __init__(self, reader: PartitionReader, routes: RouteMap, meter: Meter, *, try_out: TryOut) -> None:
+    def __init__(
+        self,
+        reader: PartitionReader,
+        routes: RouteMap,
+        meter: Meter,
+        *,
+        try_out: TryOut[M],
+        purpose: Purpose = Purpose.ORDER,
+    ) -> None:
         self._reader = reader
         self._place = place_of_models(routes)
         self._meter = meter
         self._try_out = try_out
-        self._book = ModelBook()
-        self._good: dict[str, Model] = {}
+        self._purpose = purpose
+        self._book = ModelBook(purpose)
+        self._good: dict[str, M] = {}
         """Tried out and loaded, by id."""
         self._refused_at_s: dict[str, float] = {}
         self._trial: asyncio.Task[None] | None = None
-        self._champion: Model | None = None
-        self._shadow: Model | None = None
+        self._champion: M | None = None
+        self._shadow: M | None = None
 
     @property
-    def champion(self) -> Model | None:
-        """The model that orders jobs; None: there is none, or models are disabled."""
+    def champion(self) -> M | None:
+        """The model that is asked; None: there is none, or models are disabled."""
         return self._champion
 
     @property
-    def shadow(self) -> Model | None:
+    def shadow(self) -> M | None:
         """The model that predicts beside it; None: there is none, or models are disabled."""
         return self._shadow
 
@@ -85,7 +108,7 @@ class ModelWatch:
 
     @property
     def standing(self) -> Standing | None:
-        """What was last said about who orders; None: nothing yet."""
+        """What was last said about which models are in force; None: nothing yet."""
         return self._book.standing
 
     def law(self, pool: str) -> Spread | None:
@@ -170,13 +193,15 @@ class ModelWatch:
             self._refuse(manifest, error)
         else:
             self._refused_at_s.pop(manifest.id, None)
-            self._meter.count(Metric.MODELS_TRIED, result="good")
+            self._meter.count(Metric.MODELS_TRIED, purpose=self._purpose.value, result="good")
 
     def _refuse(self, manifest: ModelManifest, error: Exception) -> None:
         self._refused_at_s[manifest.id] = time.monotonic()
-        self._meter.count(Metric.MODELS_TRIED, result="refused")
-        in_force = "no model" if self._champion is None else self._champion.name
-        logger.error("model %s is refused: %s; jobs are ordered by %s", manifest.id, error, in_force)
+        self._meter.count(Metric.MODELS_TRIED, purpose=self._purpose.value, result="refused")
+        logger.error("model %s is refused: %s; %s", manifest.id, error, self._in_force())
+
+    def _in_force(self) -> str:
+        return f"{_DOES[self._purpose]} {'no model' if self._champion is None else self._champion.name}"
 
     def _put_in_force(self) -> None:
         """Make the standing true as far as models are good; the rest stays as it is."""
@@ -189,12 +214,10 @@ class ModelWatch:
                 self._champion = None if standing.champion is None else self._good[standing.champion]
             self._shadow = None if standing.shadow is None else self._good.get(standing.shadow)
         self._good = {one: model for one, model in self._good.items() if one in wanted}
-        self._meter.gauge(Metric.MODELS_READY, self._champion is not None, role="champion")
-        self._meter.gauge(Metric.MODELS_READY, self._shadow is not None, role="shadow")
+        for role, model in (("champion", self._champion), ("shadow", self._shadow)):
+            self._meter.gauge(Metric.MODELS_READY, model is not None, purpose=self._purpose.value, role=role)
         if self._champion is not before:
-            logger.info(
-                "jobs are ordered by %s", "no model" if self._champion is None else self._champion.name
-            )
+            logger.info(self._in_force())
 
     async def _bytes_of(self, manifest: ModelManifest) -> bytes:
         """Read the chunks of one model once more, and go on where reading was."""
@@ -209,7 +232,7 @@ class ModelWatch:
             await self._reader.assign({self._place: at})
             while at < go_on_at and len(chunks) < manifest.chunks:
                 for record in await self._reader.poll(POLL_S):
-                    match read_model_record(record):
+                    match read_model_record(record, self._purpose):
                         case Chunk(sha256, number, data) if sha256 == manifest.sha256:
                             chunks[number] = data
                 at = self._reader.position(self._place)

@@ -1,13 +1,17 @@
-"""What people and the trainer may do about who orders jobs, as the standing that says so. Pure."""
+"""What people and the trainer may do about which models are in force, as the standing that says so. Pure."""
 
 from typing import NamedTuple
 
 from schemas.model_book import ModelBook
-from schemas.model_features import misfit
-from schemas.models import ModelManifest, Standing
+from schemas.model_fit import misfit_of
+from schemas.models import ModelManifest, Purpose, Standing
 
 EWMA = "ewma"
-"""Stands for no model where one can be named: the running mean orders."""
+"""Stands for no model where one that orders jobs can be named: the running mean does."""
+HISTORY = "history"
+"""Stands for no model where one that times retries can be named: what was seen of failures does."""
+_WITHOUT = {Purpose.ORDER: EWMA, Purpose.RETRY: HISTORY}
+_TRAIN = {Purpose.ORDER: "`penstock train`", Purpose.RETRY: "`penstock train --purpose retry`"}
 
 
 class ActError(Exception):
@@ -24,6 +28,22 @@ class Actor(NamedTuple):
     by: str
     at_ms: int
     reason: str = ""
+
+
+def without(purpose: Purpose) -> str:
+    """Give the name by which people ask for no model."""
+    return _WITHOUT[purpose]
+
+
+def command_of(purpose: Purpose, name: str, *arguments: str) -> str:
+    """Write a command about models of a purpose, as a person types it."""
+    option = () if purpose is Purpose.ORDER else ("--purpose", purpose.value)
+    return " ".join(("penstock models", name, *arguments, *option))
+
+
+def trains(purpose: Purpose) -> str:
+    """Name the command that makes a model of a purpose, in quotes."""
+    return _TRAIN[purpose]
 
 
 def nobody_yet(actor: Actor) -> Standing:
@@ -50,7 +70,9 @@ def named(book: ModelBook, name: str) -> ModelManifest:
     if name in places:
         one = places[name]
         if one is None:
-            raise ActError(f"there is no {name} model; `penstock models list` shows what there is")
+            raise ActError(
+                f"there is no {name} model; `{command_of(book.purpose, 'list')}` shows what there is"
+            )
         return _known(book, one)
     if name in book.manifests:
         return book.manifests[name]
@@ -63,13 +85,15 @@ def named(book: ModelBook, name: str) -> ModelManifest:
 def _known(book: ModelBook, one: str) -> ModelManifest:
     manifest = book.manifests.get(one)
     if manifest is None:
-        known = ", ".join(sorted(book.manifests, reverse=True)[:5]) or "none; `penstock train` makes one"
+        known = (
+            ", ".join(sorted(book.manifests, reverse=True)[:5]) or f"none; {trains(book.purpose)} makes one"
+        )
         raise ActError(f"there is no model {one!r}; known are: {known}")
     return manifest
 
 
 def promoted(book: ModelBook, name: str, actor: Actor) -> Standing:
-    """Make a model the champion; ``EWMA`` makes it nobody. Whether models are enabled stays as it is.
+    """Make a model the champion; ``without`` makes it nobody. Whether models are enabled stays as it is.
 
     Raises
     ------
@@ -79,7 +103,7 @@ def promoted(book: ModelBook, name: str, actor: Actor) -> Standing:
         It is the champion already.
     """
     before = book.standing or nobody_yet(actor)
-    champion = None if name == EWMA else usable(book, named(book, name)).id
+    champion = None if name == without(book.purpose) else usable(book, named(book, name)).id
     if champion == before.champion:
         who = "no model" if champion is None else f"model {champion}"
         raise UnchangedError(f"{who} is the champion already ({_said(before)})")
@@ -95,7 +119,7 @@ def promoted(book: ModelBook, name: str, actor: Actor) -> Standing:
 
 
 def shadowed(book: ModelBook, name: str | None, actor: Actor) -> Standing:
-    """Let a model predict beside the champion, and order nothing; None ends that.
+    """Let a model predict beside the champion, and decide nothing; None ends that.
 
     Raises
     ------
@@ -133,7 +157,8 @@ def rolled_back(book: ModelBook, actor: Actor) -> Standing:
     if before is None or before.previous is None:
         raise ActError(
             "there is nothing to roll back to: no model was the champion before; "
-            "`penstock models promote ID` takes another one, `penstock models disable` none"
+            f"`{command_of(book.purpose, 'promote', 'ID')}` takes another one, "
+            f"`{command_of(book.purpose, 'disable')}` none"
         )
     previous = usable(book, _known(book, before.previous))
     return Standing(
@@ -148,7 +173,7 @@ def rolled_back(book: ModelBook, actor: Actor) -> Standing:
 
 
 def switched(book: ModelBook, actor: Actor, *, enabled: bool) -> Standing:
-    """Throw the kill switch, or take it back: disabled is as if there were no models.
+    """Throw the kill switch, or take it back: disabled is as if there were no models of this purpose.
 
     Raises
     ------
@@ -172,11 +197,11 @@ def usable(book: ModelBook, manifest: ModelManifest) -> ModelManifest:
     ActError
         It was trained on other features, or its bytes are gone.
     """
-    problem = misfit(manifest.features)
+    problem = misfit_of(manifest)
     if problem is not None:
         raise ActError(
             f"the features of model {manifest.id} do not fit this version: {problem}; "
-            "`penstock train` makes one that does"
+            f"{trains(book.purpose)} makes one that does"
         )
     if not book.has_bytes(manifest):
         raise ActError(

@@ -1,8 +1,17 @@
-"""What stands in ``models``, as far as it was read: manifests, where their bytes are, who orders."""
+"""What stands in ``models`` for one purpose: manifests, where their bytes are, and which are in force."""
 
 from core.learning.spread import Spread
 from core.log import NewRecord, Record
-from schemas.models import Chunk, ModelManifest, PoolLaw, Removed, Standing, read_model_record, removal_record
+from schemas.models import (
+    Chunk,
+    ModelManifest,
+    PoolLaw,
+    Purpose,
+    Removed,
+    Standing,
+    read_model_record,
+    removal_record,
+)
 from schemas.topics import RouteMap
 
 KEEP_BYTES = 10
@@ -14,12 +23,14 @@ that every reader reads at its start. The table ``models`` keeps all."""
 
 
 class ModelBook:
-    """The fold of ``models``. Holds offsets of chunks, not their bytes.
+    """The fold of ``models`` for one purpose. Holds offsets of chunks, not their bytes.
 
-    Records may be given again, also older ones after newer: what was said last holds.
+    Records may be given again, also older ones after newer: what was said last holds. Those of other
+    purposes are passed over, and nothing of theirs is ever removed. Only jobs that are ordered have pools.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, purpose: Purpose = Purpose.ORDER) -> None:
+        self.purpose = purpose
         self.manifests: dict[str, ModelManifest] = {}
         self.standing: Standing | None = None
         self.standing_offset = -1
@@ -33,7 +44,7 @@ class ModelBook:
         if record.offset < self.next_offset:
             return False
         self.next_offset = record.offset + 1
-        match read_model_record(record):
+        match read_model_record(record, self.purpose):
             case Chunk(sha256, number):
                 self._chunks.setdefault(sha256, {})[number] = record.offset
                 return False
@@ -106,4 +117,4 @@ class ModelBook:
             if sha256 not in with_bytes and (sha256 in known or max(chunks.values()) < last)
             for number in sorted(chunks)
         ]
-        return [removal_record(routes, one) for one in gone]
+        return [removal_record(routes, one, self.purpose) for one in gone]

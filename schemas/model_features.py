@@ -7,14 +7,19 @@ _SHOWN = 3
 
 
 def misfit(features: tuple[str, ...]) -> str | None:
-    """Say how the features of a model differ from those of this version; None: they do not."""
-    if features == NAMES:
+    """Say how the features of a model that orders jobs differ from this version's; None: they do not."""
+    return difference(features, NAMES)
+
+
+def difference(features: tuple[str, ...], names: tuple[str, ...]) -> str | None:
+    """Say how the features of a model differ from the names that are wanted; None: they do not."""
+    if features == names:
         return None
     more, less = (
-        [one for one in features if one not in NAMES],
-        [one for one in NAMES if one not in features],
+        [one for one in features if one not in names],
+        [one for one in names if one not in features],
     )
-    parts = [f"{verb} {_listed(names)}" for verb, names in (("has", more), ("lacks", less)) if names]
+    parts = [f"{verb} {_listed(some)}" for verb, some in (("has", more), ("lacks", less)) if some]
     return "it " + " and ".join(parts) if parts else "its features are in another order"
 
 

@@ -1,4 +1,4 @@
-"""Who may say what orders jobs: signatures of manifests, which name the bytes they speak of by digest."""
+"""Who may say what decides: signatures of manifests, which name the bytes they speak of by digest."""
 
 import hmac
 

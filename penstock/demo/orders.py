@@ -37,7 +37,7 @@ SEND_EVERY_S = 0.05
 SETTLE_S = 1.5
 """Between saying who orders and the next burst: everybody has read it by then."""
 TRIED_WITHIN_S = 30
-READY = 'penstock_models_ready{role="champion"}'
+READY = 'penstock_models_ready{purpose="order",role="champion"}'
 PATIENCE_S = 120.0
 """A burst is waited for so much longer than it should take."""
 ROWS_MAX = 20_000

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.log import NewRecord, Record
 from schemas.model_acts import (
     EWMA,
+    HISTORY,
     ActError,
     Actor,
     UnchangedError,
@@ -18,11 +19,14 @@ from schemas.model_acts import (
     rolled_back,
     shadowed,
     switched,
+    without,
 )
 from schemas.model_book import ModelBook
+from schemas.model_fit import names_of
 from schemas.models import (
     Chunk,
     ModelManifest,
+    Purpose,
     Removed,
     Standing,
     chunk_record,
@@ -40,25 +44,27 @@ ANN = Actor("ann", 7, "because")
 class World:
     """A book with four models, of which one has other features and one no bytes any more."""
 
-    def __init__(self) -> None:
-        self.book = ModelBook()
+    def __init__(self, purpose: Purpose = Purpose.ORDER) -> None:
+        self.purpose = purpose
+        self.book = ModelBook(purpose)
         self.offset = 0
         self.manifests: list[ModelManifest] = []
-        for minute, features in enumerate([NAMES, NAMES, NAMES[:-1], NAMES]):
+        names = names_of(purpose)
+        for minute, features in enumerate([names, names, names[:-1], names]):
             data = f"model {minute}".encode()
-            manifest = a_manifest(data, minute, features)
-            self.put(chunk_record(ROUTES, Chunk(manifest.sha256, 0, data)))
+            manifest = a_manifest(data, minute, features, purpose=purpose)
+            self.put(chunk_record(ROUTES, Chunk(manifest.sha256, 0, data), purpose))
             self.put(manifest_record(ROUTES, manifest))
             self.manifests.append(manifest)
         self.one, self.two, self.unfit, self.gone = [manifest.id for manifest in self.manifests]
-        self.put(removal_record(ROUTES, Removed(self.manifests[3].sha256, 0)))
+        self.put(removal_record(ROUTES, Removed(self.manifests[3].sha256, 0), purpose))
 
     def put(self, record: NewRecord) -> None:
         self.book.take(Record(record.topic, 0, self.offset, 1, record.key, record.value, ()))
         self.offset += 1
 
     def say(self, standing: Standing) -> None:
-        self.put(standing_record(ROUTES, standing))
+        self.put(standing_record(ROUTES, standing, self.purpose))
 
 
 def test_a_promotion_makes_the_champion_the_previous_one_and_says_who_and_why() -> None:
@@ -134,11 +140,12 @@ def test_a_model_is_named_by_its_id_an_end_of_it_or_its_place() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["one", "two", "unfit", "gone", "ewma", "back", "shadow", "on", "off"]), max_size=12
-    )
+        st.sampled_from(["one", "two", "unfit", "gone", "none", "back", "shadow", "on", "off"]), max_size=12
+    ),
+    st.sampled_from(Purpose),
 )
-def test_only_the_switch_changes_whether_models_are_enabled(acts: list[str]) -> None:
-    world = World()
+def test_only_the_switch_changes_whether_models_are_enabled(acts: list[str], purpose: Purpose) -> None:
+    world = World(purpose)
     enabled, champions = True, {None, world.one, world.two}
     for act in acts:
         with contextlib.suppress(ActError):
@@ -151,7 +158,7 @@ def test_only_the_switch_changes_whether_models_are_enabled(acts: list[str]) -> 
                     standing = switched(world.book, ANN, enabled=act == "on")
                     enabled = act == "on"
                 case _:
-                    standing = promoted(world.book, getattr(world, act, EWMA), ANN)
+                    standing = promoted(world.book, getattr(world, act, without(purpose)), ANN)
             world.say(standing)
             assert standing.enabled is enabled
             assert standing.champion in champions
@@ -167,3 +174,20 @@ def test_a_switch_that_is_thrown_already_says_so() -> None:
     with pytest.raises(UnchangedError, match=r"disabled already \(said by ann: because\)"):
         switched(world.book, ANN, enabled=False)
     assert switched(world.book, ANN, enabled=True).enabled
+
+
+def test_what_is_said_of_models_that_time_retries_names_their_own_commands() -> None:
+    world = World(Purpose.RETRY)
+    with pytest.raises(ActError, match="`penstock train --purpose retry` makes one that does"):
+        promoted(world.book, world.unfit, ANN)
+    with pytest.raises(ActError, match="none; `penstock train --purpose retry` makes one"):
+        promoted(ModelBook(Purpose.RETRY), "moon", ANN)
+    with pytest.raises(ActError, match="`penstock models promote ID --purpose retry` takes another one"):
+        rolled_back(world.book, ANN)
+    world.say(a_standing(world.one))
+    with pytest.raises(ActError, match="`penstock models list --purpose retry` shows"):
+        named(world.book, "shadow")
+    # The running mean orders jobs; here it is a name like any other.
+    with pytest.raises(ActError, match="no model 'ewma'"):
+        promoted(world.book, EWMA, ANN)
+    assert promoted(world.book, HISTORY, ANN).champion is None

@@ -132,11 +132,11 @@ def test_what_is_written_is_read_again(
 
 def test_keys_are_what_they_were_and_those_of_retries_begin_with_their_purpose() -> None:
     """A version without purposes passes over all that begins with none of the four names it knows."""
-    manifest, chunk = a_manifest(b"x"), Chunk("a" * 64, 7, b"x")
+    chunk = Chunk("a" * 64, 7, b"x")
     for purpose, prefix in ((Purpose.ORDER, b""), (Purpose.RETRY, b"retry/")):
-        of_purpose = msgspec.structs.replace(manifest, purpose=purpose.value)
+        manifest = a_manifest(b"x", purpose=purpose)
         assert [
-            manifest_record(ROUTES, of_purpose).key,
+            manifest_record(ROUTES, manifest).key,
             standing_record(ROUTES, a_standing(), purpose).key,
             chunk_record(ROUTES, chunk, purpose).key,
             removal_record(ROUTES, Removed("a" * 64, 7), purpose).key,
@@ -153,7 +153,7 @@ def test_keys_are_what_they_were_and_those_of_retries_begin_with_their_purpose()
 @pytest.mark.parametrize("purpose", Purpose)
 def test_a_manifest_under_the_keys_of_another_purpose_is_not_read(purpose: Purpose) -> None:
     other = next(one for one in Purpose if one is not purpose)
-    manifest = msgspec.structs.replace(a_manifest(b"x"), purpose=purpose.value)
+    manifest = a_manifest(b"x", purpose=purpose)
     right = manifest_record(ROUTES, manifest)
     assert read_model_record(as_read(right), purpose) == manifest
     wrong = manifest_record(ROUTES, msgspec.structs.replace(manifest, purpose=other.value))
@@ -239,13 +239,18 @@ def test_no_bytes_make_unpacking_end_otherwise_than_with_heads_or_a_refusal(
     st.lists(
         st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=25, unique_by=lambda made: made[0]
     ),
+    st.sampled_from(Purpose),
     st.data(),
 )
 def test_removal_leaves_all_that_is_used_and_the_newest_and_no_chunk_twice(
-    made: list[tuple[int, bool]], draw: st.DataObject
+    made: list[tuple[int, bool]], purpose: Purpose, draw: st.DataObject
 ) -> None:
-    """Chunks and manifests in any order of time; some publishers stopped before their manifest."""
-    book, offset = ModelBook(), 0
+    """Chunks and manifests in any order of time; some publishers stopped before their manifest.
+
+    Models of the other purpose stand between them, more than are kept, and chunks that nobody finished.
+    """
+    book, offset = ModelBook(purpose), 0
+    other = next(one for one in Purpose if one is not purpose)
 
     def put(record: NewRecord) -> None:
         nonlocal offset
@@ -255,17 +260,20 @@ def test_removal_leaves_all_that_is_used_and_the_newest_and_no_chunk_twice(
     whole: dict[str, ModelManifest] = {}
     for minute, finished in made:
         data = f"model {minute}".encode()
-        manifest = a_manifest(data, minute)
-        put(chunk_record(ROUTES, Chunk(manifest.sha256, 0, data)))
+        manifest = a_manifest(data, minute, purpose=purpose)
+        put(chunk_record(ROUTES, Chunk(manifest.sha256, 0, data), purpose))
+        put(chunk_record(ROUTES, Chunk(sha256_of(data[::-1]), 0, data[::-1]), other))
         if finished:
             put(manifest_record(ROUTES, manifest))
+            put(manifest_record(ROUTES, a_manifest(data[::-1], minute, purpose=other)))
             whole[manifest.id] = manifest
     used = draw.draw(st.lists(st.sampled_from(sorted(whole)), max_size=3)) if whole else []
     if used:
-        put(standing_record(ROUTES, a_standing(*used)))
+        put(standing_record(ROUTES, a_standing(*used), purpose))
     last_chunk = sha256_of(f"model {made[-1][0]}".encode())
     gone = book.superseded(ROUTES)
     assert len({record.key for record in gone}) == len(gone)
+    assert all(purpose_of(as_read(record)) is purpose for record in gone)
     for record in gone:
         put(record)
     newest = sorted(whole)[-KEEP_BYTES:]

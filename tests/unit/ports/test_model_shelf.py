@@ -19,6 +19,7 @@ from schemas.models import (
     Chunk,
     ModelManifest,
     PoolLaw,
+    Purpose,
     Removed,
     Standing,
     chunk_record,
@@ -54,8 +55,12 @@ def a_broker() -> MemoryBroker:
     return broker
 
 
-def a_shelf(broker: MemoryBroker, appender: MemoryAppender | None = None) -> ModelShelf:
-    return ModelShelf(MemoryReader(broker), appender or MemoryAppender(broker), ROUTES)
+def a_shelf(
+    broker: MemoryBroker,
+    appender: MemoryAppender | None = None,
+    purpose: Purpose = Purpose.ORDER,
+) -> ModelShelf:
+    return ModelShelf(MemoryReader(broker), appender or MemoryAppender(broker), ROUTES, purpose=purpose)
 
 
 async def test_a_model_is_read_back_by_somebody_else_and_its_manifest_comes_last() -> None:
@@ -221,3 +226,46 @@ async def test_laws_of_pools_are_told_and_replaced() -> None:
     await shelf.tell_laws([PoolLaw("gpu", 2.0, 80.0, 700, 2)])
     laws = (await a_shelf(broker).look()).laws
     assert {pool: law.spread for pool, law in laws.items()} == {"gpu": (2.0, 80.0), "cpu": (1.0, 9.0)}
+
+
+async def test_models_of_another_purpose_are_published_removed_and_put_in_force_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same bytes for both, so that only the keys tell their chunks apart."""
+    monkeypatch.setattr("schemas.model_book.KEEP_BYTES", 1)
+    broker = a_broker()
+    shelves = {purpose: a_shelf(broker, purpose=purpose) for purpose in Purpose}
+    for purpose, shelf in shelves.items():
+        for minute in range(2):
+            await shelf.publish(a_manifest(some_bytes(minute), minute, purpose=purpose), some_bytes(minute))
+    retry = a_manifest(some_bytes(2), 2, purpose=Purpose.RETRY)
+    await shelves[Purpose.RETRY].publish(retry, some_bytes(2))
+    await shelves[Purpose.ORDER].act(lambda _: a_standing("a"))
+    await shelves[Purpose.RETRY].act(lambda _: a_standing("b", enabled=False))
+    order = await a_shelf(broker).look()
+    assert [order.has_bytes(order.manifests[one]) for one in sorted(order.manifests)] == [False, True]
+    assert order.standing == a_standing("a")
+    other = a_shelf(broker, purpose=Purpose.RETRY)
+    book = await other.look()
+    assert [book.has_bytes(book.manifests[one]) for one in sorted(book.manifests)] == [False, False, True]
+    assert book.standing == a_standing("b", enabled=False)
+    assert await other.bytes_of(retry) == some_bytes(2)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+async def test_a_model_of_another_purpose_is_not_published(purpose: Purpose) -> None:
+    broker, data = a_broker(), some_bytes(1)
+    other = next(one for one in Purpose if one is not purpose)
+    with pytest.raises(ValueError, match=f"is for {other}, not for {purpose}"):
+        await a_shelf(broker, purpose=purpose).publish(a_manifest(data, purpose=other), data)
+    assert broker.records(ROUTES.models) == []
+
+
+async def test_what_somebody_says_of_another_purpose_in_the_same_moment_changes_nothing() -> None:
+    broker = a_broker()
+    await a_shelf(broker).act(lambda _: a_standing("a"))
+    disabled = standing_record(ROUTES, a_standing("r", enabled=False), Purpose.RETRY)
+    meddling = Meddling(broker, 0, disabled)
+    standing = await a_shelf(broker, meddling).act(promote("b"))
+    assert (standing.champion, standing.enabled) == ("b", True)
+    assert len(meddling.appends) == 1

@@ -21,6 +21,7 @@ from ports.models import Model
 from schemas.models import (
     ModelManifest,
     PoolLaw,
+    Purpose,
     Removed,
     Standing,
     law_record,
@@ -48,17 +49,22 @@ class Named(ConstantModel):
 class World:
     """A watch on a topic, and a trial that can be made to refuse, to fail, and to wait."""
 
-    def __init__(self) -> None:
-        self.broker = MemoryBroker(lambda: 1)
+    def __init__(self, broker: MemoryBroker | None = None, purpose: Purpose = Purpose.ORDER) -> None:
+        self.broker = broker or MemoryBroker(lambda: 1)
         self.broker.create_topics(ROUTES.specs())
-        self.shelf = ModelShelf(MemoryReader(self.broker), MemoryAppender(self.broker), ROUTES)
+        self.purpose = purpose
+        self.shelf = ModelShelf(
+            MemoryReader(self.broker), MemoryAppender(self.broker), ROUTES, purpose=purpose
+        )
         self.refused: dict[str, Exception] = {}
         self.tried: list[str] = []
         self.given: dict[str, bytes] = {}
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.meter = PrometheusMeter()
-        self.watch = ModelWatch(MemoryReader(self.broker), ROUTES, self.meter, try_out=self.try_out)
+        self.watch: ModelWatch[Model] = ModelWatch(
+            MemoryReader(self.broker), ROUTES, self.meter, try_out=self.try_out, purpose=purpose
+        )
 
     async def try_out(self, manifest: ModelManifest, data: bytes) -> Model:
         self.tried.append(manifest.id)
@@ -70,12 +76,12 @@ class World:
 
     async def publish(self, seed: int) -> str:
         data = some_bytes(seed)
-        manifest = a_manifest(data, seed)
+        manifest = a_manifest(data, seed, purpose=self.purpose)
         await self.shelf.publish(manifest, data)
         return manifest.id
 
     def say(self, standing: Standing) -> None:
-        self.broker.write(standing_record(ROUTES, standing))
+        self.broker.write(standing_record(ROUTES, standing, self.purpose))
 
     @property
     def champion(self) -> str | None:
@@ -86,7 +92,8 @@ class World:
         return None if self.watch.shadow is None else self.watch.shadow.name
 
     def tried_out(self, result: str) -> float:
-        return self.meter.registry.get_sample_value("penstock_models_tried_total", {"result": result}) or 0
+        labels = {"purpose": self.purpose.value, "result": result}
+        return self.meter.registry.get_sample_value("penstock_models_tried_total", labels) or 0
 
 
 @asynccontextmanager
@@ -232,6 +239,31 @@ async def test_reading_goes_on_while_a_model_is_tried_and_a_stop_ends_the_trial(
         await until(lambda: len(world.tried) == 1)
         world.broker.write(law_record(ROUTES, PoolLaw("gpu", 1.0, 90.0, 500, 1)))
         await until(lambda: world.watch.law("gpu") is not None)
+
+
+async def test_models_of_two_purposes_are_in_force_beside_each_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    order = World()
+    retry = World(order.broker, Purpose.RETRY)
+    one, other = await order.publish(1), await retry.publish(2)
+    with caplog.at_level(logging.INFO):
+        async with following(order), following(retry):
+            order.say(a_standing(one))
+            retry.say(a_standing(other))
+            await until(lambda: (order.champion, retry.champion) == (one, other))
+            order.say(a_standing(one, enabled=False))
+            await until(lambda: order.champion is None)
+            assert retry.champion == other
+            retry.say(a_standing(one))
+            await until(lambda: (retry.watch.standing or a_standing()).champion == one)
+            # What orders jobs times no retries.
+            assert retry.champion == other
+    assert (order.tried, retry.tried) == ([one], [other])
+    assert f"jobs are ordered by {one}" in caplog.text
+    assert f"retries are timed by {other}" in caplog.text
+    labels = {"purpose": "retry", "role": "champion"}
+    assert retry.meter.registry.get_sample_value("penstock_models_ready", labels) == 1
 
 
 async def test_what_only_another_version_can_read_is_passed_over() -> None:
