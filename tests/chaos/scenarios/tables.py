@@ -1,17 +1,20 @@
 """A database that is there but does not serve: locked tables, no free connection, no instruction run."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
 
 from tests.chaos.load import Load
+from tests.chaos.rig.patience import PATIENCE
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
 from tests.chaos.scenarios.signs import wait_for_acknowledgements, wait_for_effects
 from tests.chaos.watch import TABLE
 
 STALL_S = 20.0
 CONNECTIONS_TRIED = 150
+TAKEN_WITHIN_S = 15.0
 SINCE_DUMP_S = 15.0
 LOAD = Load(rate_per_s=40.0)
 
@@ -102,17 +105,24 @@ def _all_connections(url: str) -> Iterator[int]:
     with ExitStack() as held:
         first = held.enter_context(psycopg.connect(url, autocommit=True))
         own = [first.info.backend_pid]
-        # Twice: what the services had is free only once they were ended.
-        for _ in range(2):
+        until_s = time.monotonic() + PATIENCE.limit_s(TAKEN_WITHIN_S)
+        # What the services had is free only once those backends have ended, which takes its time.
+        while True:
             own += [one.info.backend_pid for one in _take(held, url)]
-            first.execute(_END_OTHERS, (own,))
-        own += [one.info.backend_pid for one in _take(held, url)]
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            yield len(own)
-        else:
-            raise FaultDidNotBiteError("there is a free connection")
+            (others,) = first.execute(_END_OTHERS, (own,)).fetchone() or (0,)
+            if not others and not _lets_in(url):
+                break
+            if time.monotonic() > until_s:
+                raise FaultDidNotBiteError("there is a free connection")
+        yield len(own)
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _take(held: ExitStack, url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
