@@ -25,10 +25,11 @@ class ModelRow(NamedTuple):
     sha256: str
     size_bytes: int
     signed: bool
+    purpose: str
 
 
 class ActRow(NamedTuple):
-    """Somebody said who orders jobs."""
+    """Somebody said which models of a purpose are in force."""
 
     log_offset: int
     """Of the record: of two acts the one with the larger holds."""
@@ -40,6 +41,7 @@ class ActRow(NamedTuple):
     enabled: bool
     said_by: str
     reason: str | None
+    purpose: str
 
 
 class ModelRows(NamedTuple):

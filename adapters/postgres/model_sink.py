@@ -14,22 +14,26 @@ STAGE = "models"
 
 _MODEL: LiteralString = """
     INSERT INTO models (id, kind, created_at, created_by, code_version, data_begin, data_cut, rows, features,
-                        metrics, beside, judged, parent, sha256, size_bytes, signed)
+                        metrics, beside, judged, parent, sha256, size_bytes, signed, purpose)
     VALUES (%(id)s, %(kind)s, to_timestamp(%(created_ms)s::bigint / 1000.0), %(created_by)s, %(code_version)s,
             to_timestamp(%(begin_ms)s::bigint / 1000.0), to_timestamp(%(cut_ms)s::bigint / 1000.0), %(rows)s,
             %(features)s::jsonb, %(metrics)s::jsonb, %(beside)s::jsonb, %(judged)s, %(parent)s, %(sha256)s,
-            %(size_bytes)s, %(signed)s)
+            %(size_bytes)s, %(signed)s, %(purpose)s)
     ON CONFLICT (id) DO UPDATE SET
         kind = excluded.kind, created_at = excluded.created_at, created_by = excluded.created_by,
         code_version = excluded.code_version, data_begin = excluded.data_begin, data_cut = excluded.data_cut,
         rows = excluded.rows, features = excluded.features, metrics = excluded.metrics,
         beside = excluded.beside, judged = excluded.judged, parent = excluded.parent,
         sha256 = excluded.sha256, size_bytes = excluded.size_bytes, signed = excluded.signed
+    WHERE models.purpose = excluded.purpose
 """
+"""An id names what its bytes are, and two purposes never share any; a manifest that says otherwise must not
+take the place of another purpose's."""
 _ACT: LiteralString = """
-    INSERT INTO model_acts (log_offset, said_at, champion, previous, shadow, enabled, said_by, reason)
+    INSERT INTO model_acts (log_offset, said_at, champion, previous, shadow, enabled, said_by, reason,
+                            purpose)
     VALUES (%(log_offset)s, to_timestamp(%(said_ms)s::bigint / 1000.0), %(champion)s, %(previous)s,
-            %(shadow)s, %(enabled)s, %(said_by)s, %(reason)s)
+            %(shadow)s, %(enabled)s, %(said_by)s, %(reason)s, %(purpose)s)
     ON CONFLICT DO NOTHING
 """
 

@@ -5,17 +5,18 @@ from collections.abc import Iterable
 from core.log import Record
 from ports.model_table import ActRow, ModelRow, ModelRows
 from schemas.codec import encode
-from schemas.models import ModelManifest, Standing, read_model_record
+from schemas.models import ModelManifest, Purpose, Standing, purpose_of, read_model_record
 
 
 def model_rows(records: Iterable[Record]) -> ModelRows:
-    """Give a row a model and a row an act; what is removed from the topic stays in the table."""
-    models: dict[str, ModelRow] = {}
+    """Give a row a model and a row an act, of every purpose; what is removed from the topic stays."""
+    models: dict[tuple[str, Purpose], ModelRow] = {}
     acts: list[ActRow] = []
     for record in records:
-        match read_model_record(record):
+        purpose = purpose_of(record)
+        match read_model_record(record, purpose):
             case ModelManifest() as manifest:
-                models[manifest.id] = _model(manifest)
+                models[manifest.id, purpose] = _model(manifest)
             case Standing() as standing:
                 acts.append(
                     ActRow(
@@ -27,6 +28,7 @@ def model_rows(records: Iterable[Record]) -> ModelRows:
                         standing.enabled,
                         standing.by,
                         standing.reason or None,
+                        purpose.value,
                     )
                 )
             case _:
@@ -52,6 +54,7 @@ def _model(manifest: ModelManifest) -> ModelRow:
         sha256=manifest.sha256,
         size_bytes=manifest.size_bytes,
         signed=bool(manifest.signature),
+        purpose=manifest.purpose,
     )
 
 

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from adapters.postgres.migrate import upgrade
 from penstock.connection import DatabaseConnection
 from ports.model_shelf import ModelShelf
+from schemas.models import Purpose
 from tests.support.models_under_test import NAMES, a_manifest, a_standing, some_bytes
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
@@ -28,11 +29,17 @@ ACTS = {
 }
 """By where the writer is killed that reads them first."""
 OFF = a_standing(TWO, ONE, THREE, enabled=False, reason="an incident")
+RETRY = a_manifest(DATA[0][::-1], 9, purpose=Purpose.RETRY)
+TIMES = a_standing(RETRY.id, reason="times retries")
 
 
-def work(mine: Pipeline, do: Callable[[ModelShelf], Awaitable[object]]) -> None:
+def work(
+    mine: Pipeline,
+    do: Callable[[ModelShelf], Awaitable[object]],
+    purpose: Purpose = Purpose.ORDER,
+) -> None:
     async def run() -> None:
-        async with mine.shelf() as shelf:
+        async with mine.shelf(purpose) as shelf:
             await do(shelf)
 
     asyncio.run(run())
@@ -41,6 +48,11 @@ def work(mine: Pipeline, do: Callable[[ModelShelf], Awaitable[object]]) -> None:
 async def publish(shelf: ModelShelf) -> None:
     for manifest, data in zip(MODELS, DATA, strict=True):
         await shelf.publish(manifest, data)
+
+
+async def publish_and_promote_for_retries(shelf: ModelShelf) -> None:
+    await shelf.publish(RETRY, DATA[0][::-1])
+    await shelf.act(lambda _: TIMES)
 
 
 def rows(url: str, view: str, order: str) -> list[dict[str, Any]]:
@@ -63,9 +75,10 @@ def test_the_tables_show_models_and_acts_wherever_their_writer_dies(
         with mine.running("materializer"):
             wait_until(lambda: len(rows(database_url, "v1_model_acts", "log_offset")) == 4, "four acts", 60)
             found = rows(database_url, "v1_models", "id")
+            work(mine, publish_and_promote_for_retries, Purpose.RETRY)
             work(mine, lambda shelf: shelf.act(lambda _: OFF))
             wait_until(
-                lambda: len(rows(database_url, "v1_model_acts", "log_offset")) == 5, "the last act", 60
+                lambda: len(rows(database_url, "v1_model_acts", "log_offset")) == 6, "the last act", 60
             )
         last = rows(database_url, "v1_models", "id")
         acts = rows(database_url, "v1_model_acts", "log_offset")
@@ -78,6 +91,14 @@ def test_the_tables_show_models_and_acts_wherever_their_writer_dies(
     assert found[0]["metrics"] == MODELS[0].metrics
     assert found[0]["created_at"].timestamp() * 1000 == MODELS[0].created_ms
     assert [(act["champion"], act["said_by"], act["reason"], act["enabled"]) for act in acts] == [
-        (act.champion, act.by, act.reason, act.enabled) for act in (*ACTS.values(), OFF)
+        (act.champion, act.by, act.reason, act.enabled) for act in (*ACTS.values(), TIMES, OFF)
     ]
-    assert [row["orders"] for row in last] == [False] * 3
+    assert [act["purpose"] for act in acts] == ["order"] * 4 + ["retry", "order"]
+    assert [row["orders"] for row in last] == [False] * 4
+    assert [row["in_force"] for row in last] == [False] * 3 + [True]
+    assert [(row["id"], row["role"], row["purpose"]) for row in last] == [
+        (ONE, "previous", "order"),
+        (TWO, "champion", "order"),
+        (THREE, "shadow", "order"),
+        (RETRY.id, "champion", "retry"),
+    ]

@@ -20,6 +20,7 @@ from penstock.client import Client
 from penstock.connection import DatabaseConnection, KafkaConnection, PipelineNames
 from ports.model_shelf import ModelShelf
 from schemas.control import EpochRecord
+from schemas.models import Purpose
 from schemas.topics import RouteMap
 from tests.support.processes import Program, wait_until
 from tests.support.servers import Servers
@@ -119,13 +120,13 @@ class Pipeline:
             await appender.close()
 
     @asynccontextmanager
-    async def shelf(self) -> AsyncIterator[ModelShelf]:
+    async def shelf(self, purpose: Purpose = Purpose.ORDER) -> AsyncIterator[ModelShelf]:
         """Reach the topic of models, for the length of a block."""
         reader = KafkaReader(self.kafka, client_id="test-shelf")
         await reader.start()
         try:
             async with self.appender() as appender:
-                yield ModelShelf(reader, appender, self.routes)
+                yield ModelShelf(reader, appender, self.routes, purpose=purpose)
         finally:
             await reader.close()
 

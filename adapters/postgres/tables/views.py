@@ -99,8 +99,9 @@ V1_SCHEDULES = View(
 V1_MODEL_ACTS = View(
     "v1_model_acts",
     model_acts,
-    ("log_offset", "said_at", "champion", "previous", "shadow", "enabled", "said_by", "reason"),
-    "One row each time somebody said who orders jobs. Stable: columns are only ever added, at the end.",
+    ("log_offset", "said_at", "champion", "previous", "shadow", "enabled", "said_by", "reason", "purpose"),
+    "One row each time somebody said which models of a purpose are in force. Stable: columns are only ever "
+    "added, at the end.",
 )
 V1_SIGNATURES = View(
     "v1_signatures",

@@ -8,6 +8,7 @@ from core.log import NewRecord, Record
 from schemas.models import (
     Chunk,
     PoolLaw,
+    Purpose,
     Removed,
     chunk_record,
     law_record,
@@ -56,3 +57,18 @@ def test_what_is_removed_or_cannot_be_read_changes_no_row() -> None:
     gone = removal_record(ROUTES, Removed(id=manifest.id))
     nul = standing_record(ROUTES, a_standing("m\0"))
     assert model_rows(records(bad, gone, nul)) == ([], [])
+
+
+def test_rows_say_what_models_are_for_and_each_purpose_keeps_its_own() -> None:
+    """The same id in both: no model's is, but nothing stops a record that says so."""
+    order, retry = a_manifest(b"x"), a_manifest(b"x", purpose=Purpose.RETRY)
+    rows = model_rows(
+        records(
+            manifest_record(ROUTES, retry),
+            manifest_record(ROUTES, order),
+            standing_record(ROUTES, a_standing("r"), Purpose.RETRY),
+            standing_record(ROUTES, a_standing("o")),
+        )
+    )
+    assert [(model.id, model.purpose) for model in rows.models] == [(order.id, "retry"), (order.id, "order")]
+    assert [(act.champion, act.purpose) for act in rows.acts] == [("r", "retry"), ("o", "order")]
