@@ -62,7 +62,7 @@ class ModelShelf:
         self._routes = routes
         self._place = place_of_models(routes)
         self._book = ModelBook(purpose)
-        self._purpose = purpose
+        self.purpose = purpose
 
     async def look(self) -> ModelBook:
         """Read to the end known at this moment, and give all that stands there for this purpose."""
@@ -86,7 +86,7 @@ class ModelShelf:
         chunks: dict[int, bytes] = {}
 
         def take(record: Record) -> None:
-            match read_model_record(record, self._purpose):
+            match read_model_record(record, self.purpose):
                 case Chunk(sha256, number, data) if sha256 == manifest.sha256:
                     chunks[number] = data
 
@@ -110,8 +110,8 @@ class ModelShelf:
         spoken_of = (manifest.sha256, manifest.size_bytes, manifest.chunks)
         if spoken_of != (sha256_of(data), len(data), len(chunks)):
             raise ValueError(f"the manifest of model {manifest.id} speaks of other bytes")
-        if manifest.purpose != self._purpose:
-            raise ValueError(f"model {manifest.id} is for {manifest.purpose}, not for {self._purpose}")
+        if manifest.purpose != self.purpose:
+            raise ValueError(f"model {manifest.id} is for {manifest.purpose}, not for {self.purpose}")
         if not survives(manifest):
             raise ValueError(
                 f"the manifest of model {manifest.id} cannot be read again as it is written: its times and "
@@ -120,7 +120,7 @@ class ModelShelf:
         reached(Failpoint.MODEL_CUT)
         # One at a time, so that other appends of this process go in between.
         for number, chunk in enumerate(chunks):
-            record = chunk_record(self._routes, Chunk(manifest.sha256, number, chunk), self._purpose)
+            record = chunk_record(self._routes, Chunk(manifest.sha256, number, chunk), self.purpose)
             await self._appender.append([record])
             reached(Failpoint.MODEL_CHUNK_APPENDED)
         await self._appender.append([manifest_record(self._routes, manifest)])
@@ -170,12 +170,12 @@ class ModelShelf:
         """Append a standing; give those that somebody else appended since ours was decided."""
         after = self._book.standing_offset
         reached(Failpoint.STANDING_DUE)
-        (appended,) = await self._appender.append([standing_record(self._routes, standing, self._purpose)])
+        (appended,) = await self._appender.append([standing_record(self._routes, standing, self.purpose)])
         reached(Failpoint.STANDING_TOLD)
         between: list[Standing] = []
 
         def take(record: Record) -> None:
-            message = read_model_record(record, self._purpose)
+            message = read_model_record(record, self.purpose)
             if isinstance(message, Standing) and after < record.offset < appended.offset:
                 between.append(message)
             self._take(record)

@@ -53,7 +53,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("order", "order", "Show ordering keys that are busy, or let a blocked one go on."),
     Command("dlq", "dlq", "Look at dead jobs, try them again, or settle them."),
-    Command("models", "models", "Show trained models, and say which one orders jobs."),
+    Command("models", "models", "Show trained models, and say which are in force."),
     Command("retries", "retries", "Judge how delays of retries are chosen."),
     Command("services", "services", "List running instances, and whose wall clock is wrong."),
     Command(

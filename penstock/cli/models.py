@@ -1,4 +1,4 @@
-"""``penstock models``: what is trained, who orders jobs, and the switch that takes models out of it."""
+"""``penstock models``: what is trained, what is in force, and the switch that takes models out of it."""
 
 import asyncio
 import getpass
@@ -16,9 +16,9 @@ from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, cell_text, command, fail, say, show_json, show_table
 from penstock.cli.models_preempt import preempt
 from penstock.cli.models_show import (
-    COLUMNS,
     POOL_COLUMNS,
     cells_of,
+    columns_of,
     difference_of,
     metric_rows,
     model_of,
@@ -31,7 +31,6 @@ from penstock.errors import PenstockError
 from ports.model_shelf import Act, ModelShelf
 from ports.model_watch import RefusedModelError
 from schemas.model_acts import (
-    EWMA,
     ActError,
     Actor,
     UnchangedError,
@@ -40,10 +39,12 @@ from schemas.model_acts import (
     rolled_back,
     shadowed,
     switched,
+    trains,
     usable,
+    without,
 )
 from schemas.model_book import ModelBook
-from schemas.models import BrokenModelError, ModelManifest, Standing, place_of_models
+from schemas.models import BrokenModelError, ModelManifest, Purpose, Standing, place_of_models
 
 ACT_TIMEOUT_S = 120.0
 """Reading the topic, a trial, and an append that is read back; longer than a trial may take."""
@@ -54,6 +55,9 @@ Model = Annotated[
         metavar="ID", help="Its id, the beginning or the end of it, newest, champion, previous or shadow."
     ),
 ]
+PurposeOption = Annotated[
+    Purpose, typer.Option("--purpose", help="What models are for: to order jobs, or to time retries.")
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; stands beside who did it.")]
 
 
@@ -63,7 +67,7 @@ class ModelError(PenstockError):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Show trained models, and say which one orders jobs.")
+    group = typer.Typer(no_args_is_help=True, help="Show trained models, and say which are in force.")
     group.command("list")(list_)
     group.command("show")(show)
     group.command("diff")(diff)
@@ -77,9 +81,11 @@ def register(app: typer.Typer) -> None:
 
 
 @command
-async def list_(as_json: JsonOption = False, data: DataOption = None) -> None:
-    """List the models there are, newest first, and who orders jobs."""
-    book = await read_book(connections(data))
+async def list_(
+    purpose: PurposeOption = Purpose.ORDER, as_json: JsonOption = False, data: DataOption = None
+) -> None:
+    """List the models there are, newest first, and which is in force."""
+    book = await read_book(connections(data), purpose)
     manifests = [book.manifests[one] for one in sorted(book.manifests, reverse=True)]
     if as_json:
         show_json(
@@ -90,20 +96,25 @@ async def list_(as_json: JsonOption = False, data: DataOption = None) -> None:
             }
         )
         return
-    say(standing_text(book.standing))
+    say(standing_text(book.standing, purpose))
     if not manifests:
-        say("There are no models; `penstock train` makes one.")
+        say(f"There are no models; {trains(purpose)} makes one.")
         return
-    show_table(COLUMNS, [cells_of(book, manifest, time.time()) for manifest in manifests])
+    show_table(columns_of(purpose), [cells_of(book, manifest, time.time()) for manifest in manifests])
     if book.laws:
         rows = [tuple(row[name] for name in POOL_COLUMNS) for row in pool_rows(book)]
         show_table(POOL_COLUMNS, rows, title="Costs that the buckets of a pool cover")
 
 
 @command
-async def show(model: Model = "champion", as_json: JsonOption = False, data: DataOption = None) -> None:
+async def show(
+    model: Model = "champion",
+    purpose: PurposeOption = Purpose.ORDER,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
     """Show all that is known of one model: what it was trained on, and how it was judged."""
-    book = await read_book(connections(data))
+    book = await read_book(connections(data), purpose)
     manifest = _found(lambda: named(book, model))
     members = model_of(book, manifest)
     if as_json:
@@ -124,6 +135,7 @@ async def diff(
     other: Annotated[
         str, typer.Argument(metavar="[OTHER]", help="What it is compared with, named likewise.")
     ] = "champion",
+    purpose: PurposeOption = Purpose.ORDER,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -131,7 +143,7 @@ async def diff(
 
     Metrics of two models are each of their own newest slice: only what was judged on the same data compares.
     """
-    book = await read_book(connections(data))
+    book = await read_book(connections(data), purpose)
     one, two = _found(lambda: named(book, model)), _found(lambda: named(book, other))
     found = difference_of(one, two)
     if as_json:
@@ -148,16 +160,19 @@ async def promote(
     model: Model,
     reason: Reason = "",
     untried: Annotated[bool, typer.Option("--untried", help="Do not try it out here first.")] = False,
+    purpose: PurposeOption = Purpose.ORDER,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Let a model order jobs from now on; `ewma` stands for the running mean, without a model.
+    """Let a model order jobs, or time retries, from now on.
 
-    It is tried out here first, in a process apart, as every prioritizer does before it uses one.
+    `ewma` stands for no model that orders jobs: the running mean does. `history` stands for none that times
+    retries: what each dlq_handler saw does. A model is tried out here first, in a process apart, as every
+    service does before it uses one.
     """
-    async with open_shelf(connections(data)) as (where, shelf):
-        if model == EWMA:
-            await _act(shelf, lambda book, actor: promoted(book, EWMA, actor), reason, as_json=as_json)
+    async with open_shelf(connections(data), purpose) as (where, shelf):
+        if model == without(purpose):
+            await _act(shelf, lambda book, actor: promoted(book, model, actor), reason, as_json=as_json)
             return
         book = await shelf.look()
         # What is tried out is promoted, also when another model is the newest by then.
@@ -173,40 +188,59 @@ async def promote(
 async def shadow(
     model: Annotated[str, typer.Argument(metavar="ID", help="As for promote; none: nobody.")],
     reason: Reason = "",
+    purpose: PurposeOption = Purpose.ORDER,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Let a model predict beside the champion and order nothing, so that the two can be compared."""
-    async with open_shelf(connections(data)) as (_, shelf):
+    """Let a model predict beside the champion and decide nothing, so that the two can be compared."""
+    async with open_shelf(connections(data), purpose) as (_, shelf):
         name = None if model == "none" else model
         await _act(shelf, lambda book, actor: shadowed(book, name, actor), reason, as_json=as_json)
 
 
 @command
-async def rollback(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
-    """Let the model order jobs that did before the champion; once more undoes that."""
-    async with open_shelf(connections(data)) as (_, shelf):
+async def rollback(
+    reason: Reason = "",
+    purpose: PurposeOption = Purpose.ORDER,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Put the champion before this one in force again; once more undoes that."""
+    async with open_shelf(connections(data), purpose) as (_, shelf):
         await _act(shelf, rolled_back, reason, as_json=as_json)
 
 
 @command
-async def disable(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
-    """Take all models out of the order of jobs at once: the rule decides, as if there were none."""
-    async with open_shelf(connections(data)) as (_, shelf):
+async def disable(
+    reason: Reason = "",
+    purpose: PurposeOption = Purpose.ORDER,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Take all models of a purpose out of force at once, as if there were none.
+
+    Jobs are then ordered by the rule; retries are timed by what each dlq_handler saw.
+    """
+    async with open_shelf(connections(data), purpose) as (_, shelf):
         await _act(shelf, lambda book, actor: switched(book, actor, enabled=False), reason, as_json=as_json)
 
 
 @command
-async def enable(reason: Reason = "", as_json: JsonOption = False, data: DataOption = None) -> None:
-    """Let models order jobs again, the champion as it stands."""
-    async with open_shelf(connections(data)) as (_, shelf):
+async def enable(
+    reason: Reason = "",
+    purpose: PurposeOption = Purpose.ORDER,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Put models in force again, the champion as it stands."""
+    async with open_shelf(connections(data), purpose) as (_, shelf):
         await _act(shelf, lambda book, actor: switched(book, actor, enabled=True), reason, as_json=as_json)
 
 
 async def _act(
     shelf: ModelShelf, decide: Callable[[ModelBook, Actor], Standing], reason: str, *, as_json: bool
 ) -> None:
-    """Say who orders. What is so already is said, and no failure: a switch may be thrown twice."""
+    """Say what is in force. What is so already is said, and no failure: a switch may be thrown twice."""
     actor = Actor(f"cli:{getpass.getuser()}", int(time.time() * 1000), reason)
     act: Act = lambda book: decide(book, actor)  # noqa: E731 - with its type
     try:
@@ -221,7 +255,7 @@ async def _act(
     if as_json:
         show_json(standing_of(standing))
     else:
-        say(standing_text(standing))
+        say(standing_text(standing, shelf.purpose))
 
 
 async def _try_out(where: Connections, shelf: ModelShelf, manifest: ModelManifest) -> None:
@@ -238,10 +272,10 @@ def _found(find: Callable[[], ModelManifest]) -> ModelManifest:
         fail(str(error))
 
 
-async def read_book(where: Connections) -> ModelBook:
+async def read_book(where: Connections, purpose: Purpose = Purpose.ORDER) -> ModelBook:
     """Read the topic to its end; asks no service and no database."""
     await require_topics(where.kafka, [where.routes.models])
-    book = ModelBook()
+    book = ModelBook(purpose)
     async with reading(where.kafka) as reader:
         async for record in stretch(reader, [place_of_models(where.routes)]):
             book.take(record)
@@ -249,13 +283,15 @@ async def read_book(where: Connections) -> ModelBook:
 
 
 @asynccontextmanager
-async def open_shelf(where: Connections) -> AsyncIterator[tuple[Connections, ModelShelf]]:
+async def open_shelf(
+    where: Connections, purpose: Purpose = Purpose.ORDER
+) -> AsyncIterator[tuple[Connections, ModelShelf]]:
     """Reach the topic of models, to read and to write."""
     await require_topics(where.kafka, [where.routes.models])
     appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
     async with asyncio.timeout(ACT_TIMEOUT_S), reading(where.kafka) as reader:
         await appender.start()
         try:
-            yield where, ModelShelf(reader, appender, where.routes)
+            yield where, ModelShelf(reader, appender, where.routes, purpose=purpose)
         finally:
             await appender.close()

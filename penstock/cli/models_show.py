@@ -2,19 +2,51 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.cli.times import age
+from schemas.model_acts import command_of
 from schemas.model_book import ModelBook
-from schemas.model_features import misfit
-from schemas.models import ModelManifest, Standing
+from schemas.model_fit import misfit_of
+from schemas.models import ModelManifest, Purpose, Standing
 
-COLUMNS = ("id", "role", "kind", "made", "rows", "failed_pr_auc", "run_spearman", "judged")
-_IN_LIST = ("failed_pr_auc", "run_spearman")
+_IN_LIST = {Purpose.ORDER: ("failed_pr_auc", "run_spearman"), Purpose.RETRY: ("log_score", "failures")}
 POOL_COLUMNS = ("pool", "low_s", "high_s", "ends", "at")
 _JUDGED_CHARS, _REASON_CHARS = 60, 160
+
+
+class _Words(NamedTuple):
+    """How it is said what decides, by purpose."""
+
+    never: str
+    disabled: str
+    without: str
+    model: str
+
+
+_WORDS = {
+    Purpose.ORDER: _Words(
+        never="Jobs are ordered without a model: none was ever promoted.",
+        disabled="Models are disabled: jobs are ordered by the rule; "
+        "`{enable}` gives the order back to {after}",
+        without="Jobs are ordered by the running mean, without a model",
+        model="Jobs are ordered by model {champion}, as far as it is trusted",
+    ),
+    Purpose.RETRY: _Words(
+        never="Retries are timed without a model: none was ever promoted.",
+        disabled="Models are disabled: retries are timed by what each dlq_handler saw; "
+        "`{enable}` gives them back to {after}",
+        without="Retries are timed by what each dlq_handler saw, without a model",
+        model="Retries are timed by model {champion}, where their policy is learned",
+    ),
+}
+
+
+def columns_of(purpose: Purpose) -> tuple[str, ...]:
+    """Name the columns of the list."""
+    return ("id", "role", "kind", "made", "rows", *_IN_LIST[purpose], "judged")
 
 
 def role_of(book: ModelBook, manifest: ModelManifest) -> str:
@@ -29,7 +61,7 @@ def role_of(book: ModelBook, manifest: ModelManifest) -> str:
         )
         if one == manifest.id
     ]
-    if misfit(manifest.features) is not None:
+    if misfit_of(manifest) is not None:
         roles.append("other features")
     if not book.has_bytes(manifest):
         roles.append("bytes gone")
@@ -40,6 +72,7 @@ def model_of(book: ModelBook, manifest: ModelManifest) -> dict[str, Any]:
     """Give everything about a model but the names of its features."""
     return {
         "id": manifest.id,
+        "purpose": manifest.purpose,
         "role": role_of(book, manifest),
         "kind": manifest.kind,
         "created": _time(manifest.created_ms),
@@ -49,7 +82,7 @@ def model_of(book: ModelBook, manifest: ModelManifest) -> dict[str, Any]:
         "data_cut": _time(manifest.cut_ms),
         "rows": manifest.rows,
         "features": len(manifest.features),
-        "misfit": misfit(manifest.features),
+        "misfit": misfit_of(manifest),
         "parent": manifest.parent or None,
         "judged": manifest.judged or None,
         "size_bytes": manifest.size_bytes,
@@ -71,31 +104,31 @@ def cells_of(book: ModelBook, manifest: ModelManifest, now_s: float) -> tuple[ob
         manifest.kind,
         f"{age(made, datetime.fromtimestamp(now_s, UTC))} ago",
         manifest.rows,
-        *(manifest.metrics.get(name) for name in _IN_LIST),
+        *(manifest.metrics.get(name) for name in _IN_LIST[book.purpose]),
         _cut(manifest.judged, _JUDGED_CHARS),
     )
 
 
 def standing_of(standing: Standing | None) -> dict[str, Any] | None:
-    """Give who orders, as JSON."""
+    """Give which models are in force, as JSON."""
     if standing is None:
         return None
     members: dict[str, Any] = msgspec.structs.asdict(standing)
     return members | {"at": _time(standing.at_ms)}
 
 
-def standing_text(standing: Standing | None) -> str:
-    """Say who orders jobs, since when, by whom and why."""
+def standing_text(standing: Standing | None, purpose: Purpose) -> str:
+    """Say who orders jobs, or times retries, since when, by whom and why."""
+    words = _WORDS[purpose]
     if standing is None:
-        return "Jobs are ordered without a model: none was ever promoted."
+        return words.never
     if not standing.enabled:
-        who = "Models are disabled: jobs are ordered by the rule"
         after = "nobody" if standing.champion is None else standing.champion
-        who += f"; `penstock models enable` gives the order back to {after}"
+        who = words.disabled.format(enable=command_of(purpose, "enable"), after=after)
     elif standing.champion is None:
-        who = "Jobs are ordered by the running mean, without a model"
+        who = words.without
     else:
-        who = f"Jobs are ordered by model {standing.champion}, as far as it is trusted"
+        who = words.model.format(champion=standing.champion)
     others = [
         f"{name} {one}"
         for name, one in (("previous", standing.previous), ("shadow", standing.shadow))

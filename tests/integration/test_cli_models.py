@@ -14,8 +14,8 @@ from adapters.learned.heads import pack
 from penstock.cli.main import build
 from ports.model_shelf import ModelShelf
 from schemas.model_signature import signed
-from schemas.models import ModelManifest, PoolLaw, sha256_of
-from tests.support.models_under_test import NAMES
+from schemas.models import ModelManifest, PoolLaw, Purpose, sha256_of
+from tests.support.models_under_test import NAMES, a_manifest, some_bytes
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.servers import Servers
 from tests.support.small_models import published, small_heads, with_node
@@ -48,9 +48,13 @@ class Cli:
         return json.loads(self(*arguments, "--json").stdout)
 
 
-def with_shelf(mine: Pipeline, work: Callable[[ModelShelf], Awaitable[None]]) -> None:
+def with_shelf(
+    mine: Pipeline,
+    work: Callable[[ModelShelf], Awaitable[None]],
+    purpose: Purpose = Purpose.ORDER,
+) -> None:
     async def run() -> None:
-        async with mine.shelf() as shelf:
+        async with mine.shelf(purpose) as shelf:
             await work(shelf)
 
     asyncio.run(run())
@@ -140,3 +144,33 @@ def test_what_must_not_be_used_is_refused_and_changes_nothing(mine: Pipeline) ->
     assert cli.json("list")["standing"] is None
     # Somebody insists: prioritizers will refuse it, and go on with what they have.
     assert cli.json("promote", bad.id, "--untried")["champion"] == bad.id
+
+
+def test_models_that_time_retries_are_spoken_of_by_their_purpose(mine: Pipeline) -> None:
+    cli = Cli(mine)
+    order, data = good(1, 1), some_bytes(1)
+    retry = a_manifest(data, 2, purpose=Purpose.RETRY)
+
+    async def publish(shelf: ModelShelf) -> None:
+        await shelf.publish(retry, data)
+
+    put(mine, order)
+    with_shelf(mine, publish, Purpose.RETRY)
+    purpose = ("--purpose", "retry")
+    listed = cli.json("list", *purpose)
+    assert [(one["id"], one["purpose"]) for one in listed["models"]] == [(retry.id, "retry")]
+    assert listed["pools"] == []
+    assert [one["id"] for one in cli.json("list")["models"]] == [order[0].id]
+    assert cli.json("show", "newest", *purpose)["id"] == retry.id
+    assert f"no model {retry.id!r}" in cli("promote", retry.id, code=1).stderr
+
+    said = cli("promote", "newest", "--untried", *purpose).stdout
+    assert f"Retries are timed by model {retry.id}" in said
+    assert cli.json("list")["standing"] is None
+    assert cli.json("promote", order[0].id)["champion"] == order[0].id
+    assert cli.json("disable", *purpose)["enabled"] is False
+    assert cli.json("list")["standing"]["enabled"] is True
+    assert cli.json("enable", *purpose)["champion"] == retry.id
+    assert cli.json("promote", "history", *purpose)["champion"] is None
+    assert cli.json("rollback", *purpose)["champion"] == retry.id
+    assert cli.json("list")["standing"]["champion"] == order[0].id

@@ -1,9 +1,11 @@
 """Models as people see them."""
 
 import msgspec
+import pytest
 
 from penstock.cli.models_show import (
     cells_of,
+    columns_of,
     difference_of,
     metric_rows,
     model_of,
@@ -12,17 +14,42 @@ from penstock.cli.models_show import (
     standing_text,
 )
 from schemas.model_book import ModelBook
+from schemas.models import Purpose
 from tests.support.models_under_test import CREATED_MS, NAMES, a_manifest, a_standing
 
 
 def test_who_orders_is_said_with_who_said_so_and_why() -> None:
-    assert "none was ever promoted" in standing_text(None)
-    said = standing_text(a_standing("m2", "m1", "m3", reason="better"))
+    assert "none was ever promoted" in standing_text(None, Purpose.ORDER)
+    said = standing_text(a_standing("m2", "m1", "m3", reason="better"), Purpose.ORDER)
     assert "by model m2" in said
     assert "(since 2023-11-14T22:13:20Z by ann: better; previous m1; shadow m3)" in said
-    assert "running mean" in standing_text(a_standing(None, "m1"))
-    off = standing_text(a_standing("m2", enabled=False))
+    assert "running mean" in standing_text(a_standing(None, "m1"), Purpose.ORDER)
+    off = standing_text(a_standing("m2", enabled=False), Purpose.ORDER)
     assert "ordered by the rule; `penstock models enable` gives the order back to m2" in off
+
+
+def test_what_times_retries_is_said_in_words_of_its_own() -> None:
+    def said(*names: str | None, enabled: bool = True) -> str:
+        return standing_text(a_standing(*names, enabled=enabled), Purpose.RETRY)
+
+    assert "timed without a model" in standing_text(None, Purpose.RETRY)
+    assert "Retries are timed by model m2, where their policy is learned" in said("m2", "m1")
+    assert "by what each dlq_handler saw, without a model" in said(None, "m1")
+    assert "`penstock models enable --purpose retry` gives them back to m2" in said("m2", enabled=False)
+    assert "order" not in said("m2", "m1") + said(None) + said("m2", enabled=False)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_line_of_the_list_has_a_cell_for_every_column(purpose: Purpose) -> None:
+    metrics = {"failed_pr_auc": 0.6, "run_spearman": 0.9, "log_score": 1.25, "failures": 250.0}
+    manifest = msgspec.structs.replace(a_manifest(b"x", purpose=purpose), metrics=metrics)
+    cells = cells_of(ModelBook(purpose), manifest, CREATED_MS / 1000)
+    line = dict(zip(columns_of(purpose), cells, strict=True))
+    wanted = {Purpose.ORDER: {"run_spearman": 0.9}, Purpose.RETRY: {"log_score": 1.25, "failures": 250.0}}
+    assert line.items() >= wanted[purpose].items()
+    # Its bytes are gone; its features are those of its purpose.
+    assert line["role"] == "bytes gone"
+    assert model_of(ModelBook(purpose), manifest)["purpose"] == purpose.value
 
 
 def test_json_of_who_orders_has_a_time_people_can_read_too() -> None:
