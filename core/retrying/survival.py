@@ -30,12 +30,19 @@ def log_survival(hazards: Floats) -> Floats:
     return found
 
 
-def surviving(hazards: Floats, ages_s: Floats) -> Floats:
-    """Give the chance of not having recovered by each of some ages, counted from the beginning of an episode.
+def log_surviving(hazards: Floats, ages_s: Floats) -> Floats:
+    """Give the logarithm of the chance of not having recovered by each of some ages.
 
-    Ages beyond the horizon are taken as the horizon: nothing is known of them.
+    Counted from the beginning of an episode. Ages beyond the horizon are taken as the horizon: nothing is
+    known of them.
     """
-    found: Floats = np.exp(np.interp(ages_s, EDGES_S, log_survival(hazards)))
+    found: Floats = np.interp(ages_s, EDGES_S, log_survival(hazards))
+    return found
+
+
+def surviving(hazards: Floats, ages_s: Floats) -> Floats:
+    """Give the chance of not having recovered by each of some ages; see ``log_surviving``."""
+    found: Floats = np.exp(log_surviving(hazards, ages_s))
     return found
 
 
