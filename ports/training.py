@@ -6,14 +6,18 @@ from typing import Protocol
 import msgspec
 
 from core.learning.enough import Enough
-from schemas.models import ModelManifest, PoolLaw
+from schemas.models import ModelManifest, PoolLaw, Purpose
 
 PROMOTABLE = "may be promoted"
-"""How the words of a verdict begin that lets a model order jobs; they stand in its manifest."""
+"""How the words of a verdict begin that lets a model be used; they stand in its manifest."""
+
+
+RECOVERY = "recovery"
+"""What a model that times retries is made of: a history, and trees that correct it. There is one kind."""
 
 
 class Kind(StrEnum):
-    """What a model is made of."""
+    """What a model that orders jobs is made of."""
 
     BOOSTED = "boosted"
     TREE = "tree"
@@ -37,8 +41,12 @@ class Order(msgspec.Struct, frozen=True):
     ----------
     now_ms
         Broker time.
+    kind
+        Of a model that orders jobs; those that time retries are of one.
+    enough
+        For retries, ``failures`` are decisions whose job recovered.
     newest, champion
-        The model that was made last, and the one that orders; None: there is none.
+        The model of this purpose that was made last, and the one in force; None: there is none.
     laws
         Of pools, as they stand.
     """
@@ -54,7 +62,8 @@ class Order(msgspec.Struct, frozen=True):
     champion: ModelManifest | None = None
     laws: tuple[PoolLaw, ...] = ()
     trace: str = ""
-    """A recording to learn from instead of the database."""
+    """A recording to learn from instead of the database; of models that order jobs alone."""
+    purpose: Purpose = Purpose.ORDER
 
 
 class DriftFound(msgspec.Struct, frozen=True):
@@ -71,7 +80,7 @@ class Found(msgspec.Struct, frozen=True):
     Attributes
     ----------
     ends, failures
-        That could be learned from.
+        That could be learned from; for retries, as in ``Order.enough``.
     drift
         Of the champion; None: it was not looked at.
     laws
@@ -89,7 +98,7 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def may_be_promoted(self) -> bool:
-        """Whether a model was made that may order jobs."""
+        """Whether a model was made that may be used."""
         return self.model is not None and is_promotable(self.model)
 
 

@@ -6,28 +6,37 @@ import logging
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import TypeVar
 
 import msgspec
 
 from adapters.embedded.plan import child_environment, module_command
 from adapters.learned.heads import Heads, unpack
+from adapters.learned.recovery_bytes import Parts, unpack_recovery
 from adapters.learned.trial_terms import Limits, Tried
+from core.retrying.recovery import Recovery
 from ports.model_watch import RefusedModelError
 from ports.models import Model
-from schemas.model_features import misfit
+from ports.training import RECOVERY, Kind
+from schemas.model_fit import misfit_of
 from schemas.model_signature import is_signed
-from schemas.models import ModelManifest, sha256_of
+from schemas.models import ModelManifest, Purpose, sha256_of
 
 TOLERANCE = 1e-4
 """Predictions of the probe may differ by so much from those where it was made: other processors add in
 another order, which is a hundred times less."""
-KINDS = ("boosted", "tree")
+KINDS: Mapping[Purpose, tuple[str, ...]] = {
+    Purpose.ORDER: (Kind.BOOSTED.value, Kind.TREE.value),
+    Purpose.RETRY: (RECOVERY,),
+}
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "LD_LIBRARY_PATH")
 """All of our environment that a throwaway process sees: it must not know an address, a password or a key."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 logger = logging.getLogger(__name__)
+Pieces = TypeVar("Pieces", Heads, Parts)
 
 
 class Canary:
@@ -55,33 +64,57 @@ class Canary:
         if key is None:
             logger.warning(
                 "models are used without a signature: who can write to the topic `models` can publish one; "
-                "set PENSTOCK_MODEL_KEY for trainer, prioritizers and people"
+                "set PENSTOCK_MODEL_KEY for trainer, prioritizers, dlq_handlers and people"
             )
 
     async def try_out(self, manifest: ModelManifest, data: bytes) -> Model:
-        """Give the model of these bytes, loaded in this process.
+        """Give the model that orders jobs of these bytes, loaded in this process.
 
         Raises
         ------
         RefusedModelError
             It must not be used; with the remedy. It was not loaded here.
         """
-        heads = await self.check(manifest, data)
+        heads = await self._good(manifest, data, Purpose.ORDER, unpack)
         return await asyncio.to_thread(_loaded, manifest.id, heads)
 
-    async def check(self, manifest: ModelManifest, data: bytes) -> Heads:
-        """Give the heads of a model that may be used; it is not loaded here.
+    async def try_out_recovery(self, manifest: ModelManifest, data: bytes) -> Recovery:
+        """Give the model of recoveries of these bytes, loaded in this process.
+
+        Raises
+        ------
+        RefusedModelError
+            It must not be used; with the remedy. Its trees were not loaded here.
+        """
+        parts = await self._good(manifest, data, Purpose.RETRY, unpack_recovery)
+        return await asyncio.to_thread(_loaded_recovery, manifest.id, parts)
+
+    async def check(self, manifest: ModelManifest, data: bytes) -> None:
+        """Ask that a model may be used for what its manifest says; it is not loaded here.
 
         Raises
         ------
         RefusedModelError
             It must not be used; with the remedy.
         """
-        heads = self._checked(manifest, data)
-        compare(manifest, await self._thrown_away(data))
-        return heads
+        if manifest.purpose == Purpose.RETRY:
+            await self._good(manifest, data, Purpose.RETRY, unpack_recovery)
+        else:
+            await self._good(manifest, data, Purpose.ORDER, unpack)
 
-    def _checked(self, manifest: ModelManifest, data: bytes) -> Heads:
+    async def _good(
+        self, manifest: ModelManifest, data: bytes, purpose: Purpose, read: Callable[[bytes], Pieces]
+    ) -> Pieces:
+        """Give what a model is made of, once it has shown itself in a process apart."""
+        self._require_ours(manifest, data, purpose)
+        try:
+            pieces = read(data)
+        except ValueError as error:
+            raise RefusedModelError(f"{error}: publish it again, or train another") from error
+        compare(manifest, await self._thrown_away(data))
+        return pieces
+
+    def _require_ours(self, manifest: ModelManifest, data: bytes, purpose: Purpose) -> None:
         if sha256_of(data) != manifest.sha256:
             raise RefusedModelError("its bytes have not the digest in its manifest: publish it again")
         if self._key is not None and not is_signed(manifest, self._key):
@@ -89,17 +122,17 @@ class Canary:
             raise RefusedModelError(
                 f"its manifest is {said}: train a model where PENSTOCK_MODEL_KEY is the same as here"
             )
-        if manifest.kind not in KINDS:
+        if manifest.purpose != purpose:
             raise RefusedModelError(
-                f"kind {manifest.kind!r} is none of {', '.join(KINDS)}: train it with this version"
+                f"it is for {manifest.purpose!r}, not {purpose.value!r}: promote one that is for this"
             )
-        problem = misfit(manifest.features)
+        if manifest.kind not in KINDS[purpose]:
+            raise RefusedModelError(
+                f"kind {manifest.kind!r} is none of {', '.join(KINDS[purpose])}: train it with this version"
+            )
+        problem = misfit_of(manifest)
         if problem is not None:
             raise RefusedModelError(f"{problem}: train a model with this version")
-        try:
-            return unpack(data)
-        except ValueError as error:
-            raise RefusedModelError(f"{error}: publish it again, or train another") from error
 
     async def _thrown_away(self, data: bytes) -> Tried:
         """Let a process of its own try the model; whatever becomes of it, none is left."""
@@ -179,4 +212,9 @@ async def _ended(process: Process) -> None:
 def _loaded(name: str, heads: Heads) -> Model:
     """Load it here; imported only now, so that who has no model has no XGBoost in memory."""
     model: Model = import_module("adapters.learned.boosted").BoostedModel(name, heads)
+    return model
+
+
+def _loaded_recovery(name: str, parts: Parts) -> Recovery:
+    model: Recovery = import_module("adapters.learned.recovery").RecoveryModel(name, *parts)
     return model

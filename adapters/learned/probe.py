@@ -1,5 +1,8 @@
 """Vectors that every model is asked about before it is used: it must answer as it did where it was made."""
 
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
 import numpy as np
 
 from core.learning.features import FEATURES
@@ -27,20 +30,44 @@ _STEP = 2_654_435_761
 _NEVER_MISSING = frozenset({"expected_run", "expected_failed", "ever_failed"})
 
 
+class Named(Protocol):
+    """A column."""
+
+    @property
+    def name(self) -> str:
+        """Told once."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What it is measured in."""
+        ...
+
+    @property
+    def default(self) -> float:
+        """While nothing is known."""
+        ...
+
+
 def probe_vectors() -> Vectors:
-    """Give the probe: (PROBES, n_features) float32, the same bits on every machine and in every version.
+    """Give the probe of models that order jobs; see ``vectors_of``."""
+    return vectors_of(FEATURES, _NEVER_MISSING)
+
+
+def vectors_of(features: Sequence[Named], never_missing: Collection[str]) -> Vectors:
+    """Give a probe: (PROBES, n_features) float32, the same bits on every machine and in every version.
 
     Values spread over what each feature can be; the first row holds the defaults. Integers, and one division
     by a power of two: nothing here rounds differently anywhere.
     """
     rows = np.arange(1, PROBES + 1, dtype=np.uint64)[:, None]
-    columns = np.arange(1, len(FEATURES) + 1, dtype=np.uint64)[None, :]
+    columns = np.arange(1, len(features) + 1, dtype=np.uint64)[None, :]
     mixed = (rows * np.uint64(_STEP) + columns * np.uint64(_STEP // 7) * rows) % np.uint64(2**32)
     mixed = (mixed ^ (mixed >> np.uint64(15))) * np.uint64(_STEP) % np.uint64(2**32)
-    spans = np.array([_SPAN.get(feature.unit, _LOG_SPAN) for feature in FEATURES])
+    spans = np.array([_SPAN.get(feature.unit, _LOG_SPAN) for feature in features])
     # Sixteen bits and a span of few are exact in a double, and in the float32 they are cut to.
     found: Vectors = ((mixed >> np.uint64(16)).astype(np.float64) / 65_536 * spans).astype(np.float32)
-    may_miss = np.array([feature.name not in _NEVER_MISSING for feature in FEATURES])
+    may_miss = np.array([feature.name not in never_missing for feature in features])
     found[(mixed % np.uint64(MISSING_OF) == 0) & may_miss] = np.nan
-    found[0] = [feature.default for feature in FEATURES]
+    found[0] = [feature.default for feature in features]
     return found

@@ -51,10 +51,15 @@ def probed(manifest: ModelManifest, heads: Heads) -> ModelManifest:
 
 def with_node(heads: Heads, column: str, value: int) -> Heads:
     """Set ``column`` (``left_children``, ``split_indices``) of the root of the largest tree for failures."""
-    ubj = bytearray(heads.failed[0].ubj)
+    return heads._replace(failed=(with_node_of(heads.failed[0], column, value), *heads.failed[1:]))
+
+
+def with_node_of(head: Head, column: str, value: int) -> Head:
+    """Set ``column`` of the root of the largest tree of a head."""
+    ubj = bytearray(head.ubj)
     at = max(_arrays(ubj, column), key=lambda found: found[1])[0]
     struct.pack_into(">i", ubj, at, value)
-    return heads._replace(failed=(Head(bytes(ubj), heads.failed[0].rounds), *heads.failed[1:]))
+    return Head(bytes(ubj), head.rounds)
 
 
 def _arrays(ubj: bytearray, column: str) -> list[tuple[int, int]]:

@@ -13,9 +13,10 @@ from adapters.learned.canary import TOLERANCE, Canary, compare
 from adapters.learned.settings import ModelTrust
 from adapters.learned.trial_terms import Tried
 from ports.model_watch import RefusedModelError
+from ports.training import RECOVERY
 from schemas.model_features import NAMES
 from schemas.model_signature import is_signed, signed
-from schemas.models import ModelManifest
+from schemas.models import ModelManifest, Purpose
 from tests.support.models_under_test import a_manifest
 
 KEY = b"a key that nobody knows"
@@ -60,6 +61,20 @@ async def test_other_features_are_refused_and_named(features: tuple[str, ...], w
 
 async def test_a_kind_nobody_can_load_is_refused() -> None:
     assert "none of boosted, tree" in await refusal(msgspec.structs.replace(a_manifest(DATA), kind="oracle"))
+
+
+async def test_a_model_is_refused_for_what_it_is_not_for() -> None:
+    recovery = msgspec.structs.replace(a_manifest(DATA, purpose=Purpose.RETRY), kind=RECOVERY)
+    assert "it is for 'retry', not 'order'" in await refusal(recovery)
+    canary = Canary(None, command=NEVER)
+    for manifest, words in (
+        (a_manifest(DATA), "it is for 'order', not 'retry'"),
+        (msgspec.structs.replace(recovery, kind="boosted"), "none of recovery"),
+        (msgspec.structs.replace(recovery, features=NAMES), "train a model with this version"),
+        (recovery, "no recovery model of Penstock"),
+    ):
+        with pytest.raises(RefusedModelError, match=words):
+            await canary.try_out_recovery(manifest, DATA)
 
 
 def test_without_a_key_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
