@@ -10,12 +10,14 @@ import os
 import resource
 import signal
 import sys
+from typing import assert_never
 
 from adapters.learned.child import PLAIN, Came, answer_bytes, read_order
 from adapters.recordings.rows import TraceFormatError
 from adapters.runtime.settings import ServiceSettings
 from adapters.telemetry.logs import setup_logs
 from ports.training import Found, Order, UnavailableError
+from schemas.models import Purpose
 
 logger = logging.getLogger("adapters.train")
 
@@ -82,12 +84,21 @@ def carried_out(order: Order, champion: bytes) -> tuple[Found, bytes]:
     """
     # Only in this process, and under its limits: whoever starts it never loads them. What takes a second
     # to load comes once there are rows.
-    from adapters.train_rows import rows_for  # noqa: PLC0415
+    from adapters import train_rows  # noqa: PLC0415
 
-    logged, waits_for = rows_for(order, logger.info)
-    from adapters.learned.making import carried_out as carry_out  # noqa: PLC0415
+    match order.purpose:
+        case Purpose.ORDER:
+            logged, waits_for = train_rows.rows_for(order, logger.info)
+            from adapters.learned import making  # noqa: PLC0415
 
-    return carry_out(order, champion, logged, waits_for, logger.info)
+            return making.carried_out(order, champion, logged, waits_for, logger.info)
+        case Purpose.RETRY:
+            failures, waits_for = train_rows.retries_for(order)
+            from adapters.learned import recovery_making  # noqa: PLC0415
+
+            return recovery_making.carried_out(order, champion, failures, waits_for, logger.info)
+        case _:
+            assert_never(order.purpose)
 
 
 if __name__ == "__main__":

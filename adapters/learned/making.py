@@ -1,7 +1,6 @@
 """From logged decisions to a model with its verdict, the champion's drift, and what pools cost."""
 
 import time
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -10,6 +9,7 @@ import numpy as np
 from adapters.learned.boosted import BoostedModel, gains_of
 from adapters.learned.heads import Heads, pack, unpack
 from adapters.learned.logged import Logged
+from adapters.learned.made import Made, Say, Trained, finite, made_of
 from adapters.learned.plain import EwmaModel
 from adapters.learned.probe import probe_vectors
 from adapters.learned.rows import NOT_ENDED, Rows
@@ -31,8 +31,7 @@ from core.learning.verdict import (
 )
 from ports.models import Model, Vectors
 from ports.training import DriftFound, Found, Order
-from schemas.model_features import NAMES
-from schemas.models import FailingPoint, ModelManifest, PoolLaw, chunked, model_id, sha256_of
+from schemas.models import FailingPoint, ModelManifest, PoolLaw
 
 JUDGED_SHARE = 0.2
 """Share of the newest ends that a model is judged on, and not trained on..."""
@@ -43,15 +42,6 @@ SPREAD_OF = 50_000
 LIMIT_MS = 7 * 86_400_000
 """Longest run that is told apart from longer ones."""
 SEED = 1
-
-Say = Callable[[str], None]
-
-
-class Made(NamedTuple):
-    """A model."""
-
-    manifest: ModelManifest
-    data: bytes
 
 
 class Window(NamedTuple):
@@ -83,10 +73,10 @@ def carried_out(
     if waits_for:
         return found, b""
     try:
-        made = made_of(order, heads, logged, say)
+        found_model = made(order, heads, logged, say)
     except NothingToLearnError as error:
         return msgspec.structs.replace(found, waits_for=str(error)), b""
-    return msgspec.structs.replace(found, model=made.manifest), made.data
+    return msgspec.structs.replace(found, model=found_model.manifest), found_model.data
 
 
 def window_of(logged: Logged) -> Window:
@@ -109,7 +99,7 @@ def window_of(logged: Logged) -> Window:
     return Window(int(decided_ms[0]), cut_ms, judged)
 
 
-def made_of(order: Order, champion: Heads | None, logged: Logged, say: Say) -> Made:
+def made(order: Order, champion: Heads | None, logged: Logged, say: Say) -> Made:
     """Train on all but the newest slice, and judge on that.
 
     Raises
@@ -132,30 +122,20 @@ def made_of(order: Order, champion: Heads | None, logged: Logged, say: Say) -> M
     verdict = judged(logged, window.judged, model, champion)
     say(verdict.words)
     probe = model.predict(probe_vectors())
-    digest = sha256_of(data)
-    return Made(
-        ModelManifest(
-            id=model_id(order.now_ms, digest),
+    return made_of(
+        order,
+        data,
+        Trained(
             kind=order.kind.value,
-            sha256=digest,
-            size_bytes=len(data),
-            chunks=len(chunked(data)),
-            features=NAMES,
-            created_ms=order.now_ms,
-            by=order.by,
-            code_version=order.code_version,
             begin_ms=window.begin_ms,
             cut_ms=window.cut_ms,
             rows=trained,
-            metrics=_finite(verdict.measures.get(CHALLENGER, {})),
-            beside={name: _finite(of) for name, of in verdict.measures.items() if name != CHALLENGER},
+            challenger=CHALLENGER,
+            measures=verdict.measures,
             judged=verdict.words,
-            parent="" if order.champion is None else order.champion.id,
-            probe_log_run=tuple(probe.log_run.astype(float).tolist()),
-            probe_failed=tuple(probe.failed.astype(float).tolist()),
+            probe=(tuple(probe.log_run.astype(float).tolist()), tuple(probe.failed.astype(float).tolist())),
             failing=_failing(verdict.point),
         ),
-        data,
     )
 
 
@@ -169,11 +149,6 @@ def _limit_ms(rows: Rows, cut_ms: int) -> int:
     """Give the longest run that had ended by the cut: what still ran counts as no longer."""
     ended = (rows.ended_ms != NOT_ENDED) & (rows.ended_ms < cut_ms)
     return int(min(LIMIT_MS, rows.run_ms[ended].max(initial=1)))
-
-
-def _finite(measures: Mapping[str, float]) -> dict[str, float]:
-    # JSON has no NaN: what cannot be measured is left out.
-    return {name: float(value) for name, value in measures.items() if np.isfinite(value)}
 
 
 def judged(logged: Logged, places: Places, challenger: Model, champion: Heads | None) -> Verdict:
@@ -223,7 +198,7 @@ def drifted(order: Order, champion: Heads | None, logged: Logged) -> DriftFound 
         np.random.default_rng(SEED).random((ECE_ROUNDS, len(newest))),
         None if champion is None else _columns_moved(order.champion, champion, logged),
     )
-    return DriftFound(found.drifted, found.words, _finite(found.measures))
+    return DriftFound(found.drifted, found.words, finite(found.measures))
 
 
 def _columns_moved(manifest: ModelManifest, champion: Heads, logged: Logged) -> Moved | None:
