@@ -199,14 +199,16 @@ class Metric(Enum):
     TRAININGS = Definition(
         "penstock_trainings_total",
         Kind.COUNTER,
-        "Models that were to be made, by what came of it: made, failed, or unavailable (the database).",
-        ("came",),
+        "Models that were to be made, by purpose (order, retry) and what came of it: made, failed, or "
+        "unavailable (the database).",
+        ("purpose", "came"),
     )
     DRIFT = Definition(
         "penstock_model_drift",
         Kind.GAUGE,
-        "How the champion's predictions compare with what happened since; docs/training.md has the measures.",
-        ("measure",),
+        "How the predictions of a purpose's champion compare with what happened since; docs/training.md has "
+        "the measures.",
+        ("purpose", "measure"),
     )
     MODELS_TRIED = Definition(
         "penstock_models_tried_total",

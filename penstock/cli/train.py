@@ -1,4 +1,4 @@
-"""``penstock train``: make a model of what became of jobs, or of a recording, and judge it."""
+"""``penstock train``: make a model of what became of jobs or failures, or of a recording, and judge it."""
 
 import asyncio
 import getpass
@@ -25,21 +25,29 @@ from ports.model_shelf import ModelShelf
 from ports.training import Found, Kind, MakingFailedError, Order, UnavailableError, When, is_promotable
 from schemas.model_acts import Actor, promoted
 from schemas.model_book import ModelBook
-from schemas.model_features import misfit
+from schemas.model_fit import misfit_of
 from schemas.model_signature import is_signed, signed
-from schemas.models import BrokenModelError, ModelManifest, Standing
+from schemas.models import BrokenModelError, ModelManifest, Purpose, Standing
 
-ROWS_MAX = 300_000
+ROWS_MAX = {Purpose.ORDER: 300_000, Purpose.RETRY: 50_000}
 MEMORY_MB = 3_072
 """As the service has them by default."""
 TIME_LIMIT_S = 6 * 3600.0
-_SHOWN = (
-    ("failed_logloss", "log loss of failing"),
-    ("failed_ece", "calibration error"),
-    ("failed_pr_auc", "PR-AUC of failing"),
-    ("run_spearman", "rank correlation of run times"),
-    ("run_within_2x", "share within 2x"),
-)
+_SHOWN = {
+    Purpose.ORDER: (
+        ("failed_logloss", "log loss of failing"),
+        ("failed_ece", "calibration error"),
+        ("failed_pr_auc", "PR-AUC of failing"),
+        ("run_spearman", "rank correlation of run times"),
+        ("run_within_2x", "share within 2x"),
+    ),
+    Purpose.RETRY: (
+        ("log_score", "log score of recoveries"),
+        ("failures", "failures judged on"),
+        ("jobs", "their jobs"),
+    ),
+}
+_DOES = {Purpose.ORDER: "orders jobs", Purpose.RETRY: "times retries"}
 
 
 def register(app: typer.Typer) -> None:
@@ -59,8 +67,21 @@ async def train(
             help="Learn from a recording (Google 2011 CSV, Standard Workload Format; packed or not) instead.",
         ),
     ] = None,
-    kind: Annotated[Kind, typer.Option("--kind", help="Boosted trees, or one tree a head.")] = Kind.BOOSTED,
-    rows: Annotated[int, typer.Option("--rows", min=100, help="Newest decisions to learn from.")] = ROWS_MAX,
+    kind: Annotated[
+        Kind, typer.Option("--kind", help="Boosted trees, or one tree a head; of models that order jobs.")
+    ] = Kind.BOOSTED,
+    purpose: Annotated[
+        Purpose, typer.Option("--purpose", help="What it is for: to order jobs, or to time retries.")
+    ] = Purpose.ORDER,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows",
+            min=100,
+            show_default="300000, or 50000 to time retries",
+            help="Newest decisions to learn from.",
+        ),
+    ] = None,
     memory_mb: Annotated[
         int, typer.Option("--memory-mb", min=256, help="What the process that trains may map.")
     ] = MEMORY_MB,
@@ -72,26 +93,36 @@ async def train(
         bool, typer.Option("--publish/--dry-run", help="Publish it, or only say how good it is.")
     ] = False,
     promote: Annotated[
-        bool, typer.Option("--promote", help="Publish it, and let it order jobs if its verdict allows that.")
+        bool, typer.Option("--promote", help="Publish it, and put it in force if its verdict allows that.")
     ] = False,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Make a model of what became of jobs, and judge it.
+    """Make a model of what became of jobs, or of their failures, and judge it.
 
-    It is judged on the newest ends, which it is not trained on, beside the running mean and the champion.
-    Nothing is published without --publish or --promote.
+    It is judged on the newest ends, which it is not trained on, beside the champion and what there is without
+    a model: the running mean, or the history of recoveries. Nothing is published without --publish or
+    --promote.
     """
+    if purpose is Purpose.RETRY and from_trace is not None:
+        fail(
+            "--purpose retry learns from logged decisions about failures, which no recording has: "
+            "leave --from-trace out",
+            code=2,
+        )
+    if purpose is Purpose.RETRY and kind is not Kind.BOOSTED:
+        fail(f"--kind {kind.value}: models that time retries are of one kind; leave --kind out", code=2)
     if out is not None and not out.absolute().parent.is_dir():
         fail(f"--out {out}: there is no directory {out.absolute().parent}", code=2)
     publish = publish or promote
     where = connections(data) if publish or from_trace is None else None
     if where is None:
-        found, model = await _made(_order(None, from_trace, kind, rows), b"", memory_mb, None)
+        order = _order(ModelBook(purpose), from_trace, kind, rows)
+        found, model = await _made(order, b"", memory_mb, None)
         _finish(found, model, out, as_json=as_json)
         return
     await require_topics(where.kafka, [where.routes.models])
-    async with _shelf(where) as shelf:
+    async with _shelf(where, purpose) as shelf:
         order = _order(await shelf.look(), from_trace, kind, rows)
         found, model = await _made(order, await _champion(shelf, order, where.model_key), memory_mb, where)
         made = _required(found)
@@ -101,28 +132,37 @@ async def train(
         said = await _promoted(shelf, made) if promote and is_promotable(made) else None
     _finish(found, model, out, as_json=as_json, published=publish, standing=said)
     if promote and said is None:
-        fail(f"model {made.id} is not promoted: see its verdict; `penstock models promote {made.id}` does it")
+        fail(
+            f"model {made.id} is not promoted: see its verdict; "
+            f"`penstock models promote {made.id}{_option(purpose)}` does it"
+        )
     if said is not None and not said.enabled:
-        typer.echo("models are disabled: `penstock models enable` lets the champion order jobs", err=True)
+        enable = f"penstock models enable{_option(purpose)}"
+        typer.echo(f"models are disabled: `{enable}` puts the champion in force", err=True)
 
 
-def _order(book: ModelBook | None, trace: Path | None, kind: Kind, rows: int) -> Order:
+def _option(purpose: Purpose) -> str:
+    return "" if purpose is Purpose.ORDER else f" --purpose {purpose.value}"
+
+
+def _order(book: ModelBook, trace: Path | None, kind: Kind, rows: int | None) -> Order:
     champion = None
-    if book is not None and book.standing is not None and book.standing.champion is not None:
+    if book.standing is not None and book.standing.champion is not None:
         found = book.manifests.get(book.standing.champion)
         # One of other features cannot be asked about these vectors.
-        champion = found if found is not None and misfit(found.features) is None else None
+        champion = found if found is not None and misfit_of(found) is None else None
     return Order(
         now_ms=_now_ms(),
         by=_me(),
         when=When.NOW,
         code_version=package_version(),
         kind=kind,
-        rows_max=rows,
+        rows_max=ROWS_MAX[book.purpose] if rows is None else rows,
         enough=Enough(0, 0, 0),
-        newest=None if book is None else book.newest,
+        newest=book.newest,
         champion=champion,
         trace="" if trace is None else str(trace.resolve()),
+        purpose=book.purpose,
     )
 
 
@@ -159,9 +199,9 @@ async def _champion(shelf: ModelShelf, order: Order, key: bytes | None) -> bytes
 
 
 @asynccontextmanager
-async def _shelf(where: Connections) -> AsyncIterator[ModelShelf]:
+async def _shelf(where: Connections, purpose: Purpose) -> AsyncIterator[ModelShelf]:
     async with reading(where.kafka) as reader, appending(where) as appender:
-        yield ModelShelf(reader, appender, where.routes)
+        yield ModelShelf(reader, appender, where.routes, purpose=purpose)
 
 
 async def _promoted(shelf: ModelShelf, made: ModelManifest) -> Standing:
@@ -194,18 +234,19 @@ def _finish(
     if as_json:
         show_json(_document(found, made, published=published, promoted=standing is not None))
         return
-    show_table(("", "model", *made.beside), [_row(made, name, words) for name, words in _SHOWN])
+    purpose = Purpose(made.purpose)
+    show_table(("", "model", *made.beside), [_row(made, name, words) for name, words in _SHOWN[purpose]])
     say(f"verdict: {made.judged}")
     say(
         f"trained on {made.rows} decisions from {_time(made.begin_ms)} to {_time(made.cut_ms)}, "
         f"judged on what came after; {made.size_bytes / 1e6:.1f} MB"
     )
     if standing is not None:
-        say(f"model {made.id} is published and orders from here on")
+        say(f"model {made.id} is published and {_DOES[purpose]} from here on")
     elif published:
-        say(f"model {made.id} is published; it orders nothing until it is promoted")
+        say(f"model {made.id} is published; nothing asks it until it is promoted")
     else:
-        say("nothing is published; --publish does, and --promote lets it order jobs if it may")
+        say("nothing is published; --publish does, and --promote puts it in force if it may be")
 
 
 def _row(made: ModelManifest, name: str, words: str) -> tuple[object, ...]:
@@ -216,6 +257,7 @@ def _document(found: Found, made: ModelManifest, *, published: bool, promoted: b
     return {
         "id": made.id,
         "kind": made.kind,
+        "purpose": made.purpose,
         "verdict": made.judged,
         "may_be_promoted": is_promotable(made),
         "metrics": made.metrics,

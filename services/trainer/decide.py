@@ -1,4 +1,4 @@
-"""When to train, and what becomes of a model: who orders jobs from here on. Pure."""
+"""When to train, and what becomes of a model: which is in force from here on. Pure."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import msgspec
 from core.learning.enough import Enough
 from ports.training import DriftFound, Kind, Order, When, is_promotable
 from schemas.model_book import ModelBook
-from schemas.model_features import NAMES
+from schemas.model_fit import names_of
 from schemas.models import ModelManifest, Standing
 
 BY = "trainer"
-"""Who made a model, or decided who orders, when nobody asked for it."""
+"""Who made a model, or decided which is in force, when nobody asked for it."""
 
 
 class Plan(NamedTuple):
@@ -31,7 +31,8 @@ def order_of(book: ModelBook, plan: Plan, now_ms: int) -> Order:
 
     Models of other features count for nothing: their vectors are not read any more.
     """
-    own = [manifest for manifest in book.manifests.values() if manifest.features == NAMES]
+    names = names_of(book.purpose)
+    own = [manifest for manifest in book.manifests.values() if manifest.features == names]
     newest = max(own, key=lambda manifest: manifest.id, default=None)
     return Order(
         now_ms=now_ms,
@@ -44,6 +45,7 @@ def order_of(book: ModelBook, plan: Plan, now_ms: int) -> Order:
         newest=newest,
         champion=champion_of(book, own),
         laws=tuple(book.laws.values()),
+        purpose=book.purpose,
     )
 
 
@@ -91,7 +93,7 @@ def after_model(book: ModelBook, made: ModelManifest, *, promote: bool, at_ms: i
 
 
 def after_drift(book: ModelBook, champion: str, drift: DriftFound | None, *, at_ms: int) -> Standing | None:
-    """Say who orders when that champion was looked at: the running mean if it drifted. None: as it stands."""
+    """Say who orders when that champion was looked at: none if it drifted. None: as it stands."""
     standing = book.standing
     if drift is None or not drift.drifted or standing is None:
         return None
@@ -108,7 +110,7 @@ def unfinished(book: ModelBook) -> ModelManifest | None:
     Whoever dies between the two leaves one behind.
     """
     newest = book.newest
-    if newest is None or newest.by != BY or newest.features != NAMES:
+    if newest is None or newest.by != BY or newest.features != names_of(book.purpose):
         return None
     standing = book.standing
     is_said = standing is not None and (not standing.enabled or standing.at_ms >= newest.created_ms)

@@ -1,5 +1,7 @@
 """Settings of the trainer."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from adapters.learned.settings import ModelTrust
@@ -24,6 +26,17 @@ class TrainerSettings(ServiceSettings):
     trainer_new_ends: int = Field(default=2_000, ge=0)
     """Ends there must be of jobs scored after the newest model was made: fewer make the same again. Four
     times those a champion is proven by (``core.learning.trust``), or few jobs would be ordered by one."""
+    retry_policy: Literal["rule", "learned"] = "rule"
+    """As for the dlq_handler: models that time retries are made where it is ``learned``."""
+    trainer_retry_first_ends: int = Field(default=1_000, ge=2)
+    """Decisions to retry whose job must have ended before a model of recoveries is made..."""
+    trainer_retry_first_recovered: int = Field(default=100, ge=1)
+    """...and those among them whose job recovered."""
+    trainer_retry_new_ends: int = Field(default=1_000, ge=0)
+    """Such decisions there must be since the newest model of recoveries was made."""
+    trainer_retry_rows_max: int = Field(default=50_000, ge=100)
+    """Newest decisions about failures that are learned from; some 15 kB of memory each while training, for
+    each is looked at in every stretch of ages ahead of it."""
     trainer_rows_max: int = Field(default=300_000, ge=100)
     """Newest decisions that are learned from; 600 bytes of memory each, and as much again while training."""
     trainer_kind: Kind = Kind.BOOSTED

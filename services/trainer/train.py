@@ -1,4 +1,4 @@
-"""One round of the trainer: look, have a model made, publish it, and say who orders."""
+"""One round of the trainer: look, have a model made, publish it, and say which is in force."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from ports.model_shelf import ModelShelf, NotPublishedError
 from ports.stage import stopped_within
 from ports.training import Found, Maker, MakingFailedError, Order, UnavailableError
 from schemas.model_book import ModelBook
-from schemas.models import BrokenModelError, ModelManifest, Standing
+from schemas.models import BrokenModelError, ModelManifest, Purpose, Standing
 from services.trainer.decide import Plan, after_drift, after_model, order_of, pause_s, unfinished
 
 logger = logging.getLogger(__name__)
@@ -26,17 +26,19 @@ class Trust(NamedTuple):
 
 
 class AsItStandsError(Exception):
-    """There is nothing to say about who orders."""
+    """There is nothing to say about which model is in force."""
 
 
 class Trainer:
-    """Makes models for as long as it runs. Everything it knows stands in ``models``.
+    """Makes models of one purpose for as long as it runs. Everything it knows stands in ``models``.
 
     Two at once do no harm: each model is published under its own id, and one is promoted only over the
     champion it was judged against.
 
     Parameters
     ----------
+    shelf
+        Of ``purpose``.
     now_ms
         Broker time.
     """
@@ -52,7 +54,9 @@ class Trainer:
         now_ms: Callable[[], int],
         meter: Meter,
         looked: Callable[[], None],
+        purpose: Purpose = Purpose.ORDER,
     ) -> None:
+        self._purpose = purpose
         self._shelf = shelf
         self._maker = maker
         self._plan = plan
@@ -114,8 +118,10 @@ class Trainer:
         if found.model is not None:
             await self._shelf.publish(self._trust.sign(found.model), model)
             reached(Failpoint.MODEL_PUBLISHED)
-            self._meter.count(Metric.TRAININGS, came="made")
-            logger.info("published model %s: %s", found.model.id, found.model.judged)
+            self._meter.count(Metric.TRAININGS, purpose=self._purpose.value, came="made")
+            logger.info(
+                "published model %s for %s: %s", found.model.id, self._purpose.value, found.model.judged
+            )
         else:
             self._say_what_is_missing(found.waits_for)
         if order.champion is not None and not found.may_be_promoted:
@@ -129,7 +135,7 @@ class Trainer:
     def _say_what_is_missing(self, waits_for: str) -> None:
         """Say it when it is another than the last time: it is so for most of the time."""
         if waits_for != self._waited_for:
-            logger.info("no model is made: %s", waits_for)
+            logger.info("no model for %s is made: %s", self._purpose.value, waits_for)
         self._waited_for = waits_for
 
     async def _say_of_model(self, made: ModelManifest) -> None:
@@ -141,7 +147,7 @@ class Trainer:
         if found.drift is None:
             return
         for name, value in found.drift.measures.items():
-            self._meter.gauge(Metric.DRIFT, value, measure=name)
+            self._meter.gauge(Metric.DRIFT, value, purpose=self._purpose.value, measure=name)
         await self._act(lambda book: after_drift(book, champion.id, found.drift, at_ms=self._now_ms()))
 
     async def _act(self, decide: Callable[[ModelBook], Standing | None]) -> None:
@@ -177,5 +183,5 @@ class Trainer:
 
     def _failed(self, came: str, said: str) -> None:
         self._failures += 1
-        self._meter.count(Metric.TRAININGS, came=came)
-        logger.warning("no model was made: %s", said)
+        self._meter.count(Metric.TRAININGS, purpose=self._purpose.value, came=came)
+        logger.warning("no model for %s was made: %s", self._purpose.value, said)

@@ -1,5 +1,6 @@
 """``penstock train`` on real servers: a verdict, a file, and a champion."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,15 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from adapters.learned.canary import Canary
 from adapters.learned.heads import unpack
 from adapters.postgres.migrate import upgrade
 from penstock.cli.main import build
 from penstock.connection import DatabaseConnection
 from schemas.model_signature import is_signed
-from schemas.models import ModelManifest, sha256_of
+from schemas.models import ModelManifest, Purpose, sha256_of
 from tests.support.pipeline import Pipeline, pipeline
+from tests.support.retry_decisions import fill_decisions, logged_of
 from tests.support.servers import Servers
 from tests.support.training import KEY, ROWS, fill, models
 
@@ -56,6 +59,8 @@ def test_a_recording_needs_no_pipeline_and_becomes_a_file(
         (("--from-trace", "nowhere"), 2, "does not exist"),
         (("--from-trace", str(SAMPLE), "--out", "/nowhere/model"), 2, "there is no directory /nowhere"),
         (("--from-trace", str(SAMPLE), "--rows", "5"), 2, "--rows"),
+        (("--purpose", "retry", "--from-trace", str(SAMPLE)), 2, "no recording has"),
+        (("--purpose", "retry", "--kind", "tree"), 2, "are of one kind"),
         ((), 1, "there is no"),
     ],
 )
@@ -77,6 +82,22 @@ def mine(
     upgrade(DatabaseConnection(url=SecretStr(database_url)))
     with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine:
         yield mine
+
+
+def test_decisions_about_failures_become_the_champion_that_times_retries(mine: Pipeline) -> None:
+    environment = mine.environment("cli", PENSTOCK_MODEL_KEY=KEY)
+    fill_decisions(mine.database_url, logged_of())
+    said = document(run("--purpose", "retry", "--promote", "--json", environment=environment))
+    assert (said["kind"], said["purpose"], said["promoted"]) == ("recovery", "retry", True), said["verdict"]
+    assert said["metrics"]["log_score"] < said["beside"]["history"]["log_score"]
+    retries, data = models(mine, Purpose.RETRY)
+    assert retries.standing is not None
+    assert retries.standing.champion == said["id"]
+    assert models(mine)[0].standing is None
+    manifest = retries.manifests[said["id"]]
+    model = asyncio.run(Canary(KEY.encode()).try_out_recovery(manifest, data[manifest.id]))
+    assert model.name == said["id"]
+    assert len(model.history) > 1
 
 
 def test_rows_become_a_champion_and_the_next_model_is_judged_beside_it(mine: Pipeline) -> None:

@@ -12,14 +12,15 @@ from adapters.kafka.reader import KafkaReader
 from core.learning.features import COLUMN, FEATURES, FINGERPRINT
 from ports.model_shelf import ModelShelf
 from schemas.model_book import ModelBook
+from schemas.models import Purpose
 from tests.support.pipeline import Pipeline
 
 KEY = "a key that nobody knows"
 ROWS = 2_000
 
 
-def models(mine: Pipeline) -> tuple[ModelBook, dict[str, bytes]]:
-    """Read all that stands in ``models``, with the bytes."""
+def models(mine: Pipeline, purpose: Purpose = Purpose.ORDER) -> tuple[ModelBook, dict[str, bytes]]:
+    """Read all that stands in ``models`` for a purpose, with the bytes."""
 
     async def look() -> tuple[ModelBook, dict[str, bytes]]:
         reader = KafkaReader(mine.kafka, client_id="test-models")
@@ -27,7 +28,7 @@ def models(mine: Pipeline) -> tuple[ModelBook, dict[str, bytes]]:
         await reader.start()
         await appender.start()
         try:
-            shelf = ModelShelf(reader, appender, mine.routes)
+            shelf = ModelShelf(reader, appender, mine.routes, purpose=purpose)
             book = await shelf.look()
             return book, {one.id: await shelf.bytes_of(one) for one in book.manifests.values()}
         finally:

@@ -27,7 +27,7 @@ from ports.training import (
 )
 from schemas.model_book import ModelBook
 from schemas.model_signature import is_signed, signed
-from schemas.models import ModelManifest, PoolLaw, Standing, model_id
+from schemas.models import ModelManifest, PoolLaw, Purpose, Standing, model_id
 from schemas.topics import RouteMap
 from services.trainer.decide import BY, Plan
 from services.trainer.train import Trainer, Trust
@@ -79,14 +79,17 @@ class Jobs(Maker):
         if order.when is When.NEVER:
             return Found(waits_for="it is not time", drift=drift), b""
         made = msgspec.structs.replace(
-            a_manifest(data),
+            a_manifest(data, purpose=order.purpose),
             id=model_id(order.now_ms, a_manifest(data).sha256),
             created_ms=order.now_ms,
             judged=self.judged,
             parent="" if order.champion is None else order.champion.id,
             by=BY,
         )
-        return Found(model=made, drift=drift, laws=() if order.laws else (LAW,)), data
+        return Found(model=made, drift=drift, laws=self.laws_for(order)), data
+
+    def laws_for(self, order: Order) -> tuple[PoolLaw, ...]:
+        return () if order.laws or order.purpose is not Purpose.ORDER else (LAW,)
 
 
 class World:
@@ -100,15 +103,16 @@ class World:
         self.meter = PrometheusMeter()
         self.looked = 0
 
-    def shelf(self) -> ModelShelf:
-        return ModelShelf(MemoryReader(self.broker), MemoryAppender(self.broker), ROUTES)
+    def shelf(self, purpose: Purpose = Purpose.ORDER) -> ModelShelf:
+        reader, appender = MemoryReader(self.broker), MemoryAppender(self.broker)
+        return ModelShelf(reader, appender, ROUTES, purpose=purpose)
 
-    def trainer(self, plan: Plan = PLAN, check_s: float = 600.0) -> Trainer:
+    def trainer(self, plan: Plan = PLAN, check_s: float = 600.0, purpose: Purpose = Purpose.ORDER) -> Trainer:
         def looked() -> None:
             self.looked += 1
 
         return Trainer(
-            shelf=self.shelf(),
+            shelf=self.shelf(purpose),
             maker=self.jobs,
             plan=plan,
             check_s=check_s,
@@ -116,6 +120,7 @@ class World:
             now_ms=lambda: self.now_ms,
             meter=self.meter,
             looked=looked,
+            purpose=purpose,
         )
 
     async def book(self) -> ModelBook:
@@ -160,6 +165,28 @@ async def test_a_model_is_published_signed_and_promoted_and_costs_are_told(world
     assert (await world.standing()).champion == made.id
     assert book.laws == {"default": LAW}
     assert world.looked == 1
+
+
+async def test_trainers_of_two_purposes_go_their_own_ways_in_one_topic(world: World) -> None:
+    order, retry = world.trainer(), world.trainer(purpose=Purpose.RETRY)
+    await order.round()
+    world.now_ms += 1000
+    await retry.round()
+    for purpose in Purpose:
+        book = await world.shelf(purpose).look()
+        assert book.standing is not None
+        assert [book.standing.champion] == list(book.manifests)
+        assert newest(book).purpose == purpose
+    assert [made.purpose for made in world.jobs.orders] == [Purpose.ORDER, Purpose.RETRY]
+    # One falls out, the other stays.
+    first = (await world.standing()).champion
+    world.jobs.drift = DriftFound(drifted=True, words="drifted: log score")
+    world.now_ms += 1000
+    await retry.round()
+    fallen = (await world.shelf(Purpose.RETRY).look()).standing
+    assert fallen is not None
+    assert fallen.champion is None
+    assert (await world.standing()).champion == first
 
 
 async def test_nothing_is_made_twice_before_it_is_time(world: World) -> None:
