@@ -211,11 +211,15 @@ class Asker:
 
     async def _retrying(self) -> None:
         known, job = self._known, self._known.job
-        signature = known.attempts[-1]["signature"] if known.attempts else None
-        if signature is not None:
-            kinds = await self._try("which failure it is", why_rows.kind_of(self._database, signature))
-            known.kind = next(iter(kinds or ()), None)
-        offset = known.attempts[-1]["dlq_offset"] if known.attempts else None
-        if offset is not None and offset >= 0:
-            question = why_log.letter(self._where, job["job_id"], offset)
-            known.letter = await self._try("its record in jobs.dlq", question)
+        if not known.attempts:
+            return
+        last = known.attempts[-1]
+        if last["signature"] is not None:
+            question = why_rows.kind_of(self._database, last["signature"])
+            known.kind = next(iter(await self._try("which failure it is", question) or ()), None)
+        if last["decision"] is not None:
+            question = why_rows.choice_of(self._database, job["job_id"], last["n"])
+            known.choice = next(iter(await self._try("how its delay was chosen", question) or ()), None)
+        if last["dlq_offset"] is not None and last["dlq_offset"] >= 0:
+            letter = why_log.letter(self._where, job["job_id"], last["dlq_offset"])
+            known.letter = await self._try("its record in jobs.dlq", letter)

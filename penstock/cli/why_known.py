@@ -38,6 +38,8 @@ class Known:
     """What stands in ``jobs.dlq`` of its last failure."""
     kind: Row | None = None
     """The kind of its last failure, a row of ``signatures``."""
+    choice: Row | None = None
+    """How the delay after its last dispatch was chosen, of a row of ``retry_decisions``."""
     not_known: list[str] = field(default_factory=list)
     """What could not be looked up, and why."""
 

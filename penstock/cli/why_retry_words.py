@@ -107,7 +107,12 @@ def _chosen(known: Known, last: Row) -> list[str]:
     by_rule_s = failure_delay_s(
         closed_of(known, last), policy_of(known), draw_for(_origin(known.job), last["n"])
     )
-    return [f"the delay was chosen {how}{chance}; by the rule it would be {span(by_rule_s)}"]
+    said = [f"the delay was chosen {how}{chance}; by the rule it would be {span(by_rule_s)}"]
+    choice = known.choice
+    if choice is not None and choice["p_works"] is not None:
+        who = f"model {choice['model']}" if choice["model"] else "what the dlq_handler saw itself"
+        said.append(f"by {who} the next try works with a chance of {choice['p_works']:.0%}")
+    return said
 
 
 def closed_of(known: Known, last: Row) -> ClosedDispatch:

@@ -73,6 +73,7 @@ SELECT job_id::text AS job_id, type, state FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND job_group = %s
 """
 _KIND = "SELECT * FROM signatures WHERE signature = %s"
+_CHOICE = "SELECT arm, model, p_works FROM retry_decisions WHERE job_id = %s::uuid AND n = %s"
 _CHILDREN = """
 SELECT job_id::text AS job_id, type, state, priority, deadline_at FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND finished_at IS NULL
@@ -159,6 +160,11 @@ async def children_of(database: Database, job: Mapping[str, Any]) -> Rows:
 async def kind_of(database: Database, signature: str) -> Rows:
     """Give the kind of failure that is named so; of none when the table does not have it yet."""
     return await _all(database, _KIND, [signature])
+
+
+async def choice_of(database: Database, job_id: str, n: int) -> Rows:
+    """Give how the delay after a dispatch was chosen; of none when it did not fail."""
+    return await _all(database, _CHOICE, [job_id, n])
 
 
 async def _all(database: Database, sql: LiteralString | bytes, parameters: Any) -> Rows:

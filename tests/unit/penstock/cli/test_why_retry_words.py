@@ -50,6 +50,20 @@ def test_a_delay_that_is_not_by_the_rule_says_so(policy: str, said: str) -> None
     text = "\n".join(delay_part(Known(job, [last], NOW), last).lines)
     assert f"the delay was chosen {said}" in text
     assert "a chance of 85.0%; by the rule it would be" in text
+    assert "works" not in text
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [("m-1", "by model m-1"), (None, "by what the dlq_handler saw itself")]
+)
+def test_a_chosen_delay_names_the_model_and_its_chance(model: str | None, said: str) -> None:
+    job = {"origin_epoch": "e", "origin_partition": 0, "origin_offset": 7, "max_attempts": 5}
+    last = {"n": 1, "attempt": 1, "outcome": "failed", "error_class": "transient", "signature": None}
+    last |= {"decision": "retry", "decision_reason": "x", "decision_policy": "learned", "propensity": 0.85}
+    last |= {"decided_at": NOW, "due_at": NOW + timedelta(seconds=40)}
+    choice = {"arm": "planned", "model": model, "p_works": 0.62}
+    lines = delay_part(Known(job, [last], NOW, choice=choice), last).lines
+    assert f"{said} the next try works with a chance of 62%" in lines
 
 
 def test_failures_that_do_not_count_are_none_of_those_that_a_delay_is_made_of() -> None:
