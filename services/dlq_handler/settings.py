@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from adapters.learned.settings import ModelTrust
 from adapters.runtime.settings import ServiceSettings
 from core.breaker import Mode as CircuitMode
 from core.learning.preemption import Mode
@@ -57,6 +58,8 @@ class DlqHandlerSettings(ServiceSettings):
 
     retry_policy: Chooser = Chooser.RULE
     """Who chooses delays; ``rule`` is the switch back, effective with the restart of the service."""
+    model: ModelTrust = Field(default_factory=ModelTrust)
+    """Whose models of recoveries are asked, where delays are learned."""
     retry_explored: float = EXPLORED_MAX
     """Share of failures whose delay another arm chooses, when it is not the rule alone."""
 

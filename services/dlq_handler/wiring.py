@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from adapters.runtime.service import Service
 from core.keeper import Keeper, OpenClaims
@@ -39,6 +39,9 @@ from services.dlq_handler.settings import Chooser, DlqHandlerSettings
 from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
 from services.dlq_handler.trim import Told, Trimmer
 
+if TYPE_CHECKING:
+    from services.dlq_handler.learned import Learned
+
 
 async def run(service: Service) -> None:
     """Handle closures and decisions and keep watch over executors until told to stop."""
@@ -66,7 +69,8 @@ async def run(service: Service) -> None:
         ends = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
         marks = HeldMarkLog(routes, service.epoch.epoch, held)
         circuits = await _circuits(service, settings, member, marks, stack)
-        kinds, memory = await _recognizer(service, stack), _memory(settings)
+        kinds, learned = await _recognizer(service, stack), await _learned(service, settings, stack)
+        memory: Adviser | None = None if learned is None else learned.memory
         handler = Handler(
             *(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory),
             circuits.keeper,
@@ -94,7 +98,7 @@ async def run(service: Service) -> None:
                 service.health.set_ready()
 
         async with asyncio.TaskGroup() as tasks:
-            follows = [] if features is None else [features.run]
+            follows = [beside.run for beside in (features, learned) if beside is not None]
             for beside in (watch.run, ends.run, snapshotter.run, *circuits.runs, *follows):
                 tasks.create_task(beside(service.stopping))
             tasks.create_task(trimmer.run(service.stopping, settings.janitor_s))
@@ -153,12 +157,14 @@ async def _reader(service: Service, stack: AsyncExitStack) -> PartitionReader:
     return reader
 
 
-def _memory(settings: DlqHandlerSettings) -> Adviser | None:
+async def _learned(service: Service, settings: DlqHandlerSettings, stack: AsyncExitStack) -> "Learned | None":
     """Give what learns of failures; imported only now, so that who goes by the rule loads no NumPy."""
     if settings.retry_policy is not Chooser.LEARNED:
         return None
-    memory: Adviser = import_module("core.retrying.memory").RetryMemory(settings.retry_explored)
-    return memory
+    module = import_module("services.dlq_handler.learned")
+    learned: Learned = module.Learned(service, settings, await _reader(service, stack))
+    await learned.start()
+    return learned
 
 
 async def _recognizer(service: Service, stack: AsyncExitStack) -> Recognizer:
