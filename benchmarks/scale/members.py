@@ -1,5 +1,6 @@
 """Processes of the simulated pipeline: what they fetch, what that costs, and what they append."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ SCHEDULER_REST_S = 0.25
 Message = tuple[str, Births]
 
 
-class Member:
+class Member(ABC):
     """One process: fetches what is there for it, works on it in wakes, and works on when that is appended.
 
     Parameters
@@ -91,9 +92,9 @@ class Member:
         """Say whether a wake would do anything."""
         return bool(self._inbox)
 
+    @abstractmethod
     def wake(self, taken: list[Message]) -> None:
         """Work on what was taken."""
-        raise NotImplementedError
 
     def spend(self, jobs: float, appended: float, then: Callable[[], None]) -> None:
         """Use the CPU of one wake, which appends so many batches."""
