@@ -2,15 +2,22 @@
 
 from functools import cache
 
+import msgspec
 import numpy as np
 
 from adapters.learned.heads import Head
+from adapters.learned.recovery import RecoveryModel
+from adapters.learned.recovery_bytes import pack_recovery, unpack_recovery
+from adapters.learned.recovery_probe import said_of_probe
 from adapters.learned.retry_training import Failures, train_hazard
 from core.retrying.ahead import STRETCHES
 from core.retrying.choice import Moment, Subject
 from core.retrying.columns import COLUMN
 from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
+from ports.training import RECOVERY
+from schemas.models import ModelManifest, Purpose
+from tests.support.models_under_test import a_manifest
 
 SPEAKING = "type.streak"
 """The feature that says how soon the episodes below recover."""
@@ -45,3 +52,16 @@ def a_moment(*, quick: bool, age_s: float = 0.0) -> Moment:
     vector = features(Failure(1, 1, age_s, 1e6), {})
     vector[COLUMN[SPEAKING]] = quick
     return Moment(age_s, 1, 5, now_s=1e6, subject=Subject("t1", "k1", "e1"), features=vector)
+
+
+def a_recovery(minute: int = 0) -> tuple[ModelManifest, bytes]:
+    """Give the bytes of a model, and a manifest that says what it predicts of the probe."""
+    data = pack_recovery(a_history(), a_head())
+    said = said_of_probe(RecoveryModel("", *unpack_recovery(data)))
+    manifest = msgspec.structs.replace(
+        a_manifest(data, minute, purpose=Purpose.RETRY),
+        kind=RECOVERY,
+        probe_log_run=said.log_odds,
+        probe_failed=said.still_on,
+    )
+    return manifest, data
