@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from adapters.learned.heads import Head
 from adapters.learned.recovery import RecoveryModel
 from adapters.learned.recovery_bytes import MAGIC, pack_recovery, unpack_recovery
-from core.retrying.choice import Moment
-from core.retrying.history import SNAPSHOT_KEYS_MAX, History, Seen, Subject
+from core.retrying.choice import Moment, Subject
+from core.retrying.history import SNAPSHOT_KEYS_MAX, History, Seen
 from tests.support.recoveries import a_head, a_history, a_moment
 
 HEAD = Head(b"a booster", 7)
