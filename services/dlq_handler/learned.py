@@ -1,13 +1,12 @@
 """What chooses delays by what was learned. Loaded only where somebody asks for that: it takes NumPy."""
 
-from adapters.learned.canary import Canary
-from adapters.runtime.service import Service
 from core.retrying.memory import RetryMemory
 from core.retrying.recovery import Recovery
 from ports.log import PartitionReader
-from ports.model_watch import ModelWatch
+from ports.meter import Meter
+from ports.model_watch import ModelWatch, TryOut
 from schemas.models import Purpose
-from services.dlq_handler.settings import DlqHandlerSettings
+from schemas.topics import RouteMap
 
 
 class Learned:
@@ -19,12 +18,16 @@ class Learned:
         Used for this alone; the caller closes it.
     """
 
-    def __init__(self, service: Service, settings: DlqHandlerSettings, reader: PartitionReader) -> None:
-        try_out = Canary(settings.model.key_bytes).try_out_recovery
-        self._watch: ModelWatch[Recovery] = ModelWatch(
-            reader, service.routes, service.meter, try_out=try_out, purpose=Purpose.RETRY
-        )
-        self.memory = RetryMemory(settings.retry_explored, self._watch)
+    def __init__(
+        self,
+        reader: PartitionReader,
+        routes: RouteMap,
+        meter: Meter,
+        try_out: TryOut[Recovery],
+        explored: float,
+    ) -> None:
+        self._watch = ModelWatch(reader, routes, meter, try_out=try_out, purpose=Purpose.RETRY)
+        self.memory = RetryMemory(explored, self._watch)
         self.run = self._watch.run
 
     async def start(self) -> None:

@@ -13,7 +13,6 @@ from core.keeper import Keeper, OpenClaims
 from core.learning.preemption import Mode
 from core.log import TopicPartition
 from core.retention import TrimRule
-from core.retrying.asked import Adviser
 from core.snapshot_rule import SnapshotRule
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
@@ -47,33 +46,31 @@ async def run(service: Service) -> None:
     """Handle closures and decisions and keep watch over executors until told to stop."""
     settings = cast("DlqHandlerSettings", service.settings)
     routes, now_ms, append, meter = service.routes, service.clock.now_ms, service.appender, service.meter
-    folds, claims = LedgerFolds(service.epoch.epoch, with_notes=False), OpenClaims()
+    epoch = service.epoch.epoch
+    folds, claims = LedgerFolds(epoch, with_notes=False), OpenClaims()
 
     def start_at(partition: TopicPartition, committed: int) -> int:
         return folds.next_offset(partition.partition) if partition.topic == routes.ledger else committed
 
     async with AsyncExitStack() as stack:
         heartbeats, records, snapshots, known, gated, held = [await _reader(service, stack) for _ in range(6)]
-        logs = GateLogs(routes, service.epoch.epoch)
-        gates = GateSnapshots(routes, service.epoch.epoch, logs, gated, service.instance)
-        passages = PassageLog(routes, service.epoch.epoch, known)
+        gates = GateSnapshots(routes, epoch, GateLogs(routes, epoch), gated, service.instance)
+        passages = PassageLog(routes, epoch, known)
         retention = await service.retention()
         stack.push_async_callback(retention.close)
         store = _store(service, settings, snapshots)
-
         restore = partial(begin_at_snapshots, store, folds, claims, routes.ledger)
         member = await service.join([routes.ledger, routes.dlq], start_at=start_at, restore=restore)
         stack.push_async_callback(member.close)
-        fetcher = RecordFetcher(records)
+        fetcher, marks = RecordFetcher(records), HeldMarkLog(routes, epoch, held)
         attempts = Attempts(fetcher, routes, settings.attempt_cache_max_bytes)
         ends = OutcomeReporter(routes, service.appender, service.meter, now_ms, source=service.instance)
-        marks = HeldMarkLog(routes, service.epoch.epoch, held)
         circuits = await _circuits(service, settings, member, marks, stack)
         kinds, learned = await _recognizer(service, stack), await _learned(service, settings, stack)
-        memory: Adviser | None = None if learned is None else learned.memory
         handler = Handler(
-            *(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds, memory),
-            circuits.keeper,
+            *(routes, append, member, meter, now_ms, folds, claims, attempts, ends, kinds),
+            memory=None if learned is None else learned.memory,
+            circuits=circuits.keeper,
         )
         keeper = Keeper(int(settings.lease_s * 1000))
         watch = KeepWatch(
@@ -86,7 +83,7 @@ async def run(service: Service) -> None:
         rule, when = _trim_rule(settings), _snapshot_rule(settings)
         snapshotter = Snapshotter(store, member, folds, routes.ledger, when, time.monotonic, shelf)
         told = Told(passages, gates, marks)
-        trimmer = Trimmer(routes, retention, member, folds, store, told, service.meter, now_ms, rule, shelf)
+        trimmer = Trimmer(routes, retention, member, folds, store, told, meter, now_ms, rule, shelf)
         features = await _features(service, settings, stack)
         hold_ms = int(settings.preempt_hold_s * 1000)
         holds = HoldWatch(routes, append, member, meter, now_ms, folds, attempts, features, hold_ms)
@@ -161,8 +158,10 @@ async def _learned(service: Service, settings: DlqHandlerSettings, stack: AsyncE
     """Give what learns of failures; imported only now, so that who goes by the rule loads no NumPy."""
     if settings.retry_policy is not Chooser.LEARNED:
         return None
-    module = import_module("services.dlq_handler.learned")
-    learned: Learned = module.Learned(service, settings, await _reader(service, stack))
+    try_out = import_module("adapters.learned.canary").Canary(settings.model.key_bytes).try_out_recovery
+    learned: Learned = import_module("services.dlq_handler.learned").Learned(
+        await _reader(service, stack), service.routes, service.meter, try_out, settings.retry_explored
+    )
     await learned.start()
     return learned
 
