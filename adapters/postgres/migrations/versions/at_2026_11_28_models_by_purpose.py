@@ -1,5 +1,7 @@
 """What models are for: to order jobs, as all before, or to time retries."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -71,7 +73,8 @@ def downgrade() -> None:
 
 
 def _comment(table: str, name: str, nullable: bool, before: str, after: str) -> None:
-    type_ = {"rows": sa.BigInteger(), "enabled": sa.Boolean()}.get(name, sa.Text())
+    others: dict[str, sa.types.TypeEngine[Any]] = {"rows": sa.BigInteger(), "enabled": sa.Boolean()}
+    type_ = others.get(name, sa.Text())
     op.alter_column(
         table, name, comment=after, existing_comment=before, existing_type=type_, existing_nullable=nullable
     )
