@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import typer
@@ -21,6 +21,16 @@ from penstock.cli.console import JsonOption, command, fail, say, show_json, show
 from penstock.cli.main import package_version
 from penstock.cli.reading import reading, require_topics
 from penstock.cli.schedule_topic import APPEND_TIMEOUT_S, appending
+from penstock.cli.train_options import (
+    KindOption,
+    MemoryOption,
+    OutOption,
+    PromoteOption,
+    PublishOption,
+    PurposeOption,
+    RowsOption,
+    TraceOption,
+)
 from ports.model_shelf import ModelShelf
 from ports.training import Found, Kind, MakingFailedError, Order, UnavailableError, When, is_promotable
 from schemas.model_acts import Actor, promoted
@@ -57,44 +67,14 @@ def register(app: typer.Typer) -> None:
 
 @command
 async def train(
-    from_trace: Annotated[
-        Path | None,
-        typer.Option(
-            "--from-trace",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="Learn from a recording (Google 2011 CSV, Standard Workload Format; packed or not) instead.",
-        ),
-    ] = None,
-    kind: Annotated[
-        Kind, typer.Option("--kind", help="Boosted trees, or one tree a head; of models that order jobs.")
-    ] = Kind.BOOSTED,
-    purpose: Annotated[
-        Purpose, typer.Option("--purpose", help="What it is for: to order jobs, or to time retries.")
-    ] = Purpose.ORDER,
-    rows: Annotated[
-        int | None,
-        typer.Option(
-            "--rows",
-            min=100,
-            show_default="300000, or 50000 to time retries",
-            help="Newest decisions to learn from.",
-        ),
-    ] = None,
-    memory_mb: Annotated[
-        int, typer.Option("--memory-mb", min=256, help="What the process that trains may map.")
-    ] = MEMORY_MB,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the model there, and its manifest to FILE.json."),
-    ] = None,
-    publish: Annotated[
-        bool, typer.Option("--publish/--dry-run", help="Publish it, or only say how good it is.")
-    ] = False,
-    promote: Annotated[
-        bool, typer.Option("--promote", help="Publish it, and put it in force if its verdict allows that.")
-    ] = False,
+    from_trace: TraceOption = None,
+    kind: KindOption = Kind.BOOSTED,
+    purpose: PurposeOption = Purpose.ORDER,
+    rows: RowsOption = None,
+    memory_mb: MemoryOption = MEMORY_MB,
+    out: OutOption = None,
+    publish: PublishOption = False,
+    promote: PromoteOption = False,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -104,16 +84,7 @@ async def train(
     a model: the running mean, or the history of recoveries. Nothing is published without --publish or
     --promote.
     """
-    if purpose is Purpose.RETRY and from_trace is not None:
-        fail(
-            "--purpose retry learns from logged decisions about failures, which no recording has: "
-            "leave --from-trace out",
-            code=2,
-        )
-    if purpose is Purpose.RETRY and kind is not Kind.BOOSTED:
-        fail(f"--kind {kind.value}: models that time retries are of one kind; leave --kind out", code=2)
-    if out is not None and not out.absolute().parent.is_dir():
-        fail(f"--out {out}: there is no directory {out.absolute().parent}", code=2)
+    _refuse_what_cannot_be(purpose, from_trace, kind, out)
     publish = publish or promote
     where = connections(data) if publish or from_trace is None else None
     if where is None:
@@ -139,6 +110,19 @@ async def train(
     if said is not None and not said.enabled:
         enable = f"penstock models enable{_option(purpose)}"
         typer.echo(f"models are disabled: `{enable}` puts the champion in force", err=True)
+
+
+def _refuse_what_cannot_be(purpose: Purpose, from_trace: Path | None, kind: Kind, out: Path | None) -> None:
+    if purpose is Purpose.RETRY and from_trace is not None:
+        fail(
+            "--purpose retry learns from logged decisions about failures, which no recording has: "
+            "leave --from-trace out",
+            code=2,
+        )
+    if purpose is Purpose.RETRY and kind is not Kind.BOOSTED:
+        fail(f"--kind {kind.value}: models that time retries are of one kind; leave --kind out", code=2)
+    if out is not None and not out.absolute().parent.is_dir():
+        fail(f"--out {out}: there is no directory {out.absolute().parent}", code=2)
 
 
 def _option(purpose: Purpose) -> str:
