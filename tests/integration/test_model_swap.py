@@ -20,6 +20,7 @@ from core.ledger.notes import Queued
 from core.log import NewRecord
 from ports.model_shelf import ModelShelf
 from ports.model_watch import ModelWatch
+from ports.models import Model
 from schemas.codec import decode_if_note
 from schemas.model_book import ModelBook
 from schemas.model_signature import signed
@@ -44,7 +45,7 @@ def mine(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeli
 
 
 @asynccontextmanager
-async def a_watch(mine: Pipeline) -> AsyncIterator[ModelWatch]:
+async def a_watch(mine: Pipeline) -> AsyncIterator[ModelWatch[Model]]:
     reader = KafkaReader(mine.kafka, client_id="test-watch")
     await reader.start()
     watch = ModelWatch(reader, mine.routes, PrometheusMeter(), try_out=Canary(KEY).try_out)
@@ -59,7 +60,7 @@ async def a_watch(mine: Pipeline) -> AsyncIterator[ModelWatch]:
         await reader.close()
 
 
-def champion(watch: ModelWatch) -> str | None:
+def champion(watch: ModelWatch[Model]) -> str | None:
     return None if watch.champion is None else watch.champion.name
 
 
@@ -77,7 +78,7 @@ def good(seed: int, minute: int) -> tuple[ModelManifest, bytes]:
     return signed(manifest, KEY), data
 
 
-async def swap(shelf: ModelShelf, watch: ModelWatch, standing: Standing) -> float:
+async def swap(shelf: ModelShelf, watch: ModelWatch[Model], standing: Standing) -> float:
     """Promote, and give how long it took from before the append until it is in use, seconds."""
     appended_s: list[float] = []
 
