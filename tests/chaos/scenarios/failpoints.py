@@ -26,6 +26,7 @@ from tests.chaos.armed import READY_TIMEOUT_S, ArmedRun, taken_over
 from tests.chaos.learned import require_whole_models, wait_for_equal_features
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
+from tests.chaos.rig.patience import PATIENCE
 from tests.chaos.rig.process import NOTHING, wait_until
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
 from tests.chaos.spec import StackSpec
@@ -335,12 +336,13 @@ def drive_to_kill(field: Field, name: str, place: Place) -> None:
     after = field.rng.randint(0, AFTER_MAX) if place.point in OFTEN else 0
     orders = (*situation.orders, f"{place.name}:kill:after={after}")
     run = ArmedRun(field, name, ";".join(orders), situation.environment)
-    deadline_s = time.monotonic() + REACH_TIMEOUT_S
+    limit_s = PATIENCE.limit_s(REACH_TIMEOUT_S)
+    deadline_s = time.monotonic() + limit_s
     bring_at_s = time.monotonic()
     while run.is_alive:
         field.load.check()
         if time.monotonic() > deadline_s:
-            raise FaultDidNotBiteError(f"{name} did not come by {place.name} within {REACH_TIMEOUT_S:.0f} s")
+            raise FaultDidNotBiteError(f"{name} did not come by {place.name} within {limit_s:.0f} s")
         if situation.bring is not None and time.monotonic() >= bring_at_s:
             situation.bring(field, run)
             bring_at_s = time.monotonic() + situation.again_s
