@@ -33,7 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("logs", "jobs", "Show what a job logged."),
     Command("cancel", "cancel", "Cancel a job, or all that meet a filter."),
     Command("workflow", "workflow", "Submit, show, cancel or retry workflows."),
-    Command("train", "train", "Make a model of what became of jobs, and judge it."),
+    Command("train", "train", "Make a model of what became of jobs, or of their failures, and judge it."),
     Command("lab", "lab", "Try policies out where nothing can break."),
     Command("topics", "topics", "List the topics of the pipeline."),
     Command("lag", "topics", "Show how far each service is behind."),
