@@ -20,6 +20,9 @@ Value = str | int | float
 Row = dict[str, Value]
 """Column to value; a column that is absent is null. Times are milliseconds since 1970, ids and JSON text."""
 
+ROWS_VERSION = 1
+"""Grows whenever rows say more of the same events than before: then what an older version wrote meanwhile is
+written again. A patch that is merged once more, and all after it again in order, changes nothing else."""
 JSON_COLUMNS = frozenset({"payload", "result", "labels", "score_parts", "depends_on", "context"})
 """Columns whose text is JSON: two texts are the same value when they parse to the same."""
 

@@ -90,6 +90,14 @@ class SnapshotReader(SnapshotShelf[LedgerFold]):
         """
         return await self._folded(partition, lambda catalog: catalog.whole(at_least))
 
+    async def earliest(self, partition: int) -> int | None:
+        """Give the first ledger offset that a fold can begin at; None where there is no such place."""
+        start = await self.log_start(partition)
+        if not start:
+            return 0
+        fold = await self.load_first(partition, start)
+        return None if fold is None else fold.next_offset
+
     async def _folded(self, partition: int, choose: Choose) -> LedgerFold | None:
         fold = await self.choose(partition, choose)
         if fold is not None:

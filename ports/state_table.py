@@ -28,6 +28,32 @@ class StateTable(Protocol):
         """
         ...
 
+    async def left_behind(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Give, of partitions that an older version went on with, the offset from which on it did.
+
+        What an older version writes leaves out what only this one says of an event.
+
+        Raises
+        ------
+        TableUnusableError
+            A person must look.
+        TableUnavailableError
+            The caller tries again later.
+        """
+        ...
+
+    async def go_back(self, offsets: Mapping[int, int]) -> None:
+        """Set next offsets back. What is merged again from there on, in order, changes nothing that is whole.
+
+        Raises
+        ------
+        TableUnusableError
+            A person must look.
+        TableUnavailableError
+            The caller tries again later.
+        """
+        ...
+
     async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
         """Merge ``rows`` into the tables and move the positions, in one transaction.
 

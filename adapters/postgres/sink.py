@@ -17,7 +17,7 @@ from adapters.postgres.tables.logs import job_logs
 from adapters.postgres.tables.retry_decisions import retry_decisions
 from adapters.postgres.tables.scores import job_scores
 from adapters.postgres.upsert import copy_statement, staging_name, staging_statements, upsert_statement
-from core.rows import Row, Value, complete
+from core.rows import ROWS_VERSION, Row, Value, complete
 from core.rows_table import Table
 from ports.failpoints import Failpoint, reached
 from ports.meter import Meter, Metric
@@ -65,10 +65,26 @@ _ENSURE = """
 _READ = (
     "SELECT partition, next_offset FROM stage_offsets WHERE stage = %s AND epoch = %s AND partition = ANY(%s)"
 )
-_MOVE = """
-    UPDATE stage_offsets AS t SET next_offset = m.new
+# What an older writer wrote behind ``rows_offset`` stays so until a service that starts goes back there.
+_MOVE = f"""
+    UPDATE stage_offsets AS t SET next_offset = m.new,
+        rows_version = greatest(t.rows_version, {ROWS_VERSION}),
+        rows_offset = CASE
+            WHEN t.rows_version = {ROWS_VERSION} AND t.rows_offset < m.old OR t.rows_version > {ROWS_VERSION}
+            THEN t.rows_offset ELSE m.new END
     FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS m (partition, old, new)
     WHERE t.stage = %s AND t.epoch = %s AND t.partition = m.partition AND t.next_offset = m.old
+"""  # noqa: S608 - a constant of our own
+
+_LEFT_BEHIND = """
+    SELECT partition, rows_offset FROM stage_offsets
+    WHERE stage = %s AND epoch = %s AND partition = ANY(%s)
+      AND rows_version = %s AND rows_offset < next_offset
+"""
+_GO_BACK = """
+    UPDATE stage_offsets AS t SET next_offset = m.at, rows_version = NULL, rows_offset = NULL
+    FROM unnest(%s::int[], %s::bigint[]) AS m (partition, at)
+    WHERE t.stage = %s AND t.epoch = %s AND t.partition = m.partition AND t.next_offset > m.at
 """
 
 STAGED_MAX_BYTES = 33_554_432
@@ -149,6 +165,30 @@ class PostgresTable:
             raise
         reached(Failpoint.POSITIONS_ENSURED)
         return positions
+
+    async def left_behind(self, partitions: Iterable[int]) -> dict[int, int]:
+        """See ``ports.state_table.StateTable.left_behind``."""
+        asked = (self._stage, self._epoch, sorted(partitions), ROWS_VERSION)
+        try:
+            with self._answering():
+                connection = await self._connected()
+                found = await connection.execute(_LEFT_BEHIND, asked)
+                return dict(await found.fetchall())
+        except BaseException as error:
+            await self._give_up(error)
+            raise
+
+    async def go_back(self, offsets: Mapping[int, int]) -> None:
+        """See ``ports.state_table.StateTable.go_back``."""
+        ordered = sorted(offsets.items())
+        partitions, places = [one for one, _ in ordered], [offset for _, offset in ordered]
+        try:
+            with self._answering():
+                connection = await self._connected()
+                await connection.execute(_GO_BACK, (partitions, places, self._stage, self._epoch))
+        except BaseException as error:
+            await self._give_up(error)
+            raise
 
     async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
         """See ``ports.state_table.StateTable.write``."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,9 @@ from schemas.ledger import FoldedEvent, LedgerFolds
 from services.materializer.decide import moves_of, retry_delay_s, rows_from
 
 logger = logging.getLogger(__name__)
+
+Earliest = Callable[[int], Awaitable[int | None]]
+"""Gives the first offset of a partition that a fold can begin at; None where there is no such place."""
 
 
 class Health(Protocol):
@@ -68,8 +71,13 @@ class Materialize:
         self._positions: dict[int, int] = {}
         """Per partition the table's next offset, as far as known; a write finds out if it is wrong."""
 
-    async def find_positions(self, partitions: Iterable[int]) -> None:
-        """Return when the table has said how far it is.
+    async def find_positions(self, partitions: Collection[int], earliest: Earliest) -> None:
+        """Return when the table has said how far it is, less what an older version wrote.
+
+        Parameters
+        ----------
+        earliest
+            Nothing goes back to before this.
 
         Raises
         ------
@@ -79,12 +87,24 @@ class Materialize:
         failures = 0
         while True:
             try:
+                await self._go_back(await self._table.left_behind(partitions), earliest)
                 self._positions = await self._table.positions(partitions)
             except TableUnavailableError as error:
                 failures += 1
                 await self._wait(failures, 0, error)
             else:
                 return
+
+    async def _go_back(self, left_behind: Mapping[int, int], earliest: Earliest) -> None:
+        """Let everything that an older version wrote be written again, as far as it can still be folded."""
+        found: dict[int, int] = {}
+        for partition, offset in left_behind.items():
+            begin = await earliest(partition)
+            if begin is not None:
+                found[partition] = max(offset, begin)
+        if found:
+            logger.info("an older version wrote the table; it is written again from %s", found)
+            await self._table.go_back(found)
 
     def positions_of(self, partitions: Iterable[int]) -> dict[int, int]:
         """Give how far the table is, as far as known: 0 where that is not known."""

@@ -72,7 +72,7 @@ async def run(service: Service) -> None:
             await store.restore(folds, step.positions_of(tp.partition for tp in owned))
 
         with contextlib.suppress(StoppedError):
-            await step.find_positions(range(service.routes.partitions))
+            await step.find_positions(range(service.routes.partitions), store.earliest)
             member = await service.join(
                 [ledger], start_at=lambda tp, _: folds.next_offset(tp.partition), restore=restore
             )

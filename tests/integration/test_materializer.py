@@ -106,6 +106,44 @@ async def test_a_position_that_moved_refuses_the_whole_batch(url: str) -> None:
     await other.close()
 
 
+async def test_what_an_older_version_wrote_is_known_and_written_again(url: str) -> None:
+    course: list[Event] = [accepted(), queued(), claimed(), succeeded()]
+    events = folded(course)
+    partition, mine = events[0].partition, sink(url)
+    await write(mine, events[:2])
+    assert await mine.left_behind([partition]) == {}
+    with psycopg.connect(url) as connection:
+        # As a version writes that knows nothing of versions.
+        connection.execute("UPDATE stage_offsets SET next_offset = 3")
+    assert await mine.left_behind([partition]) == {partition: 2}
+    # What is written after it does not hide what it left out.
+    rows = empty_table()
+    gather(rows, events[3:])
+    await mine.write(rows, {partition: Move(3, 4)})
+    assert await mine.left_behind([partition]) == {partition: 2}
+    await mine.go_back({partition: 2})
+    assert await mine.positions([partition]) == {partition: 2}
+    await write(mine, events[2:])
+    assert await mine.left_behind([partition]) == {}
+    await mine.close()
+    found = await read_table(url)
+    assert difference(fresh_fold(written(course), EPOCH), found.rows) == []
+
+
+async def test_a_newer_version_that_wrote_is_left_alone(url: str) -> None:
+    events = folded([accepted(), queued()])
+    partition, mine = events[0].partition, sink(url)
+    await write(mine, events[:1])
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE stage_offsets SET rows_version = rows_version + 1")
+    await write(mine, events[1:])
+    assert await mine.left_behind([partition]) == {}
+    with psycopg.connect(url) as connection:
+        # The newer one finds that an older one went on from there.
+        assert connection.execute("SELECT rows_offset, next_offset FROM stage_offsets").fetchall() == [(1, 2)]
+    await mine.close()
+
+
 async def test_a_zombie_that_wakes_up_inside_its_transaction_writes_nothing(url: str) -> None:
     events = folded([accepted(), queued()])
     partition = events[0].partition

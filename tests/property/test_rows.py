@@ -36,6 +36,17 @@ def test_rows_of_batches_merged_in_order_are_the_rows_of_all_at_once(
     assert attempts == whole.attempts
 
 
+@given(stories(), st.integers(0, 1000))
+def test_a_stretch_up_to_the_end_that_is_merged_once_more_changes_no_row(
+    events: list[Event], cut: int
+) -> None:
+    told = folded(events)
+    table, whole = gathered(told), gathered(told)
+    # Events of a partition in order, as they are read again.
+    gather(table, told[cut % (len(told) + 1) :])
+    assert table == whole
+
+
 @given(stories(), CUTS)
 def test_folding_in_batches_says_the_same_as_folding_at_once(events: list[Event], cuts: list[int]) -> None:
     records, folds, table = written(events), LedgerFolds(EPOCH, with_notes=True), empty_table()

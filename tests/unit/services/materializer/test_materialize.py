@@ -25,6 +25,17 @@ class FakeTable:
         self.before: list[Exception] = []
         self.after: list[Exception] = []
         self.writes = 0
+        self.behind: dict[int, int] = {}
+        """From where an older version wrote."""
+
+    async def left_behind(self, partitions: Iterable[int]) -> dict[int, int]:
+        if self.before:
+            raise self.before.pop(0)
+        return {number: self.behind[number] for number in partitions if number in self.behind}
+
+    async def go_back(self, offsets: Mapping[int, int]) -> None:
+        self.offsets |= offsets
+        self.behind.clear()
 
     async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
         if self.before:
@@ -42,6 +53,11 @@ class FakeTable:
         self.offsets |= {number: move.new for number, move in moves.items()}
         if self.after:
             raise self.after.pop(0)
+
+
+async def whole(_: int) -> int | None:
+    """Let a fold begin at the beginning."""
+    return 0
 
 
 class FakeHealth:
@@ -90,12 +106,32 @@ async def test_a_restart_folds_from_the_start_and_writes_only_what_is_missing() 
     await bench.step().work(COURSE[:3])
     bench.table.rows.jobs[job_id_of(0)]["type"] = "must not be written again"
     again = bench.step()
-    await again.find_positions([PARTITION])
+    await again.find_positions([PARTITION], whole)
     assert not again.is_restored([PARTITION])
     await again.work(COURSE)
     assert again.is_restored([PARTITION])
     assert bench.table.rows.jobs[job_id_of(0)]["type"] == "must not be written again"
     assert (bench.state, bench.table.writes) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize(("begin", "again_from"), [(0, 2), (3, 3), (None, 4)])
+async def test_what_an_older_version_wrote_is_written_again_as_far_as_it_can_be_folded(
+    begin: int | None, again_from: int
+) -> None:
+    bench = Bench()
+    await bench.step().work(COURSE)
+    bench.table.behind[PARTITION] = 2
+    bench.table.before = [TableUnavailableError("connection refused")]
+
+    async def earliest(_: int) -> int | None:
+        return begin
+
+    again = bench.step()
+    await again.find_positions([PARTITION], earliest)
+    assert again.positions_of([PARTITION]) == {PARTITION: again_from}
+    await again.work(COURSE)
+    assert bench.table.offsets == {PARTITION: 4}
+    assert bench.state == "succeeded"
 
 
 async def test_an_absent_database_is_waited_for_with_the_batch_and_said_in_health() -> None:
