@@ -1,10 +1,10 @@
 """Vectors that every model is asked about before it is used: it must answer as it did where it was made."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
 
 import numpy as np
 
+from core.feature import Feature
 from core.learning.features import FEATURES
 from ports.models import Vectors
 
@@ -30,31 +30,12 @@ _STEP = 2_654_435_761
 _NEVER_MISSING = frozenset({"expected_run", "expected_failed", "ever_failed"})
 
 
-class Named(Protocol):
-    """A column."""
-
-    @property
-    def name(self) -> str:
-        """Told once."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """What it is measured in."""
-        ...
-
-    @property
-    def default(self) -> float:
-        """While nothing is known."""
-        ...
-
-
 def probe_vectors() -> Vectors:
     """Give the probe of models that order jobs; see ``vectors_of``."""
     return vectors_of(FEATURES, _NEVER_MISSING)
 
 
-def vectors_of(features: Sequence[Named], never_missing: Collection[str]) -> Vectors:
+def vectors_of(features: Sequence[Feature], never_missing: Collection[str]) -> Vectors:
     """Give a probe: (PROBES, n_features) float32, the same bits on every machine and in every version.
 
     Values spread over what each feature can be; the first row holds the defaults. Integers, and one division

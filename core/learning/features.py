@@ -4,12 +4,12 @@ A decision at ``t`` sees closed seconds only (``core/learning/seconds.py``), str
 vector that was scored is logged, and trained on as logged.
 """
 
-import hashlib
 import math
 from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from core.feature import Feature, fingerprint_of, places_of
 from core.learning.aggregates import DAY_S, HOUR_S, NEVER, KeyAggregates
 from core.learning.events import Kind
 
@@ -24,14 +24,6 @@ PRIOR_FAILED = 0.01
 WEEK_MS = 7 * 86_400_000
 WEEK_BEGINS_MS = 4 * 86_400_000
 """The first Monday since 1970 began after so many ms."""
-
-
-class Feature(NamedTuple):
-    """One column; its place in ``FEATURES`` is its place in the vector."""
-
-    name: str
-    unit: str
-    default: float
 
 
 class JobFacts(NamedTuple):
@@ -100,9 +92,9 @@ FEATURES: tuple[Feature, ...] = (
     *_OF_ALL,
 )
 """Every column, in order."""
-FINGERPRINT = hashlib.sha256("\n".join(feature.name for feature in FEATURES).encode()).hexdigest()[:8]
+FINGERPRINT = fingerprint_of(FEATURES)
 """Names the columns and their order: vectors that were logged under another one mean something else."""
-COLUMN = {feature.name: place for place, feature in enumerate(FEATURES)}
+COLUMN = places_of(FEATURES)
 """Place of a feature by its name."""
 _JOB_ENDS = len(FEATURES) - len(_OF_ALL)
 _JOB_BEGINS = _JOB_ENDS - len(_OF_JOB)

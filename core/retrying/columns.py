@@ -3,10 +3,10 @@
 Without any arithmetic: a service that only asks whether a model fits loads this and no arrays.
 """
 
-import hashlib
 import math
 from enum import IntEnum
-from typing import NamedTuple
+
+from core.feature import Feature, fingerprint_of, places_of
 
 MISSING = math.nan
 """Default of what cannot be known without history."""
@@ -20,14 +20,6 @@ class Kind(IntEnum):
     TYPE = 2
     TENANT_TYPE = 3
     SIGNATURE = 4
-
-
-class Feature(NamedTuple):
-    """One column; its place in ``FEATURES`` is its place in the vector."""
-
-    name: str
-    unit: str
-    default: float
 
 
 _OF_FAILURE = (
@@ -65,9 +57,9 @@ FEATURES: tuple[Feature, ...] = (
     *(feature._replace(name=f"{kind.name.lower()}.{feature.name}") for kind in Kind for feature in OF_KEY),
 )
 """Every column, in order."""
-FINGERPRINT = hashlib.sha256("\n".join(feature.name for feature in FEATURES).encode()).hexdigest()[:8]
+FINGERPRINT = fingerprint_of(FEATURES)
 """Names the columns and their order: vectors that were logged under another one mean something else."""
-COLUMN = {feature.name: place for place, feature in enumerate(FEATURES)}
+COLUMN = places_of(FEATURES)
 """Place of a feature by its name."""
 
 OF_STRETCH = (

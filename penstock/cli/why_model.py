@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adapters.learned.canary import Canary
-from core.learning.features import FEATURES, FINGERPRINT, Feature
+from core.feature import Feature
+from core.learning.features import FEATURES, FINGERPRINT
 from penstock.cli.connect import Connections
 from penstock.cli.models import ModelError, open_shelf, read_book
 from penstock.cli.queries import Database
