@@ -3,16 +3,16 @@
 Nothing here knows XGBoost, so whoever only stores or moves a model need not load it.
 """
 
-import struct
 from typing import NamedTuple
 
 import msgspec
+
+from adapters.learned.framing import framed, header_of
 
 MAGIC = b"PENSTOCK-HEADS-1\n"
 HEADER_MAX_BYTES = 65_536
 """A header names a few heads; one that claims more is damaged."""
 HEADS_MAX = 64
-_LENGTH = struct.Struct("<I")
 
 
 class Head(NamedTuple):
@@ -52,10 +52,8 @@ def pack(heads: Heads) -> bytes:
     named = [(_RUN, head) for head in heads.run] + [(_FAILED, head) for head in heads.failed]
     if heads.run_high is not None:
         named.append((_RUN_HIGH, heads.run_high))
-    header = msgspec.json.encode(
-        _Header(tuple(_Entry(output, head.rounds, len(head.ubj)) for output, head in named))
-    )
-    return b"".join((MAGIC, _LENGTH.pack(len(header)), header, *(head.ubj for _, head in named)))
+    header = _Header(tuple(_Entry(output, head.rounds, len(head.ubj)) for output, head in named))
+    return framed(MAGIC, header, (head.ubj for _, head in named))
 
 
 def unpack(data: bytes) -> Heads:
@@ -85,16 +83,7 @@ def unpack(data: bytes) -> Heads:
 
 def _entries(data: bytes) -> tuple[tuple[_Entry, ...], int]:
     """Give the entries of the header, and where the first booster begins."""
-    begin = len(MAGIC) + _LENGTH.size
-    if not data.startswith(MAGIC) or len(data) < begin:
-        raise ValueError("these bytes are no model of Penstock, or of another version")
-    (size_bytes,) = _LENGTH.unpack_from(data, len(MAGIC))
-    if not 0 < size_bytes <= min(HEADER_MAX_BYTES, len(data) - begin):
-        raise ValueError(f"a header of {size_bytes} bytes: the model is damaged or cut off")
-    try:
-        header = _decode_header(data[begin : begin + size_bytes])
-    except msgspec.DecodeError as error:
-        raise ValueError(f"the header cannot be read ({error}): the model is damaged") from error
+    header, begin = header_of(data, MAGIC, _decode_header, max_bytes=HEADER_MAX_BYTES, what="model")
     if len(header.heads) > HEADS_MAX:
         raise ValueError(f"{len(header.heads)} heads, more than {HEADS_MAX}: the model is damaged")
-    return header.heads, begin + size_bytes
+    return header.heads, begin

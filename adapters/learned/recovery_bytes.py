@@ -3,12 +3,12 @@
 Nothing here knows XGBoost, so whoever only stores or moves a model need not load it.
 """
 
-import struct
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
+from adapters.learned.framing import framed, header_of
 from adapters.learned.heads import Head
 from core.retrying.bins import BINS, Floats
 from core.retrying.history import SNAPSHOT_KEYS_MAX, History, Snapshot
@@ -17,7 +17,6 @@ MAGIC = b"PENSTOCK-RECOVERY-1\n"
 HEADER_MAX_BYTES = 8_388_608
 """More than all keys of a snapshot with the longest texts; a header that claims more is damaged."""
 ROUNDS_MAX = 100_000
-_LENGTH = struct.Struct("<I")
 _COUNTS = np.dtype("<f8")
 
 
@@ -43,9 +42,9 @@ def pack_recovery(history: History, head: Head) -> bytes:
     Of the history they carry what ``History.snapshot`` gives.
     """
     keys, at_risk, recovered = history.snapshot()
-    header = msgspec.json.encode(_Header(list(keys), head.rounds, len(head.ubj)))
+    header = _Header(list(keys), head.rounds, len(head.ubj))
     counts = (one.astype(_COUNTS).tobytes() for one in (at_risk, recovered))
-    return b"".join((MAGIC, _LENGTH.pack(len(header)), header, *counts, head.ubj))
+    return framed(MAGIC, header, (*counts, head.ubj))
 
 
 def unpack_recovery(data: bytes) -> Parts:
@@ -80,16 +79,7 @@ def _counts(data: bytes) -> Floats:
 
 def _header(data: bytes) -> tuple[_Header, int]:
     """Give the header, and where the counts begin."""
-    begin = len(MAGIC) + _LENGTH.size
-    if not data.startswith(MAGIC) or len(data) < begin:
-        raise ValueError("these bytes are no recovery model of Penstock, or of another version")
-    (size_bytes,) = _LENGTH.unpack_from(data, len(MAGIC))
-    if not 0 < size_bytes <= min(HEADER_MAX_BYTES, len(data) - begin):
-        raise ValueError(f"a header of {size_bytes} bytes: the model is damaged or cut off")
-    try:
-        header = _decode_header(data[begin : begin + size_bytes])
-    except msgspec.DecodeError as error:
-        raise ValueError(f"the header cannot be read ({error}): the model is damaged") from error
+    header, begin = header_of(data, MAGIC, _decode_header, max_bytes=HEADER_MAX_BYTES, what="recovery model")
     if len(header.keys) > SNAPSHOT_KEYS_MAX:
         raise ValueError(f"{len(header.keys)} keys, more than {SNAPSHOT_KEYS_MAX}: the model is damaged")
-    return header, begin + size_bytes
+    return header, begin
