@@ -1,10 +1,14 @@
 """Whether this version can ask a model, by what the model is for."""
 
+from core.learning.features import FEATURES
 from core.retrying.columns import COLUMNS
-from schemas.model_features import NAMES, difference
 from schemas.models import ModelManifest, Purpose
 
-_NAMES = {Purpose.ORDER: NAMES, Purpose.RETRY: tuple(column.name for column in COLUMNS)}
+_NAMES = {
+    Purpose.ORDER: tuple(feature.name for feature in FEATURES),
+    Purpose.RETRY: tuple(column.name for column in COLUMNS),
+}
+_SHOWN = 3
 
 
 def names_of(purpose: Purpose) -> tuple[str, ...]:
@@ -22,4 +26,21 @@ def misfit_of(manifest: ModelManifest) -> str | None:
     ValueError
         This version does not know its purpose; no such manifest is read from the topic.
     """
-    return difference(manifest.features, names_of(Purpose(manifest.purpose)))
+    return _difference(manifest.features, names_of(Purpose(manifest.purpose)))
+
+
+def _difference(features: tuple[str, ...], names: tuple[str, ...]) -> str | None:
+    """Say how they differ from the names that are wanted; None: they do not."""
+    if features == names:
+        return None
+    more, less = (
+        [one for one in features if one not in names],
+        [one for one in names if one not in features],
+    )
+    parts = [f"{verb} {_listed(some)}" for verb, some in (("has", more), ("lacks", less)) if some]
+    return "it " + " and ".join(parts) if parts else "its features are in another order"
+
+
+def _listed(names: list[str]) -> str:
+    left = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")

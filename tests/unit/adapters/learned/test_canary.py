@@ -14,10 +14,9 @@ from adapters.learned.settings import ModelTrust
 from adapters.learned.trial_terms import Tried
 from ports.model_watch import RefusedModelError
 from ports.training import RECOVERY
-from schemas.model_features import NAMES
 from schemas.model_signature import is_signed, signed
 from schemas.models import ModelManifest, Purpose
-from tests.support.models_under_test import a_manifest
+from tests.support.models_under_test import NAMES, a_manifest
 
 KEY = b"a key that nobody knows"
 DATA = b"no model at all"
