@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from ports.training import Order
+from adapters.learned.training import NothingToLearnError
+from ports.training import Found, Order
 from schemas.model_fit import names_of
 from schemas.models import FailingPoint, ModelManifest, chunked, model_id, sha256_of
 
@@ -71,6 +73,17 @@ def made_of(order: Order, data: bytes, trained: Trained) -> Made:
         failing=trained.failing,
     )
     return Made(manifest, data)
+
+
+def found_with(found: Found, make: Callable[[], Made]) -> tuple[Found, bytes]:
+    """Give what was found, with a model unless something is waited for or there is nothing to learn."""
+    if found.waits_for:
+        return found, b""
+    try:
+        made = make()
+    except NothingToLearnError as error:
+        return msgspec.structs.replace(found, waits_for=str(error)), b""
+    return msgspec.structs.replace(found, model=made.manifest), made.data
 
 
 def finite(measures: Mapping[str, float]) -> dict[str, float]:

@@ -3,13 +3,12 @@
 import time
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from adapters.learned.boosted import BoostedModel, gains_of
 from adapters.learned.heads import Heads, pack, unpack
 from adapters.learned.logged import Logged
-from adapters.learned.made import Made, Say, Trained, finite, made_of
+from adapters.learned.made import Made, Say, Trained, finite, found_with, made_of
 from adapters.learned.plain import EwmaModel
 from adapters.learned.probe import probe_vectors
 from adapters.learned.rows import NOT_ENDED, Rows
@@ -70,13 +69,7 @@ def carried_out(
         laws=moved_laws(order, logged),
         waits_for=waits_for,
     )
-    if waits_for:
-        return found, b""
-    try:
-        found_model = made(order, heads, logged, say)
-    except NothingToLearnError as error:
-        return msgspec.structs.replace(found, waits_for=str(error)), b""
-    return msgspec.structs.replace(found, model=found_model.manifest), found_model.data
+    return found_with(found, lambda: made(order, heads, logged, say))
 
 
 def window_of(logged: Logged) -> Window:

@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from adapters.learned.heads import Head
-from adapters.learned.retrying import Correction
+from adapters.learned.retrying import LearnedHazards
 from core.retrying.bins import Floats
 from core.retrying.choice import Moment
 from core.retrying.history import History
@@ -22,7 +22,7 @@ class RecoveryModel(Recovery):
     def __init__(self, name: str, history: History, head: Head) -> None:
         self._name = name
         self._history = history
-        self._correction = Correction(head)
+        self._learned = LearnedHazards(head, history)
 
     @property
     @override
@@ -36,4 +36,4 @@ class RecoveryModel(Recovery):
 
     @override
     def hazards(self, moment: Moment) -> Floats:
-        return self._correction.of(self._history.hazards(moment), moment)
+        return self._learned.hazards(moment)

@@ -4,12 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.learned.heads import Head
-from adapters.learned.made import Made, Say, Trained, finite, made_of
+from adapters.learned.made import Made, Say, Trained, finite, found_with, made_of
 from adapters.learned.recovery import RecoveryModel
 from adapters.learned.recovery_bytes import pack_recovery, unpack_recovery
 from adapters.learned.recovery_probe import said_of_probe
@@ -57,13 +56,7 @@ def carried_out(
         drift=drifted(order, head, moments),
         waits_for=waits_for,
     )
-    if waits_for:
-        return found, b""
-    try:
-        made = made_from(order, head, moments, say)
-    except NothingToLearnError as error:
-        return msgspec.structs.replace(found, waits_for=str(error)), b""
-    return msgspec.structs.replace(found, model=made.manifest), made.data
+    return found_with(found, lambda: made(order, head, moments, say))
 
 
 def cut_of(moments: Moments) -> int:
@@ -84,7 +77,7 @@ def cut_of(moments: Moments) -> int:
     return max(ended_ms[-count], ended_ms[0] + 1)
 
 
-def made_from(order: Order, champion: Head | None, moments: Moments, say: Say) -> Made:
+def made(order: Order, champion: Head | None, moments: Moments, say: Say) -> Made:
     """Train on all but the newest slice, and judge on that; the history is of everything.
 
     Raises
