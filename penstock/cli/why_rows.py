@@ -73,7 +73,7 @@ SELECT job_id::text AS job_id, type, state FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND job_group = %s
 """
 _KIND = "SELECT * FROM signatures WHERE signature = %s"
-_CHOICE = "SELECT arm, model, p_works FROM retry_decisions WHERE job_id = %s::uuid AND n = %s"
+_CHOICE = "SELECT model, p_works FROM retry_decisions WHERE job_id = %s::uuid AND n = %s"
 _CHILDREN = """
 SELECT job_id::text AS job_id, type, state, priority, deadline_at FROM jobs
 WHERE workflow_id = %s AND tenant = %s AND finished_at IS NULL
