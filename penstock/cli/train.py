@@ -33,7 +33,7 @@ from penstock.cli.train_options import (
 )
 from ports.model_shelf import ModelShelf
 from ports.training import Found, Kind, MakingFailedError, Order, UnavailableError, When, is_promotable
-from schemas.model_acts import Actor, promoted
+from schemas.model_acts import Actor, command_of, promoted
 from schemas.model_book import ModelBook
 from schemas.model_fit import misfit_of
 from schemas.model_signature import is_signed, signed
@@ -105,10 +105,10 @@ async def train(
     if promote and said is None:
         fail(
             f"model {made.id} is not promoted: see its verdict; "
-            f"`penstock models promote {made.id}{_option(purpose)}` does it"
+            f"`{command_of(purpose, 'promote', made.id)}` does it"
         )
     if said is not None and not said.enabled:
-        enable = f"penstock models enable{_option(purpose)}"
+        enable = command_of(purpose, "enable")
         typer.echo(f"models are disabled: `{enable}` puts the champion in force", err=True)
 
 
@@ -123,10 +123,6 @@ def _refuse_what_cannot_be(purpose: Purpose, from_trace: Path | None, kind: Kind
         fail(f"--kind {kind.value}: models that time retries are of one kind; leave --kind out", code=2)
     if out is not None and not out.absolute().parent.is_dir():
         fail(f"--out {out}: there is no directory {out.absolute().parent}", code=2)
-
-
-def _option(purpose: Purpose) -> str:
-    return "" if purpose is Purpose.ORDER else f" --purpose {purpose.value}"
 
 
 def _order(book: ModelBook, trace: Path | None, kind: Kind, rows: int | None) -> Order:
