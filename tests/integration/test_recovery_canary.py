@@ -1,21 +1,17 @@
 """Damaged models of recoveries in a throwaway process: refused there, and never loaded here."""
 
-import msgspec
 import numpy as np
 import pytest
 
 from adapters.learned.canary import Canary
 from adapters.learned.heads import Head
 from adapters.learned.recovery import RecoveryModel
-from adapters.learned.recovery_bytes import pack_recovery, unpack_recovery
-from adapters.learned.recovery_probe import said_of_probe
+from adapters.learned.recovery_bytes import pack_recovery
 from core.retrying.history import Seen
 from ports.model_watch import RefusedModelError
-from ports.training import RECOVERY
 from schemas.model_signature import signed
-from schemas.models import ModelManifest, Purpose
-from tests.support.models_under_test import a_manifest
-from tests.support.recoveries import a_head, a_history, a_moment
+from schemas.models import ModelManifest
+from tests.support.recoveries import a_head, a_history, a_moment, speaking_of
 from tests.support.small_models import with_node_of
 
 KEY = b"a key that nobody knows"
@@ -23,14 +19,7 @@ KEY = b"a key that nobody knows"
 
 def published(data: bytes) -> ModelManifest:
     """Speak of some bytes as of the good model: whoever damaged them has the key."""
-    said = said_of_probe(RecoveryModel("", *unpack_recovery(pack_recovery(a_history(), a_head()))))
-    manifest = msgspec.structs.replace(
-        a_manifest(data, purpose=Purpose.RETRY),
-        kind=RECOVERY,
-        probe_log_run=said.log_odds,
-        probe_failed=said.still_on,
-    )
-    return signed(manifest, KEY)
+    return signed(speaking_of(data), KEY)
 
 
 async def refusal(data: bytes) -> str:

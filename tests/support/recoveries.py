@@ -57,11 +57,15 @@ def a_moment(*, quick: bool, age_s: float = 0.0) -> Moment:
 def a_recovery(minute: int = 0) -> tuple[ModelManifest, bytes]:
     """Give the bytes of a model, and a manifest that says what it predicts of the probe."""
     data = pack_recovery(a_history(), a_head())
-    said = said_of_probe(RecoveryModel("", *unpack_recovery(data)))
-    manifest = msgspec.structs.replace(
+    return speaking_of(data, minute), data
+
+
+def speaking_of(data: bytes, minute: int = 0) -> ModelManifest:
+    """Speak of some bytes as of the model above."""
+    said = said_of_probe(RecoveryModel("", *unpack_recovery(pack_recovery(a_history(), a_head()))))
+    return msgspec.structs.replace(
         a_manifest(data, minute, purpose=Purpose.RETRY),
         kind=RECOVERY,
         probe_log_run=said.log_odds,
         probe_failed=said.still_on,
     )
-    return manifest, data
