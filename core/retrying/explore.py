@@ -9,6 +9,7 @@ generation only few arms are drawn, so that none is so rare that one decision wo
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -29,6 +30,15 @@ ARMS = (CONTROL, *STRETCHED, PLANNED)
 EFFECTIVE_MIN = 50.0
 """Effective decisions with a known end before an arm may win."""
 _MARGIN = 1e-12
+
+
+class Chooser(StrEnum):
+    """Who chooses how long a retry waits."""
+
+    RULE = "rule"
+    """Exponential backoff with full jitter, always."""
+    LEARNED = "learned"
+    """What was seen of failures, beside a share that goes by the rule and a few that are drawn."""
 
 
 class Shares(NamedTuple):

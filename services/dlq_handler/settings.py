@@ -1,6 +1,5 @@
 """Settings of the dlq_handler."""
 
-from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,18 +9,9 @@ from adapters.runtime.settings import ServiceSettings
 from core.breaker import Mode as CircuitMode
 from core.learning.preemption import Mode
 from core.retry_budget import BudgetRule
-from core.retrying.explore import EXPLORABLE, EXPLORED_MAX, is_explorable
+from core.retrying.explore import EXPLORABLE, EXPLORED_MAX, Chooser, is_explorable
 
 HEARTBEATS_PER_LEASE_MIN = 3
-
-
-class Chooser(StrEnum):
-    """Who chooses how long a retry waits."""
-
-    RULE = "rule"
-    """Exponential backoff with full jitter, always."""
-    LEARNED = "learned"
-    """What was seen of failures, beside a share that goes by the rule and a few that are drawn."""
 
 
 class DlqHandlerSettings(ServiceSettings):

@@ -13,6 +13,7 @@ from core.keeper import Keeper, OpenClaims
 from core.learning.preemption import Mode
 from core.log import TopicPartition
 from core.retention import TrimRule
+from core.retrying.explore import Chooser
 from core.snapshot_rule import SnapshotRule
 from ports.control import ControlWatch
 from ports.demand import DemandWatch
@@ -34,7 +35,7 @@ from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.handle import Handler
 from services.dlq_handler.keep import KeepWatch
 from services.dlq_handler.recognize import Recognizer
-from services.dlq_handler.settings import Chooser, DlqHandlerSettings
+from services.dlq_handler.settings import DlqHandlerSettings
 from services.dlq_handler.snapshot import Snapshotter, begin_at_snapshots
 from services.dlq_handler.trim import Told, Trimmer
 

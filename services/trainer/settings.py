@@ -1,11 +1,10 @@
 """Settings of the trainer."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from adapters.learned.settings import ModelTrust
 from adapters.runtime.settings import ServiceSettings
+from core.retrying.explore import Chooser
 from penstock.connection import DatabaseConnection
 from ports.training import Kind
 
@@ -26,7 +25,7 @@ class TrainerSettings(ServiceSettings):
     trainer_new_ends: int = Field(default=2_000, ge=0)
     """Ends there must be of jobs scored after the newest model was made: fewer make the same again. Four
     times those a champion is proven by (``core.learning.trust``), or few jobs would be ordered by one."""
-    retry_policy: Literal["rule", "learned"] = "rule"
+    retry_policy: Chooser = Chooser.RULE
     """As for the dlq_handler: models that time retries are made where it is ``learned``."""
     trainer_retry_first_ends: int = Field(default=1_000, ge=2)
     """Decisions to retry whose job must have ended before a model of recoveries is made..."""

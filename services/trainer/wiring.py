@@ -12,6 +12,7 @@ from typing_extensions import override
 from adapters.learned.child import ChildMaker, Limits
 from adapters.runtime.service import Service
 from core.learning.enough import Enough
+from core.retrying.explore import Chooser
 from ports.log import PartitionReader
 from ports.model_shelf import ModelShelf
 from ports.stage import stopped_within
@@ -73,7 +74,7 @@ class OneAtATime(Maker):
 
 def purposes_of(settings: TrainerSettings) -> tuple[Purpose, ...]:
     """Give what models are made for: retries only where a dlq_handler asks them."""
-    asks = settings.retry_policy == "learned"
+    asks = settings.retry_policy is Chooser.LEARNED
     return (Purpose.ORDER, Purpose.RETRY) if asks else (Purpose.ORDER,)
 
 
