@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
 import sqlalchemy as sa
@@ -151,61 +151,44 @@ class PostgresTable:
     async def positions(self, partitions: Iterable[int]) -> dict[int, int]:
         """See ``ports.state_table.StateTable.positions``."""
         wanted = sorted(partitions)
-        try:
-            with self._answering():
-                connection = await self._connected()
-                reached(Failpoint.POSITIONS_WANTED)
-                async with connection.transaction(), connection.cursor() as cursor:
-                    await self._refuse_foreign(cursor)
-                    await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
-                    await cursor.execute(_READ, (self._stage, self._epoch, wanted))
-                    positions: dict[int, int] = dict(await cursor.fetchall())
-        except BaseException as error:
-            await self._give_up(error)
-            raise
+        async with self._asking() as connection:
+            reached(Failpoint.POSITIONS_WANTED)
+            async with connection.transaction(), connection.cursor() as cursor:
+                await self._refuse_foreign(cursor)
+                await cursor.execute(_ENSURE, (self._stage, self._epoch, wanted))
+                await cursor.execute(_READ, (self._stage, self._epoch, wanted))
+                positions: dict[int, int] = dict(await cursor.fetchall())
         reached(Failpoint.POSITIONS_ENSURED)
         return positions
 
     async def left_behind(self, partitions: Iterable[int]) -> dict[int, int]:
         """See ``ports.state_table.StateTable.left_behind``."""
         asked = (self._stage, self._epoch, sorted(partitions), ROWS_VERSION)
-        try:
-            with self._answering():
-                connection = await self._connected()
-                found = await connection.execute(_LEFT_BEHIND, asked)
-                return dict(await found.fetchall())
-        except BaseException as error:
-            await self._give_up(error)
-            raise
+        async with self._asking() as connection:
+            found = await connection.execute(_LEFT_BEHIND, asked)
+            return dict(await found.fetchall())
 
     async def go_back(self, offsets: Mapping[int, int]) -> None:
         """See ``ports.state_table.StateTable.go_back``."""
         ordered = sorted(offsets.items())
         partitions, places = [one for one, _ in ordered], [offset for _, offset in ordered]
-        try:
-            with self._answering():
-                connection = await self._connected()
-                await connection.execute(_GO_BACK, (partitions, places, self._stage, self._epoch))
-        except BaseException as error:
-            await self._give_up(error)
-            raise
+        async with self._asking() as connection:
+            await connection.execute(_GO_BACK, (partitions, places, self._stage, self._epoch))
 
     async def write(self, rows: Table, moves: Mapping[int, Move]) -> None:
         """See ``ports.state_table.StateTable.write``."""
         packed = _pack(rows)
-        try:
-            with self._answering():
-                connection = await self._connected()
-                async with connection.transaction(), connection.cursor() as cursor:
-                    reached(Failpoint.TABLE_OPEN)
-                    await self._move(cursor, moves)
-                    reached(Failpoint.POSITIONS_MOVED)
-                    for target, data, _ in packed:
-                        await self._merge(cursor, target, data)
-                        reached(Failpoint.ROWS_MERGED)
-        except BaseException as error:
-            await self._give_up(error)
-            raise
+        async with (
+            self._asking() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            reached(Failpoint.TABLE_OPEN)
+            await self._move(cursor, moves)
+            reached(Failpoint.POSITIONS_MOVED)
+            for target, data, _ in packed:
+                await self._merge(cursor, target, data)
+                reached(Failpoint.ROWS_MERGED)
         reached(Failpoint.TABLE_COMMITTED)
         for target, _, count in packed:
             self._meter.count(Metric.ROWS, count, table=target.name)
@@ -215,6 +198,16 @@ class PostgresTable:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Connect where needed, bound how long everything takes, and translate what goes wrong."""
+        try:
+            with self._answering():
+                yield await self._connected()
+        except BaseException as error:
+            await self._give_up(error)
+            raise
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
