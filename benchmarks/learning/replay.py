@@ -12,6 +12,7 @@ from benchmarks.machine import ROOT
 from ports.models import Vectors
 
 MAKERS = (
+    ROOT / "core" / "feature.py",
     *(ROOT / "core" / "learning" / f"{name}.py" for name in ("aggregates", "events", "features", "fold")),
     ROOT / "core" / "learning" / "seconds.py",
     ROOT / "adapters" / "recordings" / "replay.py",
