@@ -1,18 +1,32 @@
 """Consumer groups from outside: who is in them, how far they are, and removing them."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 
+COORDINATOR_TIMEOUT_S = 60.0
+
 _NON_EMPTY_GROUP = 68
 _GROUP_ID_NOT_FOUND = 69
+_COORDINATOR_AWAY = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 
 class GroupInUseError(Exception):
@@ -69,13 +83,28 @@ async def delete_groups(connection: KafkaConnection, groups: Iterable[str]) -> N
     ------
     GroupInUseError
         One has members; nothing of that group was removed.
+    aiokafka.errors.KafkaError
+        The cluster refuses, or no broker led the groups within ``COORDINATOR_TIMEOUT_S``; call again.
     """
+    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
     async with administering(connection) as admin:
         for group in groups:
-            node = await admin.find_coordinator(group)
-            answer = await admin._send_request(DeleteGroupsRequest([group]), node)  # noqa: SLF001 - aiokafka 0.14 speaks it and offers no method
-            for name, code in answer.results:
-                if code == _NON_EMPTY_GROUP:
-                    raise GroupInUseError(f"a service is in group {name}")
-                if code and code != _GROUP_ID_NOT_FOUND:
-                    raise for_code(code)(f"cannot remove group {name}")
+            while True:
+                try:
+                    await _delete_group(admin, group)
+                    break
+                except _COORDINATOR_AWAY:
+                    # A cluster whose first group this is makes the topic of their offsets only now.
+                    if time.monotonic() > deadline:
+                        raise
+                await asyncio.sleep(0.1)
+
+
+async def _delete_group(admin: Any, group: str) -> None:
+    node = await admin.find_coordinator(group)
+    answer = await admin._send_request(DeleteGroupsRequest([group]), node)  # noqa: SLF001 - aiokafka 0.14 speaks it and offers no method
+    for name, code in answer.results:
+        if code == _NON_EMPTY_GROUP:
+            raise GroupInUseError(f"a service is in group {name}")
+        if code and code != _GROUP_ID_NOT_FOUND:
+            raise for_code(code)(f"cannot remove group {name}")

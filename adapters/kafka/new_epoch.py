@@ -8,11 +8,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 from aiokafka.admin import NewPartitions
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import InvalidPartitionsError, UnknownTopicOrPartitionError, for_code
 
 from adapters.kafka.admin import EpochError, create_topics, ensure_epoch, read_epoch, write_epoch
 from adapters.kafka.cluster import describe_topics
@@ -163,14 +164,27 @@ async def _left(connection: KafkaConnection, making: EpochRecord) -> list[str]:
 
 
 async def _grow(connection: KafkaConnection, routes: RouteMap) -> list[str]:
-    """Add partitions to topics that go on; they may have more than the epoch needs, never fewer."""
+    """Add partitions to topics that go on; they may have more than the epoch needs, never fewer.
+
+    Returns when all of them are seen to have enough, with those that were seen to have too few at first.
+    """
     wanted = {spec.name: spec.partitions for spec in routes.specs()}
-    view = await describe_topics(connection, wanted)
-    small = sorted(name for name, mark in view.topics.items() if mark.partitions < wanted[name])
-    if small:
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    first: list[str] | None = None
+    while True:
+        view = await describe_topics(connection, wanted)
+        small = sorted(name for name, mark in view.topics.items() if mark.partitions < wanted[name])
+        first = small if first is None else first
+        if not small:
+            return first
+        if time.monotonic() > deadline:
+            raise EpochError(f"no partitions added within {SETTLE_TIMEOUT_S:.0f} s: {', '.join(small)}")
         async with administering(connection) as admin:
-            await admin.create_partitions({name: NewPartitions(wanted[name]) for name in small})
-    return small
+            # A broker may still tell the count from before an earlier try; the controller knows that
+            # the partitions are there, and refuses.
+            with suppress(InvalidPartitionsError):
+                await admin.create_partitions({name: NewPartitions(wanted[name]) for name in small})
+        await asyncio.sleep(0.1)
 
 
 async def _write_made(connection: KafkaConnection, routes: RouteMap, making: EpochRecord) -> None:
