@@ -1,21 +1,12 @@
 """``python -m benchmarks.retry``: judge retry policies on recorded failures, and write what was found."""
 
-import argparse
 import hashlib
-import json
-import os
 import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-
 from adapters.recordings.jobs import RecordedJobs
-from benchmarks.learning import plots as drawing
+from benchmarks.judging import BUILD, GENERATED_DAYS, GENERATED_JOBS, SEED, Command, Judged, Say
 from benchmarks.learning import traces
 from benchmarks.learning.generator import made_up
 from benchmarks.learning.results import Bar
@@ -26,15 +17,9 @@ from benchmarks.retry.results import Results, Stopping, Timing, as_json
 from benchmarks.retry.stopping import Stretch
 from benchmarks.retry.timing import Days
 
-BUILD = ROOT / "build"
-KEPT = BUILD / "learning"
-LOG = ROOT / "docs" / "retries_log.jsonl"
-"""Every look at the held-out days; committed, so that how often they were read can be seen."""
 ATTEMPTS = "google2011_task_attempts_failing.csv.xz"
-SEED = 1
 ROUNDS = 200
 """Of the bootstrap."""
-GENERATED_JOBS, GENERATED_DAYS = 60_000, 21.0
 KS = 1_000_000
 """Thousands of seconds, in ms."""
 CUT_MS = 38 * KS
@@ -47,7 +32,6 @@ EARLIER = [
 """Cuts, and the stretches after them that the ratio of costs is chosen on."""
 CHOICE = Stretch(38 * KS, 46 * KS)
 TEST = Stretch(46 * KS, round(70.7 * KS))
-Say = Callable[[str], None]
 
 
 class Data(NamedTuple):
@@ -58,26 +42,13 @@ class Data(NamedTuple):
     words: str
 
 
-def arguments_of(words: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retry", description=__doc__)
-    parser.add_argument(
-        "--traces", default=os.environ.get("TRACES"), metavar="DIR", help="folder of recordings"
-    )
-    parser.add_argument("--final", action="store_true", help="judge what was held out, and log it")
-    parser.add_argument("--generated", action="store_true", help="judge made-up jobs, without recordings")
-    parser.add_argument("--json", action="store_true", help="write the results to standard output as JSON")
-    parser.add_argument("--document", type=Path, metavar="DIR", help="write plots and tables for a document")
-    return parser.parse_args(words)
-
-
-def data_of(folder: Path | None, generated_jobs: int) -> Data:
+def data_of(folder: Path | None, generated_jobs: int, kept: Path) -> Data:
     """Read recordings, or make jobs up."""
     if folder is None:
         jobs = made_up(generated_jobs, GENERATED_DAYS, SEED)
         attempts = generator.made_up(max(20, generated_jobs // 400), TEST.end_ms, SEED)
         return Data(jobs, retries_of(attempts), f"{len(jobs)} made-up jobs (seed {SEED})")
-    jobs = traces.decoded_once(folder / traces.GOOGLE, KEPT)
+    jobs = traces.decoded_once(folder / traces.GOOGLE, kept)
     retries = retries_of(attempts_in(folder / ATTEMPTS))
     return Data(
         jobs, retries, f"{len(jobs)} jobs and {len(retries)} retries of the Google cluster trace of 2011"
@@ -135,68 +106,47 @@ def bars(stop: Stopping, when: Timing) -> list[Bar]:
     ]
 
 
-def main(words: list[str], *, generated_jobs: int = GENERATED_JOBS, rounds: int = ROUNDS) -> int:
-    """Give the exit code: 0 when everything was judged, whether or not a bar is met."""
-    given = arguments_of(words)
-    progress = Console(stderr=True, highlight=False)
-    began_s = time.monotonic()
-
-    def say(what: str) -> None:
-        progress.print(f"[dim]{time.monotonic() - began_s:6.1f} s  {what}[/]")
-
-    try:
-        folder = None if given.generated else traces.find(given.traces)
-    except FileNotFoundError as error:
-        progress.print(str(error), style="red", markup=False)
-        return 2
-    if folder is None and not given.generated:
-        progress.print(
-            "No recordings found: judging made-up jobs. TRACES=DIR names the folder of recordings."
-        )
-    results = results_of(data_of(folder, generated_jobs), final=given.final, rounds=rounds, say=say)
-    _write(results, given.document, say)
-    if given.final and folder is not None:
-        _log(results)
-    if given.json:
-        sys.stdout.write(as_json(results).decode() + "\n")
-    else:
-        _show(results)
-    return 0
-
-
-def _write(results: Results, document: Path | None, say: Say) -> None:
+def judge(
+    folder: Path | None, *, final: bool, generated_jobs: int, rounds: int, kept: Path, say: Say
+) -> Judged:
+    """Judge recordings, or made-up jobs when there is no folder of them."""
+    results = results_of(data_of(folder, generated_jobs, kept), final=final, rounds=rounds, say=say)
     drawn = plots.draw(results)
-    BUILD.mkdir(exist_ok=True)
-    (BUILD / "retry.json").write_bytes(as_json(results))
-    (BUILD / "retry.html").write_text(page.as_html(results, drawn), encoding="utf-8")
-    (BUILD / "retry.md").write_text(page.as_markdown(results), encoding="utf-8")
-    if document is not None:
-        drawing.write(drawn, document)
-    say("written to build/retry.json and build/retry.html")
+    return Judged(
+        results,
+        [results.stopping.judged, results.timing.judged],
+        json=as_json(results),
+        html=page.as_html(results, drawn),
+        markdown=page.as_markdown(results),
+        tables=list(page.tables(results)),
+        drawn=drawn,
+    )
 
 
-def _log(results: Results) -> None:
-    line = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "judged": [results.stopping.judged, results.timing.judged],
-        "commit": results.commit,
-        "data": results.data_hash,
-        "model": results.model_hash,
-        "seed": results.seed,
-        "bars": {bar.metric: round(bar.value, 5) for bar in results.bars},
-    }
-    with LOG.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def main(
+    words: list[str],
+    *,
+    generated_jobs: int = GENERATED_JOBS,
+    rounds: int = ROUNDS,
+    build: Path = BUILD,
+    log: Path = ROOT / "docs" / "retries_log.jsonl",
+) -> int:
+    """Give the exit code: 0 when everything was judged, whether or not a bar is met."""
 
+    def judging(folder: Path | None, final: bool, say: Say) -> Judged:
+        kept = build / "learning"
+        return judge(folder, final=final, generated_jobs=generated_jobs, rounds=rounds, kept=kept, say=say)
 
-def _show(results: Results) -> None:
-    console = Console(width=130, highlight=False)
-    for title, rows in page.tables(results):
-        table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
-        for row in rows[1:]:
-            table.add_row(*row)
-        console.print(table)
-        console.print()
+    command = Command(
+        module="benchmarks.retry",
+        about=__doc__ or "",
+        name="retry",
+        held_out="what was held out",
+        log=log,
+        judge=judging,
+        build=build,
+    )
+    return command.run(words)
 
 
 if __name__ == "__main__":

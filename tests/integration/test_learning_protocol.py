@@ -130,13 +130,11 @@ def _deliver(
 
 
 def test_the_command_judges_made_up_jobs_and_writes_its_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "BUILD", tmp_path)
-    monkeypatch.setattr(command, "KEPT", tmp_path / "learning")
-    monkeypatch.setattr(command, "GENERATED_JOBS", 4_000)
-    monkeypatch.setattr(command, "RECIPE", replace(RECIPE, run_rounds=(3, 3)))
-    assert command.main(["--generated", "--json", "--document", str(tmp_path / "plots")]) == 0
+    recipe = replace(RECIPE, run_rounds=(3, 3))
+    words = ["--generated", "--json", "--document", str(tmp_path / "plots")]
+    assert command.main(words, generated_jobs=4_000, recipe=recipe, build=tmp_path) == 0
     written = msgspec.json.decode(capsys.readouterr().out)
     assert written == msgspec.json.decode((tmp_path / "learning.json").read_bytes())
     assert {"FIFO", "oracle SJF", "shipped, XGBoost", "reversed"} <= set(written["queues"][0]["by_policy"])

@@ -115,13 +115,10 @@ def test_a_worth_that_was_chosen_keeps_enough_where_it_was_chosen() -> None:
     assert rule.hours.value > found.rules["cap 5"].hours.value
 
 
-def test_made_up_jobs_are_judged_from_end_to_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(command, "BUILD", tmp_path)
-    monkeypatch.setattr(command, "LOG", tmp_path / "log.jsonl")
+def test_made_up_jobs_are_judged_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
     words = ["--generated", "--final", "--json", "--document", str(tmp_path / "plots")]
-    assert command.main(words, generated_jobs=4_000, rounds=4) == 0
+    assert command.main(words, generated_jobs=4_000, rounds=4, build=tmp_path, log=log) == 0
     found = json.loads(capsys.readouterr().out)
     arms = found["timing"]["arms"]
     assert arms["oracle"]["cost_s"]["value"] <= min(one["cost_s"]["value"] for one in arms.values())
@@ -130,4 +127,4 @@ def test_made_up_jobs_are_judged_from_end_to_end(
     assert "MISSED" in (tmp_path / "retry.html").read_text() or all(one["met"] for one in found["bars"])
     assert (tmp_path / "plots" / "costs.png").stat().st_size > 1000
     # What was made up is no look at the held-out days.
-    assert not (tmp_path / "log.jsonl").exists()
+    assert not log.exists()
