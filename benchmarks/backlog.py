@@ -9,10 +9,8 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,7 +21,7 @@ from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from benchmarks import cpu
-from benchmarks.machine import ROOT
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.table import JobsTable
 from benchmarks.tasks import NOOP
@@ -153,16 +151,11 @@ def _resident_mb(pid: int) -> float:
 
 async def measure(jobs: int, work_s: float) -> dict[str, object]:
     """Bring up a pipeline of its own and measure."""
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="backlog-", dir=build))
-    try:
+    with data_directory("backlog") as data:
         async with running(data) as pipeline:
             backlog = Backlog(pipeline, Home(data))
             rates = await backlog.run(jobs, work_s)
             return {**rates, "resident_mb": backlog.resident_mb}
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def main() -> None:

@@ -8,9 +8,7 @@ are held, and from their resume on.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from benchmarks.latency import measure_latency
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.tasks import SLEEP
 from core.log import NewRecord, TopicPartition
@@ -178,12 +177,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
-    data = options.data or Path(tempfile.mkdtemp(prefix="penstock-holds-"))
-    try:
-        asyncio.run(run(options, data.resolve()))
-    finally:
-        if options.data is None:
-            shutil.rmtree(data, ignore_errors=True)
+    with data_directory("holds", options.data) as data:
+        asyncio.run(run(options, data))
 
 
 if __name__ == "__main__":

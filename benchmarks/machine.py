@@ -1,14 +1,19 @@
-"""What the figures were measured on."""
+"""What the figures were measured on, and where its data stand meanwhile."""
 
 import os
 import platform
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.results import Machine
 
 ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "build" / "bench"
 
 
 def this_machine() -> Machine:
@@ -43,3 +48,20 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def new_directory(name: str, within: Path = BENCH) -> Path:
+    """Make a new directory whose name begins so."""
+    within.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=within))
+
+
+@contextmanager
+def data_directory(name: str, given: Path | None = None) -> Iterator[Path]:
+    """Give a new directory for the length of the block, or the one that was named, which stays."""
+    data = new_directory(name) if given is None else given.resolve()
+    try:
+        yield data
+    finally:
+        if given is None:
+            shutil.rmtree(data, ignore_errors=True)

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from adapters.embedded import launch
 from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, service_command
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import Pipeline, environment_of, running
 from benchmarks.throughput import measure_throughput, middle
 
@@ -84,8 +84,8 @@ async def measure(data: Path, pools: int, jobs: int, rounds: int) -> dict[str, o
 def run(options: argparse.Namespace) -> None:
     """Measure every number of pools."""
     for pools in options.pools:
-        with tempfile.TemporaryDirectory(prefix="penstock-pools-", ignore_cleanup_errors=True) as data:
-            line = asyncio.run(measure(Path(data).resolve(), pools, options.jobs, options.rounds))
+        with data_directory("pools") as data:
+            line = asyncio.run(measure(data, pools, options.jobs, options.rounds))
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

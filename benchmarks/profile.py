@@ -6,12 +6,10 @@ cProfile makes every call dearer, small functions most: read the shares, not the
 import argparse
 import asyncio
 import pstats
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.machine import ROOT
+from benchmarks.machine import BENCH, data_directory
 from benchmarks.pipeline import running
 from benchmarks.throughput import measure_throughput
 from core.services import SERVICES
@@ -26,14 +24,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--top", type=int, default=TOP)
     chosen = parser.parse_args(arguments)
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    file = build / f"{chosen.service}.prof"
-    data = Path(tempfile.mkdtemp(prefix="profile-", dir=build))
-    try:
+    file = BENCH / f"{chosen.service}.prof"
+    with data_directory("profile") as data:
         asyncio.run(_load(data, chosen.service, file, chosen.jobs))
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
     statistics = pstats.Stats(str(file)).strip_dirs()
     statistics.sort_stats("tottime").print_stats(chosen.top)
     statistics.sort_stats("cumulative").print_stats(chosen.top)

@@ -10,16 +10,14 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, service_command
 from adapters.kafka.reader import KafkaReader
-from benchmarks.machine import ROOT
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import APP, Pipeline, running
 from benchmarks.tasks import SLEEP
 from core.ledger.verdicts import Claimed, Succeeded
@@ -137,15 +135,10 @@ async def storm(executors: Executors, every_s: float, seconds: float) -> int:
 
 async def measure(every_s: float, seconds: float) -> dict[str, float]:
     """Bring up a pipeline of its own and measure."""
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="rebalance-", dir=build))
     os.environ |= {"PENSTOCK_WORKERS": "1", "PENSTOCK_SLOTS": str(SLOTS)}
-    try:
+    with data_directory("rebalance") as data:
         async with running(data) as pipeline:
             return await _on(pipeline, Executors(pipeline, data), every_s, seconds)
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 async def _on(pipeline: Pipeline, executors: Executors, every_s: float, seconds: float) -> dict[str, float]:

@@ -8,9 +8,7 @@ with the defaults.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,6 +22,7 @@ from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
 from adapters.kafka.retention import KafkaRetention
 from adapters.kafka.topology import route_map
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.tasks import NOOP
 from core.log import NewRecord, TopicPartition
@@ -146,12 +145,8 @@ def main() -> None:
     parser.add_argument("--payload-bytes", type=int, default=500)
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
-    data = options.data or Path(tempfile.mkdtemp(prefix="penstock-retention-"))
-    try:
-        asyncio.run(soak(options, data.resolve()))
-    finally:
-        if options.data is None:
-            shutil.rmtree(data, ignore_errors=True)
+    with data_directory("retention", options.data) as data:
+        asyncio.run(soak(options, data))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """One run: stages alone first, while nothing else runs, then everything that needs a pipeline."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -12,7 +9,7 @@ from benchmarks.costs import measure_costs
 from benchmarks.gates import measure_gates
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
-from benchmarks.machine import ROOT, this_machine
+from benchmarks.machine import data_directory, this_machine
 from benchmarks.options import OWN, Options, Part
 from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
@@ -48,8 +45,7 @@ async def run(options: Options, say: Say) -> Results:
         results = msgspec.structs.replace(results, scoring=scoring)
     if Part.SCALE in options.parts:
         results = msgspec.structs.replace(results, scale=measure_scale(say, results.machine.cores))
-    data = _new_data_directory()
-    try:
+    with data_directory("run") as data:
         if Part.STEALING in options.parts:
             say(f"heavy-tailed load with stealing on, then off, {options.steal_s:g} s each")
             load = Load(options.steal_s, options.load)
@@ -67,14 +63,6 @@ async def run(options: Options, say: Say) -> Results:
         say("bringing up a pipeline")
         async with running(data / "usual") as pipeline:
             return await _on(pipeline, options, say, results)
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
-
-
-def _new_data_directory() -> Path:
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="run-", dir=build))
 
 
 async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) -> Results:

@@ -11,22 +11,19 @@ import asyncio
 import json
 import math
 import random
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
 
 from adapters.postgres.migrate import upgrade
-from benchmarks.machine import ROOT
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.tasks import SLEEP
 from core.expected_start import ExpectedStart
@@ -217,15 +214,10 @@ async def _timed(database: Database, options: argparse.Namespace) -> dict[str, A
 
 @asynccontextmanager
 async def _own_pipeline(options: argparse.Namespace) -> AsyncIterator[Pipeline]:
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="why-", dir=build))
     slots = {"PENSTOCK_WORKERS": "1", "PENSTOCK_SLOTS": str(options.slots)}
-    try:
+    with data_directory("why") as data:
         async with running(data, settings=slots, executors=options.executors) as pipeline:
             yield pipeline
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def main() -> None:

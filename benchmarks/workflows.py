@@ -11,14 +11,11 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -28,7 +25,7 @@ from psycopg.rows import dict_row
 from adapters.embedded.home import Home
 from adapters.embedded.state import read_state
 from benchmarks import cpu
-from benchmarks.machine import ROOT
+from benchmarks.machine import data_directory
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.tasks import NOOP
 from penstock.client import Client, Workflow
@@ -194,15 +191,10 @@ async def fan(pipeline: Pipeline, _home: Home, options: argparse.Namespace) -> d
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Bring up a pipeline of its own and measure."""
-    build = ROOT / "build" / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="workflows-", dir=build))
     work = {"layers": layers, "latency": latency, "fan": fan}[options.what]
-    try:
+    with data_directory("workflows") as data:
         async with running(data) as pipeline:
             return await work(pipeline, Home(data), options)
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def main() -> None:

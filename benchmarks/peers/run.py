@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.machine import this_machine
+from benchmarks.machine import new_directory, this_machine
 from benchmarks.peers import kits, penstock, stand
 from benchmarks.peers.apps.effects import PAYLOAD_BYTES
 from benchmarks.peers.catalog import BUILD, BY_NAME
@@ -80,7 +79,7 @@ def _is_ready(name: str, books: _Books, say: Say) -> bool:
 
 async def _turn(name: str, number: int, options: Options, books: _Books, say: Say) -> None:
     """Bring one peer up on new data, run both workloads, and take it down."""
-    data = _new_data_directory(name)
+    data = new_directory(name, BUILD / "runs")
     load = round(os.getloadavg()[0], 2)
     workload = Workload.THROUGHPUT
     try:
@@ -120,9 +119,3 @@ async def _standing(name: str, data: Path) -> AsyncIterator[tuple[Standing, Meas
         peer = BY_NAME[name]
         async with stand.standing(peer, data) as (peers, versions):
             yield peers, Measured(name, peer.final_state, versions)
-
-
-def _new_data_directory(name: str) -> Path:
-    runs = BUILD / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runs))
