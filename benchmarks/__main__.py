@@ -7,8 +7,10 @@ import time
 from rich.console import Console
 
 from benchmarks.options import parse
+from benchmarks.pages import html_page, on_terminal
 from benchmarks.pipeline import BenchmarkError
-from benchmarks.report import tables
+from benchmarks.plots import draw
+from benchmarks.report import heading, tables
 from benchmarks.results import write_json
 from benchmarks.run import run
 
@@ -27,12 +29,16 @@ def main(arguments: list[str]) -> int:
     except BenchmarkError as error:
         progress.print(str(error), style="red", markup=False)
         return 1
-    for table in tables(results):
+    console.print(heading(results.machine))
+    for titled in tables(results):
         console.print()
-        console.print(table)
-    options.json_file.parent.mkdir(parents=True, exist_ok=True)
-    options.json_file.write_bytes(write_json(results))
-    console.print(f"\nwritten to {options.json_file}, {time.monotonic() - began_s:.0f} s in all")
+        console.print(on_terminal(titled))
+    file, page = options.json_file, options.json_file.with_suffix(".html")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(write_json(results))
+    said = heading(results.machine)
+    page.write_text(html_page("What a job costs", said, draw(results), tables(results)), encoding="utf-8")
+    console.print(f"\nwritten to {file} and {page}, {time.monotonic() - began_s:.0f} s in all")
     return 0
 
 

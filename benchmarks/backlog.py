@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 from adapters.embedded.home import Home
 from adapters.embedded.state import read_state
@@ -22,6 +21,7 @@ from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from benchmarks import cpu
 from benchmarks.machine import data_directory
+from benchmarks.memory import resident_mb
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.table import JobsTable
 from benchmarks.tasks import NOOP
@@ -86,7 +86,7 @@ class Backlog:
         return {} if state is None else {p: name for p, name in cpu.units_of(state).items() if name in names}
 
     def _note(self, step: str) -> None:
-        self.resident_mb[step] = {name: _resident_mb(pid) for pid, name in sorted(self._units().items())}
+        self.resident_mb[step] = resident_mb(self._units())
         sys.stderr.write(f"{step}: {self.resident_mb[step]}\n")
 
     async def _drain(self, *, draining: bool) -> None:
@@ -141,12 +141,6 @@ class Backlog:
                 raise BenchmarkError(f"{now} of {wanted} {what}, and nothing moves")
             await asyncio.sleep(1.0)
         return now
-
-
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return round(int(line.split()[1]) / 1024, 1)
 
 
 async def measure(jobs: int, work_s: float) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """CPU of every process of a pipeline, out of ``/proc`` (Linux)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,17 +37,26 @@ def used_s(units: Mapping[int, str], proc: Path = PROC) -> dict[str, float]:
     """
     processes = _processes(proc)
     totals = dict.fromkeys(units.values(), 0.0)
-    for pid, process in processes.items():
-        owner = _owner(pid, processes, units)
-        if owner is not None:
-            name = WORKERS if process.is_worker else owner
-            totals[name] = totals.get(name, 0.0) + process.used_s
+    for pid, name in _named(processes, units):
+        totals[name] = totals.get(name, 0.0) + processes[pid].used_s
     return totals
+
+
+def names_of(units: Mapping[int, str], proc: Path = PROC) -> dict[int, str]:
+    """Name every process that belongs to a unit, by pid, as ``used_s`` does."""
+    return dict(_named(_processes(proc), units))
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Give what each used in between; 0 for one that ended and took its count along."""
     return {name: max(0.0, used - before.get(name, 0.0)) for name, used in after.items()}
+
+
+def _named(processes: dict[int, _Process], units: Mapping[int, str]) -> Iterator[tuple[int, str]]:
+    for pid, process in processes.items():
+        owner = _owner(pid, processes, units)
+        if owner is not None:
+            yield pid, WORKERS if process.is_worker else owner
 
 
 def _owner(pid: int, processes: Mapping[int, _Process], units: Mapping[int, str]) -> str | None:

@@ -21,6 +21,7 @@ from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from benchmarks.latency import measure_latency
 from benchmarks.machine import data_directory
+from benchmarks.memory import resident_mb
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.tasks import SLEEP
 from core.log import NewRecord, TopicPartition
@@ -69,19 +70,10 @@ class Bench(NamedTuple):
         """Pause or resume."""
         await self.appender.append([pause_record(self.routes, PauseRecord(Scope.TYPE, SLEEP, paused))])
 
-    def memory_mb(self) -> dict[str, int]:
+    def memory_mb(self) -> dict[str, float]:
         """Give the resident memory of every process of ours."""
         names = ("ingest", "scheduler", "prioritizer", "executor", "dlq_handler", "materializer")
-        return {
-            name: _resident_mb(pid) for pid, name in self.pipeline.units.items() if name.startswith(names)
-        }
-
-
-def _resident_mb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) // 1024
-    return 0
+        return resident_mb({p: name for p, name in self.pipeline.units.items() if name.startswith(names)})
 
 
 def say(**line: object) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.learning import plots, traces
 from benchmarks.learning import results as learning
 from benchmarks.machine import ROOT
+from benchmarks.pages import Titled, on_terminal
 from benchmarks.retry import results as retry
 
 BUILD = ROOT / "build"
@@ -33,8 +33,6 @@ class Judged:
     ----------
     judged
         Which stretches, in words.
-    tables
-        By title; the first row is the heading.
     drawn
         Plots by name, PNG.
     """
@@ -44,7 +42,7 @@ class Judged:
     json: bytes
     html: str
     markdown: str
-    tables: Sequence[tuple[str, Sequence[Sequence[str]]]]
+    tables: Sequence[Titled]
     drawn: dict[str, bytes]
 
 
@@ -140,11 +138,8 @@ class Command:
             file.write(json.dumps(line) + "\n")
 
 
-def _show(tables: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> None:
+def _show(tables: Sequence[Titled]) -> None:
     console = Console(width=130, highlight=False)
-    for title, rows in tables:
-        table = Table(*rows[0], title=title, title_justify="left", box=None, pad_edge=False)
-        for row in rows[1:]:
-            table.add_row(*row)
-        console.print(table)
+    for titled in tables:
+        console.print(on_terminal(titled))
         console.print()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import cpu
+from benchmarks.memory import proportional_mb
 from benchmarks.pipeline import CLIENT, BenchmarkError, Pipeline
 from benchmarks.results import Idle, Latency, Quantiles
 from benchmarks.table import JobsTable, Times
@@ -56,7 +57,8 @@ async def measure_idle(pipeline: Pipeline, seconds: float) -> Idle:
     before, began_s = pipeline.cpu_s(), time.monotonic()
     await asyncio.sleep(seconds)
     elapsed_s = time.monotonic() - began_s
-    return Idle(round(elapsed_s, 2), _percent(before, pipeline.cpu_s(), elapsed_s))
+    percent = _percent(before, pipeline.cpu_s(), elapsed_s)
+    return Idle(round(elapsed_s, 2), percent, proportional_mb(pipeline.units))
 
 
 async def measure_latency(pipeline: Pipeline, per_s: float, seconds: float) -> Latency:
@@ -155,13 +157,13 @@ def _until(load: _Load, times: Mapping[str, Times]) -> dict[str, Quantiles]:
 
 
 def quantiles(values_ms: Sequence[float]) -> Quantiles:
-    """Give median, 99th percentile (nearest rank) and maximum of at least one value."""
+    """Give median, 99th and 99.9th percentile (nearest rank) and maximum of at least one value."""
     ordered = sorted(values_ms)
 
     def rank(share: float) -> float:
         return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
 
-    return Quantiles(rank(0.5), rank(0.99), rank(1.0))
+    return Quantiles(rank(0.5), rank(0.99), rank(0.999), rank(1.0))
 
 
 def _percent(before: Mapping[str, float], after: Mapping[str, float], elapsed_s: float) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """What a run of the benchmarks is asked for."""
 
 import argparse
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,10 @@ class Part(StrEnum):
     COSTS = "costs"
     BATCHES = "batches"
     SCALE = "scale"
+    GROWTH = "growth"
 
 
-OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS, Part.SCALE})
+OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS, Part.SCALE, Part.GROWTH})
 """Parts that need no common pipeline: they have their own, or none, and take minutes."""
 USUAL = frozenset(Part) - OWN - {Part.GATES, Part.BATCHES}
 """What is measured when no part is named; gated jobs change what the scheduler does for all others."""
@@ -38,6 +40,14 @@ class Shape(NamedTuple):
 
 
 SHAPES = tuple(map(Shape, (4, 4, 4, 16, 32), (1, 2, 4, 1, 1)))
+
+
+SIZES: dict[str, Sequence[int]] = {
+    "rows": (10_000, 1_000_000, 10_000_000),
+    "queued": (1, 100_000, 1_000_000),
+    "types": (1, 100, 1000),
+}
+"""What grows, and how far."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Options:
         Length and load (of all slots) of the heavy-tailed load for stealing.
     waiting, due
         Jobs that wait beside others, and jobs due within ``span_s``, for the wheel.
+    sizes
+        Of what grows beside the jobs that are measured.
     shapes
         Of the pipelines whose costs are measured; the first is what the others are compared with.
     repeats
@@ -65,7 +77,7 @@ class Options:
     parts: frozenset[Part] = USUAL
     jobs: int = 20_000
     rounds: int = 3
-    rates: tuple[float, ...] = (50.0,)
+    rates: tuple[float, ...] = (50.0, 500.0)
     seconds: float = 20.0
     idle_s: float = 10.0
     repeats: int = 5
@@ -77,6 +89,7 @@ class Options:
     span_s: float = 60.0
     log_batches: int = 20
     shapes: tuple[Shape, ...] = SHAPES
+    sizes: dict[str, Sequence[int]] = field(default_factory=lambda: SIZES)
     json_file: Path = ROOT / "build" / "bench.json"
 
 
@@ -92,6 +105,8 @@ QUICK = Options(
     waiting=20_000,
     due=5000,
     span_s=10.0,
+    rates=(50.0,),
+    sizes={"rows": (1000, 20_000), "queued": (1, 2000), "types": (1, 100)},
 )
 """A look within about a minute; too short for figures to compare."""
 

@@ -4,6 +4,10 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
 Row = Sequence[str]
 Titled = tuple[str, list[Row]]
 """A table: its title, and its rows, the first of which are the headings."""
@@ -15,6 +19,17 @@ table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}.missed{color:#b00020;font-weight:600}img{max-width:49%}
 """
+
+
+def on_terminal(titled: Titled) -> RenderableType:
+    """Draw one table for a terminal; the title stands above, not wrapped to the table's width."""
+    title, rows = titled
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows[1:]:
+        table.add_row(*row, style="bold" if row[0] == "all" else None)
+    return Group(Text(title, style="bold"), table)
 
 
 def markdown(tables: Iterable[Titled]) -> str:

@@ -42,6 +42,19 @@ class LogCost(msgspec.Struct, frozen=True):
     """CPU of a record in runs of the calibration loop."""
 
 
+class TableCost(msgspec.Struct, frozen=True):
+    """Rows of a job written to Postgres in batches: CPU of writer and database, and elapsed time."""
+
+    what: str
+    cpu_us: float
+    """A job."""
+    database_us: float
+    """A job, exact to 10 ms over the run."""
+    elapsed_us: float
+    ratio: float
+    """CPU of the writer in runs of the calibration loop."""
+
+
 class Throughput(msgspec.Struct, frozen=True):
     """A backlog of no-op jobs, end to end."""
 
@@ -59,6 +72,14 @@ class Throughput(msgspec.Struct, frozen=True):
         return sum(self.cpu_us_per_job.values())
 
 
+class GrowthPoint(msgspec.Struct, frozen=True):
+    """A backlog of no-op jobs beside ever more of something."""
+
+    what: str
+    size: int
+    rounds: tuple[Throughput, ...]
+
+
 class GatedThroughput(msgspec.Struct, frozen=True):
     """A backlog of ordered no-op jobs, end to end."""
 
@@ -72,6 +93,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
     p50: float
     p99: float
+    p999: float
     max: float
 
 
@@ -91,11 +113,8 @@ class Idle(msgspec.Struct, frozen=True):
     seconds: float
     cpu_percent: dict[str, float]
     """Of one core, by process."""
-
-    @property
-    def total_percent(self) -> float:
-        """Of one core, over all processes."""
-        return sum(self.cpu_percent.values())
+    memory_mb: dict[str, float]
+    """By process with its children; shared pages are divided."""
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -295,9 +314,14 @@ class Results(msgspec.Struct, frozen=True):
     machine: Machine
     stages: tuple[StageCost, ...] = ()
     log: tuple[LogCost, ...] = ()
+    table: tuple[TableCost, ...] = ()
     idle: Idle | None = None
     latency: tuple[Latency, ...] = ()
     throughput: tuple[Throughput, ...] = ()
+    """By ``submit_many``."""
+    records: tuple[Throughput, ...] = ()
+    """By records of a producer of its own."""
+    growth: tuple[GrowthPoint, ...] = ()
     gates: tuple[GatedThroughput, ...] = ()
     stealing: Stealing | None = None
     wheel: Wheel | None = None

@@ -7,6 +7,7 @@ import msgspec
 from benchmarks.batches import measure_batches
 from benchmarks.costs import measure_costs
 from benchmarks.gates import measure_gates
+from benchmarks.growth import measure_growth
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
 from benchmarks.machine import data_directory, this_machine
@@ -15,9 +16,10 @@ from benchmarks.pipeline import Pipeline, running
 from benchmarks.results import Results
 from benchmarks.scale.sweep import measure_scale
 from benchmarks.scoring import measure_scoring
+from benchmarks.sink import measure_sink
 from benchmarks.stages import measure_stages
 from benchmarks.stealing import Load, measure_stealing
-from benchmarks.throughput import measure_throughput
+from benchmarks.throughput import measure_records, measure_throughput
 from benchmarks.wheel import WheelLoad, measure_wheel
 
 WARM_UP_JOBS = 500
@@ -58,6 +60,9 @@ async def run(options: Options, say: Say) -> Results:
             say("costs by partitions, instances, payload and failures")
             costs = await measure_costs(data, options.jobs, options.rounds, options.shapes, say)
             results = msgspec.structs.replace(results, costs=costs)
+        if Part.GROWTH in options.parts:
+            growth = await measure_growth(data, options.jobs, options.rounds, options.sizes, say)
+            results = msgspec.structs.replace(results, growth=growth)
         if not options.parts - OWN:
             return results
         say("bringing up a pipeline")
@@ -70,6 +75,8 @@ async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) 
     if Part.STAGES in options.parts:
         say("clients of the broker")
         found["log"] = await measure_log(pipeline.kafka, batches=options.log_batches, repeats=options.repeats)
+        say("rows written to Postgres")
+        found["table"] = await measure_sink(pipeline, batches=options.log_batches, repeats=options.repeats)
     if Part.BATCHES in options.parts:
         say("batches of one call")
         calls = options.log_batches * 4
@@ -91,6 +98,8 @@ async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) 
             say(f"{options.jobs} jobs at once, round {number} of {options.rounds}")
             rounds.append(await measure_throughput(pipeline, options.jobs))
         found["throughput"] = tuple(rounds)
+        say(f"{options.jobs} records of a producer of its own")
+        found["records"] = (await measure_records(pipeline, options.jobs),)
     if Part.GATES in options.parts:
         say(f"{options.jobs} ordered jobs at once, then some of one key")
         found["gates"] = await measure_gates(pipeline, options.jobs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import LiteralString, NamedTuple, Self
 
 import psycopg
 
@@ -10,6 +10,7 @@ _ENDED = "SELECT job_id::text FROM jobs WHERE job_id = ANY(%s::uuid[]) AND finis
 _ENDED_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND finished_at IS NOT NULL"
 _OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s"
 _WAITING_OF_TYPE = "SELECT count(*) FROM jobs WHERE type = %s AND state = 'waiting'"
+_QUEUED_OF_POOL = "SELECT count(*) FROM jobs WHERE pool = %s AND state = 'queued'"
 _TIMES = """
     SELECT j.job_id::text, j.state,
            extract(epoch FROM a.claimed_at)::float8 * 1000,
@@ -84,22 +85,23 @@ class JobsTable:
 
     async def count_all(self, type_: str) -> int:
         """Count the jobs of a type."""
-        cursor = await self._connection.execute(_OF_TYPE, (type_,))
-        row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
+        return await self._count(_OF_TYPE, type_)
 
     async def count_waiting(self, type_: str) -> int:
         """Count the jobs of a type that wait."""
-        cursor = await self._connection.execute(_WAITING_OF_TYPE, (type_,))
-        row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
+        return await self._count(_WAITING_OF_TYPE, type_)
 
     async def count_ended(self, type_: str) -> int:
         """Count the terminal rows of one type."""
-        cursor = await self._connection.execute(_ENDED_OF_TYPE, (type_,))
-        row = await cursor.fetchone()
-        assert row is not None
-        return int(row[0])
+        return await self._count(_ENDED_OF_TYPE, type_)
+
+    async def count_queued(self, pool: str) -> int:
+        """Count the jobs of a pool that are queued."""
+        return await self._count(_QUEUED_OF_POOL, pool)
+
+    async def _count(self, query: LiteralString, name: str) -> int:
+        row = await (await self._connection.execute(query, (name,))).fetchone()
+        return 0 if row is None else int(row[0])
 
     async def times(self, job_ids: Collection[str]) -> dict[str, Times]:
         """Give the times of jobs that ended in their first dispatch."""

@@ -10,6 +10,8 @@ NOOP = "bench.noop"
 SLEEP = "bench.sleep"
 WAITING = "bench.waiting"
 FLAKY = "bench.flaky"
+MANY = "bench.many.{}"
+MANY_TYPES = 1000
 
 
 class Sleep(TypedDict):
@@ -21,6 +23,10 @@ class Sleep(TypedDict):
 @task(NOOP)
 async def noop(_ctx: Context, _payload: object) -> None:
     """Return at once."""
+
+
+for number in range(MANY_TYPES):
+    task(MANY.format(number))(noop)
 
 
 @task(FLAKY)

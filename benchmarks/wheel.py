@@ -18,10 +18,12 @@ from pathlib import Path
 from adapters.kafka.reader import KafkaReader
 from benchmarks import cpu
 from benchmarks.latency import measure_latency, quantiles
+from benchmarks.memory import resident_mb
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.results import Burst, OthersBeside, Wheel
 from benchmarks.table import JobsTable
-from benchmarks.tasks import NOOP, WAITING
+from benchmarks.tasks import WAITING
+from benchmarks.throughput import measure_throughput
 from core.log import TopicPartition
 from penstock.client.client import Client
 from penstock.client.submission import Job
@@ -36,8 +38,6 @@ HEAD_START_S = 20.0
 """Between the last submit and the first due time: all of them are in the wheel by then, and hop."""
 STALL_S = 120.0
 ASK_S = 0.5
-ASKED = 2000
-"""Unfinished jobs asked for in one question."""
 PER_S, LATENCY_S = 50.0, 20.0
 
 
@@ -62,7 +62,7 @@ async def measure_wheel(data: Path, load: WheelLoad) -> Wheel:
     """
     async with running(data) as pipeline:
         bench = _Bench(pipeline, load)
-        await bench.through(min(load.others, 2000))
+        await measure_throughput(pipeline, min(load.others, 2000))
         alone = await bench.others()
         filled_per_s = await bench.fill()
         beside = await bench.others()
@@ -83,33 +83,17 @@ class _Bench:
 
     async def others(self) -> OthersBeside:
         """Measure no-op jobs, and the memory of all processes afterwards."""
-        rounds = [await self.through(self._load.others) for _ in range(self._load.rounds)]
+        rounds = [
+            await measure_throughput(self._pipeline, self._load.others) for _ in range(self._load.rounds)
+        ]
         latency = await measure_latency(self._pipeline, PER_S, LATENCY_S)
-        per_s, cpu_us = zip(*rounds, strict=True)
-        return OthersBeside(per_s, cpu_us, latency.until, latency.cpu_percent, self._resident_mb())
-
-    async def through(self, jobs: int) -> tuple[float, float]:
-        """Submit no-op jobs at once and wait for their rows; give jobs a second, and CPU of a job in us."""
-        async with (
-            self._client() as client,
-            await JobsTable.connect(self._pipeline.database.conninfo) as table,
-        ):
-            await client.submit(NOOP)
-            before, began_s = self._pipeline.cpu_s(), time.monotonic()
-            moved_s = began_s
-            refs = await client.submit_many([{"type": NOOP, "payload": {"number": n}} for n in range(jobs)])
-            pending = [ref.job_id for ref in refs]
-            while pending:
-                ended = await table.ended(pending[:ASKED])
-                if ended:
-                    pending = [job_id for job_id in pending if job_id not in ended]
-                    moved_s = time.monotonic()
-                elif time.monotonic() - moved_s > STALL_S:
-                    raise BenchmarkError(f"{len(pending)} of {jobs} jobs have not ended, and nothing moves")
-                await asyncio.sleep(0.02)
-            elapsed_s = time.monotonic() - began_s
-            used = cpu.difference(before, self._pipeline.cpu_s())
-            return round(jobs / elapsed_s, 1), round(sum(used.values()) / jobs * 1e6, 1)
+        return OthersBeside(
+            tuple(one.jobs_per_s for one in rounds),
+            tuple(round(one.total_us, 1) for one in rounds),
+            latency.until,
+            latency.cpu_percent,
+            resident_mb(self._pipeline.units),
+        )
 
     async def fill(self) -> float:
         """Put the waiting jobs into the wheel and into the table; give jobs a second."""
@@ -200,15 +184,6 @@ class _Bench:
                 )
         return int(total)
 
-    def _resident_mb(self) -> dict[str, float]:
-        return {name: _resident_mb(pid) for pid, name in sorted(self._pipeline.units.items())}
-
 
 def _waiting(at_s: float) -> Job:
     return {"type": WAITING, "payload": {"n": 1}, "run_at": datetime.fromtimestamp(at_s, UTC)}
-
-
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return round(int(line.split()[1]) / 1024, 1)

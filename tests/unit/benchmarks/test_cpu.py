@@ -10,6 +10,7 @@ import pytest
 from adapters.embedded.process_mark import ProcessMark
 from adapters.embedded.state import Phase, SupervisorState, UnitState
 from benchmarks import cpu
+from benchmarks.memory import proportional_mb, resident_mb
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -98,3 +99,19 @@ def test_the_real_proc_shows_what_a_child_used() -> None:
         found = cpu.used_s({child.pid: "child"})
         child.stdin.write(b"\n")
     assert found["child"] >= 0.1 - 2 * TICK_S
+
+
+def test_memory_of_a_unit_is_its_own_or_with_its_descendants(proc: Proc) -> None:
+    for pid, parent, pss_kb in ((20, 10, 2048), (21, 20, 1024), (30, 10, 4096)):
+        proc.add(pid, parent, 0, 0, 0, 0)
+        (proc.folder / str(pid) / "status").write_text("Name:\tx\nVmRSS:\t  3072 kB\n")
+        (proc.folder / str(pid) / "smaps_rollup").write_text(f"Rss: 9999 kB\nPss: {pss_kb} kB\n")
+    units = {20: "postgres", 30: "executor-0"}
+    assert resident_mb(units, proc.folder) == {"executor-0": 3.0, "postgres": 3.0}
+    assert proportional_mb(units, proc.folder) == {"executor-0": 4.0, "postgres": 3.0}
+
+
+def test_a_process_that_ends_while_it_is_looked_at_has_no_memory(proc: Proc) -> None:
+    proc.add(20, 10, 0, 0, 0, 0)
+    assert resident_mb({20: "postgres"}, proc.folder) == {"postgres": 0.0}
+    assert proportional_mb({20: "postgres"}, proc.folder) == {"postgres": 0.0}

@@ -7,12 +7,15 @@ import pytest
 from rich.console import Console
 
 from benchmarks.latency import quantiles
-from benchmarks.report import tables
+from benchmarks.pages import html_page, on_terminal
+from benchmarks.plots import draw
+from benchmarks.report import heading, tables
 from benchmarks.results import (
     BatchCost,
     Burst,
     CostPoint,
     GatedThroughput,
+    GrowthPoint,
     Idle,
     Latency,
     LogCost,
@@ -21,6 +24,7 @@ from benchmarks.results import (
     Quantiles,
     Results,
     StageCost,
+    TableCost,
     Throughput,
     Wheel,
     write_json,
@@ -40,23 +44,29 @@ RESULTS = Results(
     machine=MACHINE,
     stages=(StageCost("ingest: decide", "job", 12.25, 0.125, 98.0),),
     log=(LogCost("append, 500 a call", 3.25, 9.5, 0.0331),),
-    idle=Idle(10.0, {"kafka": 5.0, "postgres": 1.5}),
-    latency=(Latency(50.0, 1000, {"terminal row": Quantiles(27.5, 69.25, 80.0)}, {"kafka": 44.0}),),
+    table=(TableCost("within a batch", 21.5, 33.5, 66.25, 0.21),),
+    idle=Idle(10.0, {"kafka": 5.0, "postgres": 1.5}, {"kafka": 300.0, "postgres": 41.0}),
+    latency=(Latency(50.0, 1000, {"terminal row": Quantiles(27.5, 69.25, 78.75, 80.0)}, {"kafka": 44.0}),),
     throughput=(throughput(3400.0, kafka=60.0, workers=20.0),),
+    records=(throughput(3456.0, kafka=60.0),),
+    growth=(
+        GrowthPoint("rows", 10_000, (throughput(3000.0, kafka=50.0),)),
+        GrowthPoint("rows", 10_000_000, (throughput(2000.0, kafka=59.0),)),
+    ),
     wheel=Wheel(
         1_000_000,
         2100.0,
         OthersBeside(
             (2000.0, 1000.0, 2000.0),
             (800.0, 810.0, 790.0),
-            {"started": Quantiles(20.0, 40.0, 90.0)},
+            {"started": Quantiles(20.0, 40.0, 80.0, 90.0)},
             {},
             {"scheduler-0": 50.0},
         ),
         OthersBeside(
-            (1500.0,), (888.0,), {"started": Quantiles(30.0, 44.0, 90.0)}, {}, {"scheduler-0": 58.0}
+            (1500.0,), (888.0,), {"started": Quantiles(30.0, 44.0, 80.0, 90.0)}, {}, {"scheduler-0": 58.0}
         ),
-        Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 251.0), 7.25, {"scheduler-0": 61.0}),
+        Burst(100_000, 60.0, 21.0, 0, Quantiles(120.0, 249.0, 250.0, 251.0), 7.25, {"scheduler-0": 61.0}),
     ),
     costs=(
         CostPoint(
@@ -78,8 +88,9 @@ RESULTS = Results(
 
 def shown(results: Results) -> str:
     console = Console(file=io.StringIO(), width=100)
-    for table in tables(results):
-        console.print(table)
+    console.print(heading(results.machine))
+    for titled in tables(results):
+        console.print(on_terminal(titled))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
@@ -110,11 +121,26 @@ def shown(results: Results) -> str:
         "1427",
         "2558",
         "3011",
+        "341",
+        "33.5",
+        "78.8",
+        "3456 jobs/s",
+        "10,000,000 rows",
+        "1.18",
         "77",
     ],
 )
 def test_every_part_is_shown(text: str) -> None:
     assert text in shown(RESULTS)
+
+
+def test_the_page_has_every_table_and_a_plot_of_what_was_measured() -> None:
+    plots = draw(RESULTS)
+    assert list(plots) == ["CPU of a job by process", "latency", "growth", "stages"]
+    assert all(png.startswith(b"\x89PNG") for png in plots.values())
+    page = html_page("x", heading(MACHINE), plots, tables(RESULTS))
+    assert page.count("<img") == 4
+    assert all(title.split(":")[0] in page for title, _ in tables(RESULTS))
 
 
 def test_parts_that_were_not_measured_are_left_out() -> None:
@@ -125,13 +151,20 @@ def test_the_file_holds_every_figure() -> None:
     said = json.loads(write_json(RESULTS))
     assert said["machine"]["commit"] == "abc1234+"
     assert said["stages"][0]["us"] == 12.25
-    assert said["latency"][0]["until"]["terminal row"] == {"p50": 27.5, "p99": 69.25, "max": 80.0}
+    assert said["latency"][0]["until"]["terminal row"] == {
+        "p50": 27.5,
+        "p99": 69.25,
+        "p999": 78.75,
+        "max": 80.0,
+    }
     assert said["throughput"][0]["cpu_us_per_job"]["workers"] == 20.0
 
 
 def test_quantiles_are_values_that_occurred() -> None:
-    assert quantiles([float(value) for value in range(100, 0, -1)]) == Quantiles(50.0, 99.0, 100.0)
-    assert quantiles([7.0]) == Quantiles(7.0, 7.0, 7.0)
+    assert quantiles([float(value) for value in range(2000, 0, -1)]) == Quantiles(
+        1000.0, 1980.0, 1998.0, 2000.0
+    )
+    assert quantiles([7.0]) == Quantiles(7.0, 7.0, 7.0, 7.0)
 
 
 def test_of_several_rounds_the_median_of_each_figure_counts() -> None:
