@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from tests.chaos.claims import MIXED_DOWN, MIXED_UP, versions_share_the_work
 from tests.chaos.load import Load
+from tests.chaos.orders import Kind
 from tests.chaos.rig.old_code import OldCode
 from tests.chaos.rig.process import NOTHING
 from tests.chaos.rig.tools import Tool
@@ -35,13 +36,22 @@ STACK = StackSpec(
                 {"PENSTOCK_SNAPSHOT_EVERY": "200", "PENSTOCK_SNAPSHOT_NOT_BEFORE_S": "2"}
             ),
             "scheduler": MappingProxyType({"PENSTOCK_GATES_TOLD_EVERY_S": "2"}),
+            "executor": MappingProxyType({"PENSTOCK_DRAIN_GRACE_S": "1"}),
         }
     )
 )
-"""Snapshots and passages often enough that services begin at those the other version wrote."""
+"""Snapshots and passages often enough that services begin at those the other version wrote; and executors
+that hand back what takes longer than a second when they are replaced."""
 LOAD = Load(rate_per_s=25)
 MIXED_S = 6.0
-"""A lease: long enough for retries and delayed jobs to cross between the versions."""
+"""A lease: long enough for delayed jobs to cross between the versions. Retries seldom do: they come back on
+the partition of their job within half a second."""
+HANDED_BACK = 4
+"""Jobs a replaced executor runs, at the least expected, that take longer than its grace: whoever has its
+partitions then runs them once more, in the middle of the way one of the other version."""
+HANDED_BACK_S = 8.0
+STARTED_S = 2.0
+"""What was submitted runs by then, with a slot free."""
 
 
 def upgrade_and_back(field: Field) -> None:
@@ -85,6 +95,10 @@ def _replace(field: Field, name: str, old: OldCode | None) -> None:
     """End an instance in order and start it again as the old version, or as this one where that is None."""
     services = field.stack.services
     instance, starts = services[name], services[name].starts
+    if instance.service == "executor":
+        for _ in range(HANDED_BACK * len(services.of("executor"))):
+            field.load.also(Kind.SLOW, HANDED_BACK_S)
+        field.go_on(STARTED_S)
     code = services.remove(name)
     if code != 0:
         raise AssertionError(f"{name} was asked to end and did with {code}")
