@@ -153,7 +153,7 @@ def _after_failure(closed: ClosedDispatch, policy: RetryPolicy, now_ms: int, del
     if closed.is_excused:
         circuit = "while the circuit of what it calls is open, so it does not count"
         return _retry(f"it failed ({closed.fault}) {circuit}", now_ms, delay_s)
-    allowed = attempts_allowed(closed, policy)
+    allowed = attempts_allowed(policy, unclassified=closed.unclassified)
     if closed.failures >= allowed:
         reason = f"attempt {closed.failures} of {allowed} failed"
         if allowed < policy.max_attempts:
@@ -196,9 +196,9 @@ def failure_delay_s(closed: ClosedDispatch, policy: RetryPolicy, draw: float) ->
     return max(backoff_s, asked_s + draw * max(DEFAULT_BASE_S, RETRY_AFTER_SPREAD * asked_s))
 
 
-def attempts_allowed(closed: ClosedDispatch, policy: RetryPolicy) -> int:
+def attempts_allowed(policy: RetryPolicy, *, unclassified: bool) -> int:
     """Give how many attempts may fail: fewer than asked for after an error that nobody classified."""
-    return min(policy.max_attempts, UNCLASSIFIED_LIMIT) if closed.unclassified else policy.max_attempts
+    return min(policy.max_attempts, UNCLASSIFIED_LIMIT) if unclassified else policy.max_attempts
 
 
 class Window(NamedTuple):

@@ -86,7 +86,7 @@ def _situation(
     return Situation(
         # Without a memory, or after a restart, the episode begins with this failure.
         age_s=0.0 if memory is None else memory.age_s(job.origin, now_ms),
-        tries_left=max(0, attempts_allowed(closed, policy) - closed.failures),
+        tries_left=max(0, attempts_allowed(policy, unclassified=closed.unclassified) - closed.failures),
         latest_s=max(0.0, min(limits) - now_ms) / 1000 if limits else inf,
         now_ms=now_ms,
         tenant=job.tenant,

@@ -190,9 +190,14 @@ class CircuitKeeper:
         for state in (State.OPEN, State.RECOVERING):
             self._meter.gauge(Metric.CIRCUITS, counts[state], state=str(state))
 
+    @property
+    def is_on(self) -> bool:
+        """Whether circuits are kept."""
+        return self._mode is Mode.ON
+
     def is_open(self, name: str) -> bool:
         """Whether a failure of this circuit is held to be what it calls: it is open, or about to be."""
-        if self._mode is Mode.OFF:
+        if not self.is_on:
             return False
         record = self._orders.circuits.get(name)
         if record is not None and record.state is not State.CLOSED:

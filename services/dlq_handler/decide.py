@@ -233,7 +233,7 @@ def decision(
     closed = ClosedDispatch(
         _cause(verdict),
         fault_class(attempt.error_class) if isinstance(verdict, Preempted) else _fault(verdict),
-        failures=max(0, job.failures - attempt.job.excused),
+        failures=counted_failures(item, attempt),
         losses=job.losses,
         worker_deaths=job.worker_deaths,
         hand_backs=verdict.n - job.failures - job.losses,
@@ -303,6 +303,11 @@ def after_hold(
     if reason is None:
         return None
     return Decided(job.origin, job.job_id, n, Action.RETRY, reason, due_ms=now_ms, policy=PREEMPT_POLICY)
+
+
+def counted_failures(item: Undecided, attempt: FailedAttempt) -> int:
+    """Give how many failures of the job count, this one included."""
+    return max(0, item.job.failures - attempt.job.excused)
 
 
 def policy_of(attempt: FailedAttempt) -> RetryPolicy:

@@ -32,7 +32,7 @@ from services.dlq_handler.decide import (
 )
 from services.dlq_handler.fetch import Attempts
 from services.dlq_handler.recognize import Recognizer
-from services.dlq_handler.safety import is_excused, within_budget
+from services.dlq_handler.safety import is_excused, not_before_told, within_budget
 
 
 class Handler:
@@ -173,6 +173,8 @@ class Handler:
             return decision(closed, attempt, now_ms, kind, self._memory)
         excused = is_excused(closed.verdict, attempt, circuits.is_open)
         decided = decision(closed, attempt, now_ms, kind, self._memory, is_excused=excused)
+        if circuits.is_on and not excused:
+            decided = not_before_told(decided, closed, attempt, now_ms)
         within = within_budget(decided, closed.verdict, attempt, circuits.budgets, now_ms)
         if excused:
             self._meter.count(Metric.EXCUSED)

@@ -13,7 +13,7 @@ from core.breaker import Mode, State, opened
 from core.circuit_evidence import STREAK, SUSPECT_STREAK
 from core.fault import FaultClass
 from core.ledger.open_job import OpenJob
-from core.ledger.verdicts import Action, Decided, Failed
+from core.ledger.verdicts import Action, Chosen, Decided, Failed
 from core.limits import DemandLog, Limit, Want
 from core.log import Coordinate, NewRecord, Record
 from core.retry import CIRCUIT_POLICY
@@ -38,8 +38,8 @@ from schemas.standing_orders import (
 )
 from schemas.topics import RouteMap
 from services.dlq_handler.circuits import CircuitKeeper
-from services.dlq_handler.decide import Uncarried, Undecided, carried_out, decision
-from services.dlq_handler.safety import EXCUSED_MAX, is_excused, within_budget
+from services.dlq_handler.decide import Uncarried, Undecided, carried_out, decision, policy_of
+from services.dlq_handler.safety import EXCUSED_MAX, is_excused, not_before_told, within_budget
 
 ROUTES = RouteMap(partitions=2, pools=("default",))
 RULE = BudgetRule(share=0.1, floor_per_s=1.0, burst=4.0, wait_max_s=50.0)
@@ -246,6 +246,39 @@ def test_a_failure_that_does_not_count_leaves_a_worn_out_job_all_its_other_attem
     assert decision(worn, later, 1_000_000).action is Action.RETRY
     gone = Undecided(FAILED, OpenJob(JOB.job_id, failures=4), place)
     assert decision(gone, later, 1_000_000).action is Action.DEAD
+
+
+def last_try(attempt: FailedAttempt, verdict: Failed = FAILED, *, failures: int, due_ms: int) -> Decided:
+    item = Undecided(verdict, OpenJob(JOB.job_id, failures=failures), Coordinate(ROUTES.dlq, 0, 0))
+    chosen = Chosen("rule", "transient", delay_s=(due_ms - 1_000_000) / 1000)
+    retry = Decided(
+        JOB.origin, JOB.job_id, 1, Action.RETRY, "it failed", due_ms=due_ms, propensity=0.1, chosen=chosen
+    )
+    return not_before_told(retry, item, attempt, 1_000_000)
+
+
+def test_the_last_try_comes_late_enough_that_an_outage_would_be_told() -> None:
+    allowed = policy_of(ATTEMPT).max_attempts
+    quick = last_try(ATTEMPT, failures=allowed - 1, due_ms=1_000_250)
+    assert quick.due_ms == 1_003_000
+    assert "it is the last" in quick.reason
+    assert quick.chosen is not None
+    assert (quick.chosen.arm, quick.chosen.delay_s, quick.propensity) == ("rule", 3.0, 0.1)
+    assert last_try(ATTEMPT, failures=allowed - 1, due_ms=1_004_000).due_ms == 1_004_000
+    assert last_try(ATTEMPT, failures=allowed - 2, due_ms=1_000_250).due_ms == 1_000_250
+
+
+def test_only_failures_that_count_make_a_try_the_last() -> None:
+    allowed = policy_of(ATTEMPT).max_attempts
+    excused = msgspec.structs.replace(ATTEMPT, job=msgspec.structs.replace(JOB, excused=1))
+    assert last_try(excused, failures=allowed - 1, due_ms=1_000_250).due_ms == 1_000_250
+    assert last_try(excused, failures=allowed, due_ms=1_000_250).due_ms == 1_003_000
+
+
+def test_a_bug_is_tried_for_the_last_time_as_soon_as_the_rule_says() -> None:
+    bug = msgspec.structs.replace(FAILED, error_type="KeyError")
+    allowed = policy_of(ATTEMPT).max_attempts
+    assert last_try(ATTEMPT, bug, failures=allowed - 1, due_ms=1_000_250).due_ms == 1_000_250
 
 
 def held(decided: Decided, item: Undecided) -> Uncarried:
