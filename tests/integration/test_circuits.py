@@ -37,7 +37,7 @@ def call(kind):
     except HTTPError as error:
         raise TransientError(f"it answered {error.code}") from None
 
-@task("mail", uses=["smtp"], max_attempts=10)  # three may be used up before the outage is told
+@task("mail", uses=["smtp"], max_attempts=3)
 def mail(ctx, payload):
     call("mail")
 
