@@ -328,6 +328,19 @@ def test_an_early_start_is_found_although_wall_clocks_are_wrong() -> None:
     assert set(found.counts) == {"I7", "I12"}
 
 
+@pytest.mark.parametrize(
+    ("waits_ms", "violations"), [((400, 2_900), 0), ((2_900, 400), 1), ((400, 3_900), 1)]
+)
+def test_only_the_last_try_may_wait_until_an_outage_is_told(
+    waits_ms: tuple[int, int], violations: int
+) -> None:
+    story = Story(1, order_of(1, Kind.FAILING))
+    for n, wait_ms in enumerate(waits_ms, 1):
+        story = story.claim(n).run(n, outcome="ValueError").fail(n).retry(n, after_ms=wait_ms)
+    case = story.claim(3).run(3, outcome="ValueError").fail(3).die(3).case()
+    assert len(list(ledger.retries_are_bounded(case, evidence(case)))) == violations
+
+
 def test_an_offset_that_the_fault_itself_set_back_is_not_held_against_anyone() -> None:
     planted = offset_moved_back()
     assert check_everything(replace(planted, rewinds=frozenset({ROUTES.group("ingest")}))).violations == []

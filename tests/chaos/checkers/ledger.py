@@ -16,6 +16,8 @@ from tests.support.transitions import LEGAL
 FAILED_CAP_S = 2.0
 """Of every task of the chaos app."""
 LOST_CAP_S = 1.0
+LAST_TRY_S = 3.0
+"""What the last try of a job waits at least, while circuits are on; see docs/circuits.md."""
 CLOCK_SLACK_S = 0.5
 """How far a service's estimate of the broker's time may be off."""
 
@@ -76,11 +78,24 @@ def _is_excuse(decided: Decided) -> bool:
     return decided.policy == CIRCUIT_POLICY and decided.action is Action.RETRY
 
 
+def _is_last_try(case: Case, n: int) -> bool:
+    """Whether one more failure after dispatch ``n`` would be the last a job may have."""
+    limits = [event.event.max_attempts for event in case.events if isinstance(event.event, Accepted)]
+    failures = sum(isinstance(verdict, Failed) and verdict.n <= n for _, verdict, _ in case.verdicts)
+    failures -= sum(
+        isinstance(verdict, Decided) and verdict.n <= n and _is_excuse(verdict)
+        for _, verdict, _ in case.verdicts
+    )
+    return bool(limits) and failures + 1 >= limits[0]
+
+
 def _is_bounded(case: Case, event: FoldedEvent, decided: Decided) -> Iterator[Violation]:
     closure = case.closures.get(decided.n)
     if closure is None:
         return
     low_s, high_s = _bounds_s(closure[1])
+    if _is_last_try(case, decided.n):
+        high_s = max(high_s, LAST_TRY_S)
     since_closure_s = ((decided.due_ms or 0) - closure[0].timestamp_ms) / 1000
     since_decision_s = ((decided.due_ms or 0) - event.timestamp_ms) / 1000
     place = f"job {case.job_id}, dispatch {decided.n}, {decided.reason}"

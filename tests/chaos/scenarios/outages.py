@@ -3,6 +3,8 @@
 import asyncio
 from types import MappingProxyType
 
+import psycopg
+
 from adapters.kafka.admin import read_control
 from core.breaker import State
 from core.ledger.verdicts import Decided
@@ -21,6 +23,8 @@ DOWN = f"chaos.{Kind.STEADY}"
 DOWN_FLAG = "steady-is-down"
 """A file in the directory of a stack; as long as it is there, calls of `chaos.steady` fail."""
 OPEN_WITHIN_S = 60.0
+WORKED = 40
+"""Attempts that end well before the outage: what never worked is no outage, and most of them are steady."""
 BETWEEN_S = (2.0, 6.0)
 KILLS = 2
 OUTAGE = "what steady jobs call is down"
@@ -34,6 +38,7 @@ SPEC = StackSpec(services=MappingProxyType({"": MappingProxyType({"PENSTOCK_CIRC
 def outage(field: Field) -> None:
     """Let every call of a type fail until its circuit is open, and on through kills of who keeps it."""
     flag = field.stack.directory / DOWN_FLAG
+    wait_until(lambda: _worked(field) >= WORKED, "calls end well", OPEN_WITHIN_S, 0.5)
     with field.fault(OUTAGE):
         flag.touch()
         try:
@@ -45,6 +50,14 @@ def outage(field: Field) -> None:
                 raise FaultDidNotBiteError("the circuit did not stay open while everything failed")
         finally:
             flag.unlink()
+
+
+def _worked(field: Field) -> int:
+    with psycopg.connect(field.stack.effects_url, autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) from effects where kind = 'end' and outcome = 'ok'"
+        ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def state(field: Field) -> State:
