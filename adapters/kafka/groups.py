@@ -1,20 +1,15 @@
 """Consumer groups from outside: who is in them, how far they are, and removing them."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-    for_code,
-)
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
+from adapters.kafka.patience import answered
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 
@@ -22,11 +17,6 @@ COORDINATOR_TIMEOUT_S = 60.0
 
 _NON_EMPTY_GROUP = 68
 _GROUP_ID_NOT_FOUND = 69
-_COORDINATOR_AWAY = (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-)
 
 
 class GroupInUseError(Exception):
@@ -84,20 +74,16 @@ async def delete_groups(connection: KafkaConnection, groups: Iterable[str]) -> N
     GroupInUseError
         One has members; nothing of that group was removed.
     aiokafka.errors.KafkaError
-        The cluster refuses, or no broker led the groups within ``COORDINATOR_TIMEOUT_S``; call again.
+        The cluster refuses, or no broker led a group within ``COORDINATOR_TIMEOUT_S``; call again.
     """
-    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
     async with administering(connection) as admin:
         for group in groups:
-            while True:
-                try:
-                    await _delete_group(admin, group)
-                    break
-                except _COORDINATOR_AWAY:
-                    # A cluster whose first group this is makes the topic of their offsets only now.
-                    if time.monotonic() > deadline:
-                        raise
-                await asyncio.sleep(0.1)
+            # A cluster whose first group this is makes the topic of their offsets only now.
+            await answered(
+                partial(_delete_group, admin, group),
+                f"removing group {group}",
+                patience_s=COORDINATOR_TIMEOUT_S,
+            )
 
 
 async def _delete_group(admin: Any, group: str) -> None:

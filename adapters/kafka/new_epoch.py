@@ -7,7 +7,7 @@ Every step may be done again, so an interrupted run is completed by the next one
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -140,51 +140,56 @@ async def finish(
 
 async def _delete(connection: KafkaConnection, making: EpochRecord) -> int:
     """Delete what still has the id it is doomed under; return when all of it is gone."""
-    deadline = time.monotonic() + DELETE_TIMEOUT_S
-    first: int | None = None
-    while True:
-        left = await _left(connection, making)
-        first = len(left) if first is None else first
-        if not left:
-            return first
-        if time.monotonic() > deadline:
-            raise EpochError(f"topics not deleted within {DELETE_TIMEOUT_S:.0f} s: {', '.join(left)}")
+
+    async def left() -> list[str]:
+        view = await describe_topics(connection, making.doomed)
+        return sorted(name for name, mark in view.topics.items() if mark.id == making.doomed[name])
+
+    async def delete(names: list[str]) -> None:
         async with administering(connection) as admin:
-            answer = await admin.delete_topics(left)
+            answer = await admin.delete_topics(names)
         for name, code, *_ in answer.topic_error_codes:
             error = for_code(code)
             if code and error is not UnknownTopicOrPartitionError:
                 raise error(f"cannot delete topic {name}")
-        await asyncio.sleep(0.1)
 
-
-async def _left(connection: KafkaConnection, making: EpochRecord) -> list[str]:
-    view = await describe_topics(connection, making.doomed)
-    return sorted(name for name, mark in view.topics.items() if mark.id == making.doomed[name])
+    return len(await _until_none(left, delete, "topics not deleted", DELETE_TIMEOUT_S))
 
 
 async def _grow(connection: KafkaConnection, routes: RouteMap) -> list[str]:
-    """Add partitions to topics that go on; they may have more than the epoch needs, never fewer.
-
-    Returns when all of them are seen to have enough, with those that were seen to have too few at first.
-    """
+    """Add partitions to topics that go on; they may have more than the epoch needs, never fewer."""
     wanted = {spec.name: spec.partitions for spec in routes.specs()}
-    deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    first: list[str] | None = None
-    while True:
+
+    async def small() -> list[str]:
         view = await describe_topics(connection, wanted)
-        small = sorted(name for name, mark in view.topics.items() if mark.partitions < wanted[name])
-        first = small if first is None else first
-        if not small:
-            return first
-        if time.monotonic() > deadline:
-            raise EpochError(f"no partitions added within {SETTLE_TIMEOUT_S:.0f} s: {', '.join(small)}")
+        return sorted(name for name, mark in view.topics.items() if mark.partitions < wanted[name])
+
+    async def grow(names: list[str]) -> None:
         async with administering(connection) as admin:
             # A broker may still tell the count from before an earlier try; the controller knows that
             # the partitions are there, and refuses.
             with suppress(InvalidPartitionsError):
-                await admin.create_partitions({name: NewPartitions(wanted[name]) for name in small})
+                await admin.create_partitions({name: NewPartitions(wanted[name]) for name in names})
+
+    return await _until_none(small, grow, "no partitions added", SETTLE_TIMEOUT_S)
+
+
+async def _until_none(
+    look: Callable[[], Awaitable[list[str]]],
+    act: Callable[[list[str]], Awaitable[None]],
+    what: str,
+    timeout_s: float,
+) -> list[str]:
+    """Look at topics and act on them until none is seen any more; give those that were seen first."""
+    deadline = time.monotonic() + timeout_s
+    first = left = await look()
+    while left:
+        if time.monotonic() > deadline:
+            raise EpochError(f"{what} within {timeout_s:.0f} s: {', '.join(left)}")
+        await act(left)
         await asyncio.sleep(0.1)
+        left = await look()
+    return first
 
 
 async def _write_made(connection: KafkaConnection, routes: RouteMap, making: EpochRecord) -> None:
