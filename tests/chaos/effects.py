@@ -4,7 +4,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import psycopg
 
@@ -42,6 +42,13 @@ def create_effects(url: str) -> None:
     """Make the table where it is missing; rows need not survive a crash of their own server."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_TABLE)
+
+
+def number_of_effects(url: str, query: LiteralString, *values: object) -> int:
+    """Ask for one number; 0 where there is none."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(query, values).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def read_effects(url: str, after_seq: int) -> Iterator[Effect]:

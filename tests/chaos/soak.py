@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from tests.chaos.audit import Audit
 from tests.chaos.checkers.everything import Findings, check_everything
+from tests.chaos.effects import number_of_effects
 from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.liveness import wait_until_all_ended
 from tests.chaos.load import Load, LoadRunner
@@ -231,6 +230,4 @@ class Soak:
 
 
 def _effects(stack: Stack) -> int:
-    with psycopg.connect(stack.effects_url) as connection:
-        row = connection.execute("select coalesce(max(seq), 0) from effects").fetchone()
-    return 0 if row is None else int(row[0])
+    return number_of_effects(stack.effects_url, "select coalesce(max(seq), 0) from effects")

@@ -1,5 +1,6 @@
 """I6, I12: verdicts that hold form a legal path, another reading of the law agrees, retries are bounded."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -62,11 +63,9 @@ def another_reading_agrees(case: Case, _evidence: Evidence) -> Iterator[Violatio
 
 def retries_are_bounded(case: Case, evidence: Evidence) -> Iterator[Violation]:
     """Ask that no more attempts failed than may, and that every wait is within its bounds."""
-    limits = [event.event.max_attempts for event in case.events if isinstance(event.event, Accepted)]
-    failures = sum(isinstance(verdict, Failed) for _, verdict, _ in case.verdicts)
-    failures -= sum(isinstance(verdict, Decided) and _is_excuse(verdict) for _, verdict, _ in case.verdicts)
-    if limits and failures > limits[0]:
-        yield Violation("I12", f"{failures} attempts failed of at most {limits[0]}", f"job {case.job_id}")
+    limit, failures = _limit(case), _counted_failures(case)
+    if failures > limit:
+        yield Violation("I12", f"{failures} attempts failed of at most {limit:g}", f"job {case.job_id}")
     if evidence.clocks is Clocks.BROKER_JUMPS:
         return
     for event, verdict, _ in case.verdicts:
@@ -78,15 +77,17 @@ def _is_excuse(decided: Decided) -> bool:
     return decided.policy == CIRCUIT_POLICY and decided.action is Action.RETRY
 
 
-def _is_last_try(case: Case, n: int) -> bool:
-    """Whether one more failure after dispatch ``n`` would be the last a job may have."""
-    limits = [event.event.max_attempts for event in case.events if isinstance(event.event, Accepted)]
-    failures = sum(isinstance(verdict, Failed) and verdict.n <= n for _, verdict, _ in case.verdicts)
-    failures -= sum(
-        isinstance(verdict, Decided) and verdict.n <= n and _is_excuse(verdict)
-        for _, verdict, _ in case.verdicts
-    )
-    return bool(limits) and failures + 1 >= limits[0]
+def _limit(case: Case) -> float:
+    """Give how many attempts may fail; without bound where nobody saw the job accepted."""
+    limits = (event.event.max_attempts for event in case.events if isinstance(event.event, Accepted))
+    return next(limits, math.inf)
+
+
+def _counted_failures(case: Case, until_n: float = math.inf) -> int:
+    """Give how many failures up to dispatch ``until_n`` count: those that no circuit excused."""
+    verdicts = [verdict for _, verdict, _ in case.verdicts]
+    failed = sum(isinstance(one, Failed) and one.n <= until_n for one in verdicts)
+    return failed - sum(isinstance(one, Decided) and one.n <= until_n and _is_excuse(one) for one in verdicts)
 
 
 def _is_bounded(case: Case, event: FoldedEvent, decided: Decided) -> Iterator[Violation]:
@@ -94,7 +95,7 @@ def _is_bounded(case: Case, event: FoldedEvent, decided: Decided) -> Iterator[Vi
     if closure is None:
         return
     low_s, high_s = _bounds_s(closure[1])
-    if _is_last_try(case, decided.n):
+    if _counted_failures(case, decided.n) + 1 >= _limit(case):
         high_s = max(high_s, LAST_TRY_S)
     since_closure_s = ((decided.due_ms or 0) - closure[0].timestamp_ms) / 1000
     since_decision_s = ((decided.due_ms or 0) - event.timestamp_ms) / 1000

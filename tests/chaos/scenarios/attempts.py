@@ -4,20 +4,21 @@ import os
 import signal
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-
-import psycopg
+from typing import LiteralString
 
 from adapters.embedded.process_mark import ProcessMark, is_running, mark_of
+from tests.chaos.effects import number_of_effects
 from tests.chaos.rig.process import NotInTimeError, wait_until
 from tests.chaos.scenario import FaultDidNotBiteError, Field
 
 LOOK_EVERY_S = 0.1
 BUSY_TIMEOUT_S = 30.0
 BACK_TIMEOUT_S = 60.0
-_RUNNING = """select count(*) from effects as began where kind = 'start' and pid = any(%s) and not exists
+_RUNNING: LiteralString = """
+    select count(*) from effects as began where kind = 'start' and pid = any(%s) and not exists
     (select from effects as ended where ended.kind = 'end' and ended.job_id = began.job_id
     and ended.dispatch = began.dispatch and ended.pid = began.pid)"""
-_STARTED = "select count(*) from effects where kind = 'start' and pid = any(%s)"
+_STARTED: LiteralString = "select count(*) from effects where kind = 'start' and pid = any(%s)"
 
 
 def workers_of(field: Field, name: str) -> list[ProcessMark]:
@@ -79,7 +80,5 @@ def stopped(pids: Collection[int]) -> Iterator[None]:
                 os.kill(mark.pid, signal.SIGCONT)
 
 
-def _count(field: Field, query: str, pids: list[int]) -> int:
-    with psycopg.connect(field.stack.effects_url, autocommit=True) as connection:
-        row = connection.execute(query, (pids,)).fetchone()
-    return 0 if row is None else int(row[0])
+def _count(field: Field, query: LiteralString, pids: list[int]) -> int:
+    return number_of_effects(field.stack.effects_url, query, pids)

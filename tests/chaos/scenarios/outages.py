@@ -3,14 +3,13 @@
 import asyncio
 from types import MappingProxyType
 
-import psycopg
-
 from adapters.kafka.admin import read_control
 from core.breaker import State
 from core.ledger.verdicts import Decided
 from core.retry import CIRCUIT_POLICY
 from schemas.standing_orders import StandingOrders
 from tests.chaos.claims import broken, unless
+from tests.chaos.effects import number_of_effects
 from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.load import Load
 from tests.chaos.orders import Kind, Mix
@@ -53,11 +52,8 @@ def outage(field: Field) -> None:
 
 
 def _worked(field: Field) -> int:
-    with psycopg.connect(field.stack.effects_url, autocommit=True) as connection:
-        row = connection.execute(
-            "select count(*) from effects where kind = 'end' and outcome = 'ok'"
-        ).fetchone()
-    return 0 if row is None else int(row[0])
+    query = "select count(*) from effects where kind = 'end' and outcome = 'ok'"
+    return number_of_effects(field.stack.effects_url, query)
 
 
 def state(field: Field) -> State:

@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from types import MappingProxyType
 
-import psycopg
-
 from adapters.embedded.process_mark import ProcessMark, is_running, mark_of, signal_marked
 from core.ledger.verdicts import Claimed
+from tests.chaos.effects import number_of_effects
 from tests.chaos.evidence import Evidence, Violation
 from tests.chaos.history import boot_s
 from tests.chaos.rig.clock import TOOLS, WrongClock
@@ -145,9 +144,7 @@ def _wrong_starts(field: Field) -> int:
     query = """select count(*) from effects where kind = 'start' and at_boot_s > %s
         and abs(at_ms / 1000.0 - at_boot_s - %s) > %s"""
     values = (field.began_boot_s, time.time() - boot_s(), HOURS_S / 2)
-    with psycopg.connect(field.stack.effects_url, autocommit=True) as connection:
-        row = connection.execute(query, values).fetchone()
-    return 0 if row is None else int(row[0])
+    return number_of_effects(field.stack.effects_url, query, *values)
 
 
 def goes_on_without(service: str, evidence: Evidence) -> list[Violation]:
