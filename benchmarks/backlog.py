@@ -16,8 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from adapters.embedded.home import Home
 from adapters.embedded.state import read_state
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.reader import KafkaReader
 from benchmarks import cpu
 from benchmarks.machine import data_directory
@@ -90,14 +89,10 @@ class Backlog:
         sys.stderr.write(f"{step}: {self.resident_mb[step]}\n")
 
     async def _drain(self, *, draining: bool) -> None:
-        appender = KafkaAppender(self._pipeline.kafka, BrokerClock(), client_id="benchmark")
-        await appender.start()
-        try:
-            record = encode(DrainRecord(EXECUTOR, draining=draining, by="benchmark"))
-            key = f"drain/{EXECUTOR}".encode()
+        record = encode(DrainRecord(EXECUTOR, draining=draining, by="benchmark"))
+        key = f"drain/{EXECUTOR}".encode()
+        async with appending(self._pipeline.kafka, client_id="benchmark") as appender:
             await appender.append([NewRecord(self._routes.control, 0, key, record)])
-        finally:
-            await appender.close()
 
     async def _submit(self, jobs: int) -> None:
         pipeline = self._pipeline

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import KafkaAppender, appending
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from benchmarks.latency import measure_latency
@@ -149,16 +148,14 @@ async def run(options: argparse.Namespace, data: Path) -> None:
     """Measure on a pipeline of its own."""
     async with running(data) as pipeline:
         routes = route_map(pipeline.names)
-        appender = KafkaAppender(pipeline.kafka, BrokerClock(), client_id="benchmark")
         reader = KafkaReader(pipeline.kafka, client_id="benchmark")
-        await appender.start()
-        await reader.start()
-        try:
-            bench = Bench(pipeline, routes, appender, reader, options.rate)
-            await measure(bench, options.jobs, options.payload_bytes)
-        finally:
-            await reader.close()
-            await appender.close()
+        async with appending(pipeline.kafka, client_id="benchmark") as appender:
+            await reader.start()
+            try:
+                bench = Bench(pipeline, routes, appender, reader, options.rate)
+                await measure(bench, options.jobs, options.payload_bytes)
+            finally:
+                await reader.close()
 
 
 def main() -> None:

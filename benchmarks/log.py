@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from adapters.kafka.admin import create_topics
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import KafkaAppender, appending
 from adapters.kafka.reader import KafkaReader
 from benchmarks.results import LogCost
 from benchmarks.sample import make_sample
@@ -30,12 +29,8 @@ async def measure_log(kafka: KafkaConnection, *, batches: int, repeats: int) -> 
     await create_topics(kafka, [TopicSpec(TOPIC, 1, FOREVER_MS, "benchmarks", "benchmarks")], 1)
     calibration_s = measure(calibrate, 1, repeats=repeats).us / 1e6
     records = _batch()
-    appender = KafkaAppender(kafka, BrokerClock(), client_id="bench-appender")
-    await appender.start()
-    try:
+    async with appending(kafka, client_id="bench-appender") as appender:
         appended = [await _spent(lambda: _append(appender, records, batches)) for _ in range(repeats)]
-    finally:
-        await appender.close()
     read = [await _read_all(kafka, batches * BATCH) for _ in range(repeats)]
     count = batches * BATCH
     return (

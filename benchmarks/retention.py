@@ -18,8 +18,7 @@ import psycopg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.retention import KafkaRetention
 from adapters.kafka.topology import route_map
 from benchmarks.machine import data_directory
@@ -65,25 +64,17 @@ async def shorten_segments(pipeline: Pipeline, routes: RouteMap) -> None:
 
 async def submit(pipeline: Pipeline, routes: RouteMap, first: int, jobs: int, payload_bytes: int) -> None:
     """Append jobs as any producer does."""
-    appender = KafkaAppender(pipeline.kafka, BrokerClock(), client_id="benchmark")
-    await appender.start()
     text = "x" * payload_bytes
-    for start in range(first, first + jobs, BATCH):
-        numbers = range(start, min(start + BATCH, first + jobs))
-        records = [
-            NewRecord(
-                routes.jobs,
-                number % routes.partitions,
-                None,
-                json.dumps(
-                    {"type": NOOP, "payload": text}
-                    | ({"idempotency_key": f"k{number}"} if number % KEYED_EVERY == 0 else {})
-                ).encode(),
-            )
-            for number in numbers
-        ]
-        await appender.append(records)
-    await appender.close()
+    async with appending(pipeline.kafka, client_id="benchmark") as appender:
+        for start in range(first, first + jobs, BATCH):
+            numbers = range(start, min(start + BATCH, first + jobs))
+            await appender.append([_record(routes, number, text) for number in numbers])
+
+
+def _record(routes: RouteMap, number: int, text: str) -> NewRecord:
+    key = {"idempotency_key": f"k{number}"} if number % KEYED_EVERY == 0 else {}
+    value = json.dumps({"type": NOOP, "payload": text} | key).encode()
+    return NewRecord(routes.jobs, number % routes.partitions, None, value)
 
 
 async def until_ended(pipeline: Pipeline, jobs: int) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 
 import msgspec
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from benchmarks import cpu
@@ -73,7 +71,7 @@ async def measure_records(pipeline: Pipeline, jobs: int) -> Throughput:
     values = [msgspec.json.encode(_job(number)) for number in range(jobs)]
     records = [NewRecord(routes.jobs, n % routes.partitions, None, value) for n, value in enumerate(values)]
     async with (
-        _appending(pipeline) as appender,
+        appending(pipeline.kafka, client_id="benchmark") as appender,
         await JobsTable.connect(pipeline.database.conninfo) as table,
     ):
         already = await table.count_ended(NOOP)
@@ -130,16 +128,6 @@ def _job(number: int) -> Job:
 
 def _batches(records: Sequence[NewRecord]) -> list[Sequence[NewRecord]]:
     return [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
-
-
-@asynccontextmanager
-async def _appending(pipeline: Pipeline) -> AsyncIterator[KafkaAppender]:
-    appender = KafkaAppender(pipeline.kafka, BrokerClock(), client_id="benchmark")
-    await appender.start()
-    try:
-        yield appender
-    finally:
-        await appender.close()
 
 
 async def _measure(pipeline: Pipeline, jobs: int, submit: Submit) -> Throughput:

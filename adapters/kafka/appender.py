@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,3 +205,14 @@ def _fail(sent: list[tuple[NewRecord, int, _Call]], error: BaseException) -> Non
             call.done.set_exception(error)
             # The caller may have been cancelled and will then never look.
             call.done.exception()
+
+
+@contextlib.asynccontextmanager
+async def appending(connection: KafkaConnection, *, client_id: str) -> AsyncIterator[KafkaAppender]:
+    """Open an appender with a clock of its own for the life of the block."""
+    appender = KafkaAppender(connection, BrokerClock(), client_id=client_id)
+    await appender.start()
+    try:
+        yield appender
+    finally:
+        await appender.close()

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from adapters.kafka.admin import require_epoch
 from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from core.log import Appended, NewRecord
+from penstock.cli.appending import appending
 from penstock.cli.connect import Connections
 from penstock.cli.dlq_rows import followed_until
 from penstock.cli.queries import Database, connected
@@ -124,12 +124,11 @@ async def at_the_desk(where: Connections) -> AsyncIterator[Desk]:
     routes = where.routes
     await require_topics(where.kafka, [routes.desk, routes.dead, routes.ledger])
     epoch = (await require_epoch(where.kafka, routes)).epoch
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    async with connected(where.database) as database, reading(where.kafka) as reader:
-        await appender.start()
-        try:
-            place = place_of_desk(routes)
-            await reader.assign(await reader.start_offsets([place]))
-            yield Desk(where, epoch, reader, appender, database)
-        finally:
-            await appender.close()
+    async with (
+        connected(where.database) as database,
+        reading(where.kafka) as reader,
+        appending(where) as appender,
+    ):
+        place = place_of_desk(routes)
+        await reader.assign(await reader.start_offsets([place]))
+        yield Desk(where, epoch, reader, appender, database)

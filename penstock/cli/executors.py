@@ -1,6 +1,5 @@
 """``penstock executors``: who runs jobs, and asking one to finish and take no more."""
 
-import asyncio
 import getpass
 import time
 from collections.abc import Iterable, Mapping
@@ -9,9 +8,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from adapters.kafka.admin import read_control
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.log import NewRecord, Record
+from penstock.cli.appending import append_once
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.reading import partitions_of, reading, require_topics, stretch
@@ -23,7 +21,6 @@ from schemas.standing_orders import StandingOrders
 
 NEWEST_HEARTBEATS = 5000
 """At one heartbeat each three seconds, 100 executors of the last 2.5 minutes."""
-APPEND_TIMEOUT_S = 30.0
 _COLUMNS = (
     "instance",
     "boot id",
@@ -95,14 +92,8 @@ async def drain(
     if instance not in known and not undo:
         fail(f"no executor {instance!r}; known are: {', '.join(sorted(known)) or 'none'}")
     record = DrainRecord(instance, draining=not undo, by=f"cli:{getpass.getuser()}")
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    await appender.start()
-    try:
-        async with asyncio.timeout(APPEND_TIMEOUT_S):
-            key = f"drain/{instance}".encode()
-            await appender.append([NewRecord(where.routes.control, 0, key, encode(record))])
-    finally:
-        await appender.close()
+    key = f"drain/{instance}".encode()
+    await append_once(where, [NewRecord(where.routes.control, 0, key, encode(record))])
     say(f"{instance} takes jobs again" if undo else f"asked {instance} to drain; `executors list` shows it")
 
 

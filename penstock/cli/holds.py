@@ -1,6 +1,5 @@
 """``penstock pause``, ``resume``, ``paused``, ``limit`` and ``limits``: what may run, and how often."""
 
-import asyncio
 import getpass
 import math
 import re
@@ -14,12 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from adapters.kafka.admin import read_control, require_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.held import HeldFold
 from core.limits import default_burst
 from core.log import NewRecord, TopicPartition
 from core.subjects import Cause, HeldFor, Scope, Subject
+from penstock.cli.appending import append_once
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.reading import reading, require_topics
@@ -28,7 +26,6 @@ from schemas.control import LimitRecord, PauseRecord
 from schemas.held import fold_held
 from schemas.standing_orders import Standing, StandingOrders, limit_record, pause_record
 
-APPEND_TIMEOUT_S = 30.0
 QUIET_S = 2.0
 RATE_MIN_PER_S, RATE_MAX_PER_S = 1 / 86_400, 1_000_000
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
@@ -207,13 +204,7 @@ def me() -> str:
 async def append_order(where: Connections, record: NewRecord) -> None:
     """Append one order to ``control``."""
     await require_topics(where.kafka, [where.routes.control])
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    await appender.start()
-    try:
-        async with asyncio.timeout(APPEND_TIMEOUT_S):
-            await appender.append([record])
-    finally:
-        await appender.close()
+    await append_once(where, [record])
 
 
 async def standing_orders(where: Connections) -> StandingOrders:

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.learned.canary import Canary
+from penstock.cli.appending import appending
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, cell_text, command, fail, say, show_json, show_table
 from penstock.cli.models_preempt import preempt
@@ -288,10 +287,9 @@ async def open_shelf(
 ) -> AsyncIterator[tuple[Connections, ModelShelf]]:
     """Reach the topic of models, to read and to write."""
     await require_topics(where.kafka, [where.routes.models])
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    async with asyncio.timeout(ACT_TIMEOUT_S), reading(where.kafka) as reader:
-        await appender.start()
-        try:
-            yield where, ModelShelf(reader, appender, where.routes, purpose=purpose)
-        finally:
-            await appender.close()
+    async with (
+        asyncio.timeout(ACT_TIMEOUT_S),
+        reading(where.kafka) as reader,
+        appending(where) as appender,
+    ):
+        yield where, ModelShelf(reader, appender, where.routes, purpose=purpose)

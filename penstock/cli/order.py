@@ -1,6 +1,5 @@
 """``penstock order``: which ordering keys are busy, who waits, and letting a blocked one go on."""
 
-import asyncio
 import getpass
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -8,12 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from adapters.kafka.admin import require_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.gates.gate import Gate
 from core.gates.order_gate import KeyReleased, OrderGate, key_text
 from core.gates.order_image import Holder
 from core.log import TopicPartition
+from penstock.cli.appending import append_once
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.reading import reading, require_topics
@@ -22,7 +20,6 @@ from ports.gate_snapshots import GateSnapshots
 from schemas.gate_logs import GateLogs
 from schemas.gates import key_released_record
 
-APPEND_TIMEOUT_S = 30.0
 POLL_S = 0.5
 _COLUMNS = ("tenant", "key", "state", "job", "dispatch", "waiting")
 _QUEUE_COLUMNS = ("place", "job", "dispatch")
@@ -93,13 +90,7 @@ async def release(
     if not holder.blocks:
         fail(f"key {key!r} is not blocked: job {entry.job_id} has not ended; `penstock cancel` ends it")
     released = KeyReleased(tenant, key, str(entry.place), by=f"cli:{getpass.getuser()}")
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    await appender.start()
-    try:
-        async with asyncio.timeout(APPEND_TIMEOUT_S):
-            await appender.append([key_released_record(where.routes, released)])
-    finally:
-        await appender.close()
+    await append_once(where, [key_released_record(where.routes, released)])
     if as_json:
         show_json({"tenant": tenant, "key": key, "released_from": entry.job_id, "by": released.by})
         return

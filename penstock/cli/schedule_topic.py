@@ -1,15 +1,12 @@
 """Reading and writing the topic ``schedules`` for people."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.kafka.admin import read_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from core.log import Appended, NewRecord, TopicPartition
+from core.log import NewRecord, TopicPartition
+from penstock.cli.appending import appended_of, appending
 from penstock.cli.connect import Connections
 from penstock.cli.console import fail
 from penstock.cli.reading import partitions_of, reading, require_topics, stretch
@@ -17,7 +14,6 @@ from schemas.schedule_book import ScheduleBook, View
 from schemas.schedules import Defined, Deleted, decode_schedule, partition_of, schedule_record
 from schemas.topics import SCHEDULE_PARTITIONS, RouteMap
 
-APPEND_TIMEOUT_S = 30.0
 BATCH = 500
 
 
@@ -67,23 +63,6 @@ async def epoch_routes(where: Connections) -> RouteMap:
     if epoch is None:
         fail(f"no epoch in topic {where.routes.control}: run `penstock up` once")
     return replace(where.routes, partitions=epoch.partitions)
-
-
-@asynccontextmanager
-async def appending(where: Connections) -> AsyncIterator[KafkaAppender]:
-    """Open an appender for the life of the block."""
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    await appender.start()
-    try:
-        yield appender
-    finally:
-        await appender.close()
-
-
-async def appended_of(appender: KafkaAppender, records: Sequence[NewRecord]) -> list[Appended]:
-    """Append within a time a person waits for."""
-    async with asyncio.timeout(APPEND_TIMEOUT_S):
-        return await appender.append(records)
 
 
 async def _say_overtaken(where: Connections, message: Defined | Deleted, offset: int) -> None:

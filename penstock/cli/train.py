@@ -16,11 +16,11 @@ import typer
 from adapters.embedded.home import write_atomically
 from adapters.learned.child import ChildMaker, Limits
 from core.learning.enough import Enough
+from penstock.cli.appending import APPEND_TIMEOUT_S, appending
 from penstock.cli.connect import Connections, DataOption, connections
 from penstock.cli.console import JsonOption, command, fail, say, show_json, show_table
 from penstock.cli.main import package_version
 from penstock.cli.reading import reading, require_topics
-from penstock.cli.schedule_topic import APPEND_TIMEOUT_S, appending
 from penstock.cli.train_options import (
     KindOption,
     MemoryOption,

@@ -1,13 +1,11 @@
 """Opening dead jobs again: one verdict each, which names the dead letter to begin from."""
 
-import asyncio
 from collections.abc import Iterable
 
 from adapters.kafka.admin import read_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.ledger.verdicts import Redriven
 from core.log import NewRecord, Record
+from penstock.cli.appending import append_once
 from penstock.cli.connect import Connections
 from penstock.cli.reading import partitions_of, reading, require_topics, stretch
 from penstock.errors import PenstockError
@@ -15,8 +13,6 @@ from penstock.identity import home
 from schemas.codec import decode_dead, ledger_record
 from schemas.gate_keys import gates_header, keys_of
 from schemas.topics import RouteMap
-
-APPEND_TIMEOUT_S = 30.0
 
 
 class NoEpochError(PenstockError):
@@ -40,13 +36,7 @@ async def retry_dead(where: Connections, dead: set[str], by: str) -> tuple[set[s
         places = [one for one in partitions_of(routes.dead, routes.partitions) if one.partition in partitions]
         letters = [record async for record in stretch(reader, places) if (record.key or b"").decode() in dead]
     verdicts = redriven(routes, letters, epoch.epoch, by)
-    appender = KafkaAppender(where.kafka, BrokerClock(), client_id="penstock-cli")
-    await appender.start()
-    try:
-        async with asyncio.timeout(APPEND_TIMEOUT_S):
-            await appender.append(list(verdicts.values()))
-    finally:
-        await appender.close()
+    await append_once(where, list(verdicts.values()))
     return set(verdicts), dead - verdicts.keys()
 
 

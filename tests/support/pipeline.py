@@ -10,8 +10,7 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from adapters.kafka.admin import create_topics, ensure_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import KafkaAppender, appending
 from adapters.kafka.groups import administering
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
@@ -112,12 +111,8 @@ class Pipeline:
     @asynccontextmanager
     async def appender(self) -> AsyncIterator[KafkaAppender]:
         """Connect to append, for the length of a block."""
-        appender = KafkaAppender(self.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
+        async with appending(self.kafka, client_id="test") as appender:
             yield appender
-        finally:
-            await appender.close()
 
     @asynccontextmanager
     async def shelf(self, purpose: Purpose = Purpose.ORDER) -> AsyncIterator[ModelShelf]:
