@@ -12,28 +12,26 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from adapters.embedded.home import Home
 from adapters.embedded.state import read_state
 from adapters.kafka.appender import appending
-from adapters.kafka.reader import KafkaReader
 from benchmarks import cpu
 from benchmarks.machine import data_directory
 from benchmarks.memory import resident_mb
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.table import JobsTable
 from benchmarks.tasks import NOOP
-from core.log import NewRecord, TopicPartition
+from benchmarks.throughput import a_job
+from benchmarks.waiting import submit_portions, until, until_in_buckets
+from core.log import NewRecord
 from core.services import SERVICES
-from penstock.client.client import Client
 from schemas.codec import encode
 from schemas.control import DrainRecord
 from schemas.topics import RouteMap
 
 EXECUTOR = "executor-0"
-PORTION = 20_000
-"""Jobs of one call; the client's memory is not measured."""
 STALL_S = 300.0
 SETTLE_S = 10.0
 """After a restart: long enough to have read whatever a service reads before it works."""
@@ -55,18 +53,18 @@ class Backlog:
         self._note("empty")
         async with await JobsTable.connect(self._pipeline.database.conninfo) as table:
             began_s = time.monotonic()
-            await self._submit(jobs)
+            await submit_portions(self._pipeline, map(a_job, range(jobs)))
             submitted_s = time.monotonic() - began_s
-            await self._until("dispatches", jobs, self._queued)
+            await until_in_buckets(self._pipeline, "default", jobs, stall_s=STALL_S)
             queued_s = time.monotonic() - began_s
             self._note("queued")
-            await self._until("rows", jobs, lambda: table.count_all(NOOP))
+            await until(lambda: table.count_all(NOOP), jobs, "jobs have rows", stall_s=STALL_S)
             self._note("materialized")
             for spec in SERVICES:
                 await self._restart(f"{spec.name}-0")
             self._note("restarted")
             await self._drain(draining=False)
-            before = await self._until("an ended job", 1, lambda: table.count_ended(NOOP))
+            before = await until(lambda: table.count_ended(NOOP), 1, "jobs have ended", stall_s=STALL_S)
             work_began_s = time.monotonic()
             await asyncio.sleep(work_s)
             ended = await table.count_ended(NOOP) - before
@@ -94,25 +92,6 @@ class Backlog:
         async with appending(self._pipeline.kafka, client_id="benchmark") as appender:
             await appender.append([NewRecord(self._routes.control, 0, key, record)])
 
-    async def _submit(self, jobs: int) -> None:
-        pipeline = self._pipeline
-        async with Client(kafka=pipeline.kafka, database=pipeline.database, names=pipeline.names) as client:
-            for start in range(0, jobs, PORTION):
-                numbers = range(start, min(jobs, start + PORTION))
-                await client.submit_many(
-                    [{"type": NOOP, "payload": {"number": number}} for number in numbers]
-                )
-
-    async def _queued(self) -> int:
-        reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
-        await reader.start()
-        try:
-            topics = self._routes.executions("default")
-            partitions = [TopicPartition(t, p) for t in topics for p in range(self._routes.partitions)]
-            return sum((await reader.end_offsets(partitions)).values())
-        finally:
-            await reader.close()
-
     async def _restart(self, instance: str) -> None:
         """Stop one service; its supervisor starts it again."""
         before = {name: pid for pid, name in self._units().items()}[instance]
@@ -126,16 +105,6 @@ class Backlog:
 
     def _names(self) -> Mapping[str, int]:
         return {name: pid for pid, name in self._units().items()}
-
-    async def _until(self, what: str, wanted: int, count: Callable[[], Awaitable[int]]) -> int:
-        most, moved_s = -1, time.monotonic()
-        while (now := await count()) < wanted:
-            if now > most:
-                most, moved_s = now, time.monotonic()
-            if time.monotonic() - moved_s > STALL_S:
-                raise BenchmarkError(f"{now} of {wanted} {what}, and nothing moves")
-            await asyncio.sleep(1.0)
-        return now
 
 
 async def measure(jobs: int, work_s: float) -> dict[str, object]:

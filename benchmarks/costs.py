@@ -20,7 +20,7 @@ from benchmarks.options import Shape
 from benchmarks.pipeline import BenchmarkError, Pipeline, running
 from benchmarks.results import CostPoint, Throughput
 from benchmarks.tasks import FLAKY, NOOP
-from benchmarks.throughput import measure_backlog, measure_throughput
+from benchmarks.throughput import measure_backlog, warm_up
 from core.log import TopicPartition
 from penstock.client.submission import Job
 from schemas.topics import RouteMap
@@ -28,7 +28,6 @@ from schemas.topics import RouteMap
 SETTINGS = {"PENSTOCK_JANITOR_S": "86400"}
 """Nothing is trimmed while it is measured."""
 TABLES = ("jobs", "job_attempts", "job_logs", "job_scores")
-WARM_UP_JOBS = 500
 
 
 class Load(NamedTuple):
@@ -83,7 +82,7 @@ async def _points(data: Path, loads: Sequence[Load], jobs: int, rounds: int, sha
     place = data / f"costs-{shape.partitions}-{shape.instances}"
     numbers = shape.instances
     async with running(place, settings=settings, executors=numbers, instances=numbers) as pipeline:
-        await measure_throughput(pipeline, WARM_UP_JOBS)
+        await warm_up(pipeline)
         return [await _point(pipeline, load, jobs, rounds, shape) for load in loads]
 
 

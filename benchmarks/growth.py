@@ -10,19 +10,17 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.pipeline import Pipeline, running
+from benchmarks.pipeline import APP, Pipeline, running
 from benchmarks.results import GrowthPoint
+from benchmarks.table import JobsTable
 from benchmarks.tasks import MANY, NOOP
-from benchmarks.throughput import measure_backlog, measure_throughput, until_queued
-from penstock.client.client import Client
-from penstock.client.submission import Job
+from benchmarks.throughput import a_job, measure_backlog, warm_up
+from benchmarks.waiting import submit_portions, until, until_in_buckets
 
 IDLE = "idle"
 """A pool without executors: what is sent there stays queued."""
 SETTINGS = {"PENSTOCK_POOLS": f"default,{IDLE}", "PENSTOCK_JANITOR_S": "86400"}
-WARM_UP_JOBS = 500
-PORTION = 20_000
-"""Jobs of one call."""
+MANY_APP = "benchmarks.many_tasks"
 ROWS = 1_000_000
 """Of one statement."""
 
@@ -65,28 +63,20 @@ async def measure_growth(
     """
     found: list[GrowthPoint] = []
     for what, wanted in sizes.items():
-        async with running(data / what, settings=SETTINGS) as pipeline:
-            await measure_throughput(pipeline, WARM_UP_JOBS)
+        app = {"PENSTOCK_APP": f"{APP},{MANY_APP}"} if what == "types" else {}
+        async with running(data / what, settings=SETTINGS | app) as pipeline:
+            await warm_up(pipeline)
             for before, size in pairwise((0, *wanted)):
                 say(f"{jobs} jobs beside {size:,} {what}")
                 if what == "rows":
                     await _fill(pipeline, before, size)
                 elif what == "queued":
                     await _queue(pipeline, before, size)
-                types = size if what == "types" else 1
-                made = [await measure_backlog(pipeline, _jobs(jobs, types)) for _ in range(rounds)]
+                types = [MANY.format(n) for n in range(size)] if what == "types" else [NOOP]
+                load = [a_job(number, types[number % len(types)]) for number in range(jobs)]
+                made = [await measure_backlog(pipeline, load) for _ in range(rounds)]
                 found.append(GrowthPoint(what, size, tuple(made)))
     return tuple(found)
-
-
-def _jobs(jobs: int, types: int) -> list[Job]:
-    return [
-        {
-            "type": NOOP if types == 1 else MANY.format(number % types),
-            "payload": {"number": number, "to": f"customer-{number}@example.com"},
-        }
-        for number in range(jobs)
-    ]
 
 
 async def _fill(pipeline: Pipeline, before: int, size: int) -> None:
@@ -104,11 +94,7 @@ async def _fill(pipeline: Pipeline, before: int, size: int) -> None:
 
 async def _queue(pipeline: Pipeline, before: int, size: int) -> None:
     """Submit jobs to a pool without executors, and wait until all are queued and have their rows."""
-    names = pipeline.names
-    async with Client(kafka=pipeline.kafka, database=pipeline.database, names=names) as client:
-        for start in range(before, size, PORTION):
-            numbers = range(start, min(size, start + PORTION))
-            await client.submit_many(
-                [{"type": NOOP, "pool": IDLE, "payload": {"number": number}} for number in numbers]
-            )
-    await until_queued(pipeline, IDLE, size)
+    await submit_portions(pipeline, (a_job(number) | {"pool": IDLE} for number in range(before, size)))
+    await until_in_buckets(pipeline, IDLE, size)
+    async with await JobsTable.connect(pipeline.database.conninfo) as table:
+        await until(lambda: table.count_queued(IDLE), size, "jobs show as queued")

@@ -5,11 +5,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from rich.console import Console
 
@@ -25,29 +25,21 @@ GENERATED_JOBS, GENERATED_DAYS = 60_000, 21.0
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What was found, ready to be shown.
+Results = TypeVar("Results", learning.Results, retry.Results)
 
-    Attributes
-    ----------
-    judged
-        Which stretches, in words.
-    drawn
-        Plots by name, PNG.
-    """
 
-    results: learning.Results | retry.Results
-    judged: str | Sequence[str]
-    json: bytes
-    html: str
-    markdown: str
-    tables: Sequence[Titled]
-    drawn: dict[str, bytes]
+class Asked(NamedTuple):
+    """What a protocol is run on."""
+
+    folder: Path | None
+    """Of recordings; None: made-up jobs."""
+    is_final: bool
+    """Whether what is held out is judged."""
+    say: Say
 
 
 @dataclass(frozen=True)
-class Command:
+class Command(Generic[Results]):
     """One of the commands.
 
     Attributes
@@ -59,7 +51,11 @@ class Command:
     log
         Every look at what is held out; committed, so that how often it was read can be seen.
     judge
-        Runs the protocol on a folder of recordings, or on made-up jobs without one.
+        Runs the protocol.
+    judged
+        Says which stretches were judged.
+    draw
+        Gives plots by name, PNG.
     build
         Takes the results.
     """
@@ -69,7 +65,13 @@ class Command:
     name: str
     held_out: str
     log: Path
-    judge: Callable[[Path | None, bool, Say], Judged]
+    judge: Callable[[Asked], Results]
+    judged: Callable[[Results], str | Sequence[str]]
+    as_json: Callable[[Results], bytes]
+    as_html: Callable[[Results, Mapping[str, bytes]], str]
+    as_markdown: Callable[[Results], str]
+    tables: Callable[[Results], Iterable[Titled]]
+    draw: Callable[[Results], dict[str, bytes]]
     build: Path = BUILD
 
     def run(self, words: list[str]) -> int:
@@ -90,14 +92,14 @@ class Command:
             progress.print(
                 "No recordings found: judging made-up jobs. TRACES=DIR names the folder of recordings."
             )
-        found = self.judge(folder, given.final, say)
-        self._write(found, given.document, say)
+        results = self.judge(Asked(folder, given.final, say))
+        self._write(results, given.document, say)
         if given.final and folder is not None:
-            self._log(found)
+            self._log(results)
         if given.json:
-            sys.stdout.write(found.json.decode() + "\n")
+            sys.stdout.write(self.as_json(results).decode() + "\n")
         else:
-            _show(found.tables)
+            _show(self.tables(results))
         return 0
 
     def _arguments(self, words: list[str]) -> argparse.Namespace:
@@ -115,30 +117,31 @@ class Command:
         )
         return parser.parse_args(words)
 
-    def _write(self, found: Judged, document: Path | None, say: Say) -> None:
+    def _write(self, results: Results, document: Path | None, say: Say) -> None:
+        drawn = self.draw(results)
         self.build.mkdir(exist_ok=True)
-        (self.build / f"{self.name}.json").write_bytes(found.json)
-        (self.build / f"{self.name}.html").write_text(found.html, encoding="utf-8")
-        (self.build / f"{self.name}.md").write_text(found.markdown, encoding="utf-8")
+        (self.build / f"{self.name}.json").write_bytes(self.as_json(results))
+        (self.build / f"{self.name}.html").write_text(self.as_html(results, drawn), encoding="utf-8")
+        (self.build / f"{self.name}.md").write_text(self.as_markdown(results), encoding="utf-8")
         if document is not None:
-            plots.write(found.drawn, document)
+            plots.write(drawn, document)
         say(f"written to build/{self.name}.json and build/{self.name}.html")
 
-    def _log(self, found: Judged) -> None:
+    def _log(self, results: Results) -> None:
         line: dict[str, Any] = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "judged": found.judged,
-            "commit": found.results.commit,
-            "data": found.results.data_hash,
-            "model": found.results.model_hash,
-            "seed": found.results.seed,
-            "bars": {bar.metric: round(bar.value, 5) for bar in found.results.bars},
+            "judged": self.judged(results),
+            "commit": results.commit,
+            "data": results.data_hash,
+            "model": results.model_hash,
+            "seed": results.seed,
+            "bars": {bar.metric: round(bar.value, 5) for bar in results.bars},
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
-def _show(tables: Sequence[Titled]) -> None:
+def _show(tables: Iterable[Titled]) -> None:
     console = Console(width=130, highlight=False)
     for titled in tables:
         console.print(on_terminal(titled))

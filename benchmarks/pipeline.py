@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,18 +103,19 @@ def environment_of(caller: Mapping[str, str]) -> dict[str, str]:
     return own | {"PENSTOCK_APP": APP}
 
 
+def tied(command: Sequence[str], death_signal: signal.Signals = signal.SIGTERM) -> tuple[str, ...]:
+    """Give the command whose program the kernel signals when this process dies without ending it."""
+    launcher = (sys.executable, "-I", "-S", str(launch.__file__))
+    return (*launcher, str(os.getpid()), str(int(death_signal)), "-", *command)
+
+
 async def _start(
     home: Home, extra: tuple[str, ...], settings: Mapping[str, str]
 ) -> asyncio.subprocess.Process:
-    # Through the launcher: the kernel stops the pipeline when this process dies without doing so.
-    tied = (sys.executable, "-I", "-S", str(launch.__file__), str(os.getpid()), str(int(signal.SIGTERM)), "-")
     log = open_log(home.log("supervisor"))
     try:
         return await asyncio.create_subprocess_exec(
-            *tied,
-            *module_command("benchmarks.up"),
-            str(home.root),
-            *extra,
+            *tied((*module_command("benchmarks.up"), str(home.root), *extra)),
             env=child_environment(environment_of(os.environ) | dict(settings)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

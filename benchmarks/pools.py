@@ -7,25 +7,17 @@ pools: all jobs are of the pool ``default``, and each further pool has one execu
 import argparse
 import asyncio
 import json
-import os
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.embedded import launch
-from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, service_command
+from benchmarks.executors import Executors
 from benchmarks.machine import data_directory
-from benchmarks.pipeline import Pipeline, environment_of, running
-from benchmarks.throughput import measure_throughput, middle
+from benchmarks.pipeline import running
+from benchmarks.throughput import measure_throughput, middle, warm_up
 
-WARM_UP_JOBS = 500
 SETTLE_S = 10.0
 """Until executors of the other pools have joined and read their ledgers to the end."""
-STOP_TIMEOUT_S = 30.0
 OTHER = "executor of pool "
 
 
@@ -34,42 +26,20 @@ def names_of(pools: int) -> tuple[str, ...]:
     return tuple(f"other{number}" for number in range(1, pools))
 
 
-@contextmanager
-def executor(pipeline: Pipeline, pool: str, settings: Mapping[str, str]) -> Iterator[tuple[int, str]]:
-    """Run one executor of another pool for the length of the block; give its pid and name."""
-    url = pipeline.database.url.get_secret_value()
-    own = {KAFKA_KEY: pipeline.kafka.bootstrap, DATABASE_KEY: url, "PENSTOCK_POOL": pool}
-    # Through the launcher: the kernel stops it when this process dies without doing so.
-    tied = (sys.executable, "-I", "-S", str(launch.__file__), str(os.getpid()), str(int(signal.SIGTERM)), "-")
-    process = subprocess.Popen(
-        [*tied, *service_command("executor")],
-        env=child_environment(environment_of(os.environ) | dict(settings) | own),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process.pid, f"{OTHER}{pool}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 async def measure(data: Path, pools: int, jobs: int, rounds: int) -> dict[str, object]:
     """Measure one number of pools on a pipeline of its own."""
     others = names_of(pools)
     settings = {"PENSTOCK_POOLS": ",".join(("default", *others))}
     async with running(data, settings=settings) as pipeline:
-        with ExitStack() as stack:
-            ours = dict(stack.enter_context(executor(pipeline, pool, settings)) for pool in others)
+        executors = Executors(pipeline, data, settings)
+        try:
+            ours = {(await executors.start(PENSTOCK_POOL=pool)).pid: f"{OTHER}{pool}" for pool in others}
             both = replace(pipeline, units={**pipeline.units, **ours})
             await asyncio.sleep(SETTLE_S)
-            await measure_throughput(both, WARM_UP_JOBS)
+            await warm_up(both)
             found = middle(tuple([await measure_throughput(both, jobs) for _ in range(rounds)]))
+        finally:
+            await executors.stop_all()
     used = found.cpu_us_per_job
     return {
         "pools": pools,

@@ -9,16 +9,14 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
-from pathlib import Path
 
-from adapters.embedded.plan import DATABASE_KEY, KAFKA_KEY, child_environment, service_command
 from adapters.kafka.reader import KafkaReader
+from benchmarks.executors import Executors
 from benchmarks.machine import data_directory
-from benchmarks.pipeline import APP, Pipeline, running
+from benchmarks.pipeline import Pipeline, running
 from benchmarks.tasks import SLEEP
 from core.ledger.verdicts import Claimed, Succeeded
 from core.log import TopicPartition
@@ -34,46 +32,6 @@ PASSING_MAX = 3
 SETTLE_S = 5.0
 START_TIMEOUT_S = 120.0
 BEFORE_S = 20.0
-STOP_TIMEOUT_S = 60.0
-
-
-class Executors:
-    """Executor processes beside the pipeline's own."""
-
-    def __init__(self, pipeline: Pipeline, directory: Path) -> None:
-        self._environment = child_environment(os.environ) | {
-            KAFKA_KEY: pipeline.kafka.bootstrap,
-            DATABASE_KEY: pipeline.database.conninfo,
-            "PENSTOCK_PARTITIONS": str(pipeline.names.partitions),
-            "PENSTOCK_APP": APP,
-            "PENSTOCK_METRICS_PORT": "0",
-        }
-        self._directory = directory
-        self._all: list[asyncio.subprocess.Process] = []
-
-    async def start(self) -> asyncio.subprocess.Process:
-        """Start one more, under a name of its own."""
-        name = f"executor-passing-{len(self._all)}"
-        with (self._directory / f"{name}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *service_command("executor"),
-                env=self._environment | {"PENSTOCK_INSTANCE": name},
-                stdout=log,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-        self._all.append(process)
-        return process
-
-    async def stop_all(self) -> None:
-        """Stop those that run."""
-        for process in self._all:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-        for process in self._all:
-            try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-            except TimeoutError:
-                process.kill()
 
 
 class Ended:
@@ -135,10 +93,10 @@ async def storm(executors: Executors, every_s: float, seconds: float) -> int:
 
 async def measure(every_s: float, seconds: float) -> dict[str, float]:
     """Bring up a pipeline of its own and measure."""
-    os.environ |= {"PENSTOCK_WORKERS": "1", "PENSTOCK_SLOTS": str(SLOTS)}
+    slots = {"PENSTOCK_WORKERS": "1", "PENSTOCK_SLOTS": str(SLOTS)}
     with data_directory("rebalance") as data:
-        async with running(data) as pipeline:
-            return await _on(pipeline, Executors(pipeline, data), every_s, seconds)
+        async with running(data, settings=slots) as pipeline:
+            return await _on(pipeline, Executors(pipeline, data, slots), every_s, seconds)
 
 
 async def _on(pipeline: Pipeline, executors: Executors, every_s: float, seconds: float) -> dict[str, float]:

@@ -19,11 +19,8 @@ from benchmarks.scoring import measure_scoring
 from benchmarks.sink import measure_sink
 from benchmarks.stages import measure_stages
 from benchmarks.stealing import Load, measure_stealing
-from benchmarks.throughput import measure_records, measure_throughput
+from benchmarks.throughput import measure_records, measure_throughput, warm_up
 from benchmarks.wheel import WheelLoad, measure_wheel
-
-WARM_UP_JOBS = 500
-"""Connections, prepared statements, compiled Java: their costs come once."""
 
 Say = Callable[[str], None]
 
@@ -83,7 +80,7 @@ async def _on(pipeline: Pipeline, options: Options, say: Say, results: Results) 
         found["batches"] = await measure_batches(pipeline, calls=calls, repeats=options.repeats)
     if options.parts - {Part.STAGES, Part.BATCHES}:
         say("warming up")
-        await measure_throughput(pipeline, WARM_UP_JOBS)
+        await warm_up(pipeline)
     if Part.LATENCY in options.parts:
         say(f"idle for {options.idle_s:g} s")
         found["idle"] = await measure_idle(pipeline, options.idle_s)

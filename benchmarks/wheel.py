@@ -9,10 +9,8 @@ less its ``run_at``, both by the broker's clock.
 import asyncio
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from adapters.kafka.reader import KafkaReader
@@ -24,14 +22,12 @@ from benchmarks.results import Burst, OthersBeside, Wheel
 from benchmarks.table import JobsTable
 from benchmarks.tasks import WAITING
 from benchmarks.throughput import measure_throughput
+from benchmarks.waiting import submit_portions, until
 from core.log import TopicPartition
-from penstock.client.client import Client
 from penstock.client.submission import Job
 from schemas.codec import decode_accepted
 from schemas.topics import RouteMap
 
-PORTION = 5000
-"""Jobs of one call."""
 FIRST_DUE_S, LAST_DUE_S = 2 * 3600, 30 * 3600
 """When waiting jobs are due: beyond any run, in the three longest tiers."""
 HEAD_START_S = 20.0
@@ -77,10 +73,6 @@ class _Bench:
         self._load = load
         self._routes = RouteMap(partitions=pipeline.names.partitions)
 
-    def _client(self) -> Client:
-        pipeline = self._pipeline
-        return Client(kafka=pipeline.kafka, database=pipeline.database, names=pipeline.names)
-
     async def others(self) -> OthersBeside:
         """Measure no-op jobs, and the memory of all processes afterwards."""
         rounds = [
@@ -100,25 +92,13 @@ class _Bench:
         began_s, now_s = time.monotonic(), time.time()
         step_s = (LAST_DUE_S - FIRST_DUE_S) / self._load.waiting
         due_s = (now_s + FIRST_DUE_S + step_s * number for number in range(self._load.waiting))
-        await self._submit(due_s)
+        await submit_portions(self._pipeline, map(_waiting, due_s))
         async with await JobsTable.connect(self._pipeline.database.conninfo) as table:
-            await self._until_rows(table, self._load.waiting)
+            waiting = self._load.waiting
+            await until(
+                lambda: table.count_waiting(WAITING), waiting, "jobs show as waiting", stall_s=STALL_S
+            )
         return round(self._load.waiting / (time.monotonic() - began_s), 1)
-
-    async def _submit(self, due_s: Iterator[float]) -> None:
-        async with self._client() as client:
-            while portion := [_waiting(at_s) for at_s in islice(due_s, PORTION)]:
-                await client.submit_many(portion)
-
-    async def _until_rows(self, table: JobsTable, wanted: int) -> None:
-        most, moved_s = -1, time.monotonic()
-        while (now := await table.count_waiting(WAITING)) < wanted:
-            if now > most:
-                most, moved_s = now, time.monotonic()
-            if time.monotonic() - moved_s > STALL_S:
-                raise BenchmarkError(f"{now} of {wanted} jobs show as waiting, and nothing moves")
-            # Each question reads the whole table.
-            await asyncio.sleep(2.0)
 
     async def burst(self, filled_per_s: float) -> Burst:
         """Submit jobs ahead, all due within the span, and give how late each was let go.
@@ -138,7 +118,8 @@ class _Bench:
             await reader.assign(await reader.end_offsets(ready))
             first_s = time.time() + HEAD_START_S + load.due / (0.25 * filled_per_s)
             hops = self._hops()
-            await self._submit(first_s + load.span_s * number / load.due for number in range(load.due))
+            due_s = (first_s + load.span_s * number / load.due for number in range(load.due))
+            await submit_portions(self._pipeline, map(_waiting, due_s))
             ahead_s = first_s - time.time()
             before, began_s = self._pipeline.cpu_s(), time.monotonic()
             await asyncio.sleep(max(0.0, first_s - time.time()))

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from adapters.learned.training import Recipe
 from adapters.recordings.columns import GOOGLE_LIMIT_MS
 from adapters.recordings.jobs import RecordedJobs
 from adapters.recordings.replay import training_rows
-from benchmarks.judging import BUILD, GENERATED_DAYS, GENERATED_JOBS, SEED, Command, Judged, Say
+from benchmarks.judging import BUILD, GENERATED_DAYS, GENERATED_JOBS, SEED, Asked, Command, Say
 from benchmarks.learning import page, plots, traces
 from benchmarks.learning.generator import made_up
 from benchmarks.learning.protocol import Split, bars, judged, sdsc_table, trained
@@ -95,29 +96,18 @@ class Run(NamedTuple):
             yield struck(shock, replayed_once(shock.jobs, self.kept, self.say), PLAN, recipe, self.say)
 
 
-def judge(
-    folder: Path | None, *, final: bool, generated_jobs: int, recipe: Recipe, kept: Path, say: Say
-) -> Judged:
+def judge(asked: Asked, *, generated_jobs: int, recipe: Recipe, kept: Path) -> Results:
     """Judge recordings, or made-up jobs when there is no folder of them."""
-    if folder is None:
+    if asked.folder is None:
         jobs, sdsc = made_up(generated_jobs, GENERATED_DAYS, SEED), None
         trace, words = "made up", f"{len(jobs)} made-up jobs (seed {SEED})"
     else:
-        jobs = traces.decoded_once(folder / traces.GOOGLE, kept)
-        log = folder / traces.SDSC
+        jobs = traces.decoded_once(asked.folder / traces.GOOGLE, kept)
+        log = asked.folder / traces.SDSC
         sdsc = traces.decoded_once(log, kept) if log.exists() else None
         trace, words = "Google 2011", f"{len(jobs)} jobs of the Google cluster trace of 2011"
-    results = Run(recipe, kept, say).results(jobs, split_of(jobs, trace, final=final), words, sdsc)
-    drawn = plots.draw(results)
-    return Judged(
-        results,
-        results.judged,
-        json=as_json(results),
-        html=page.as_html(results, drawn),
-        markdown=page.as_markdown(results),
-        tables=list(page.tables(results)),
-        drawn=drawn,
-    )
+    split = split_of(jobs, trace, final=asked.is_final)
+    return Run(recipe, kept, asked.say).results(jobs, split, words, sdsc)
 
 
 def main(
@@ -128,21 +118,21 @@ def main(
     build: Path = BUILD,
 ) -> int:
     """Give the exit code: 0 when everything was judged, whether or not a bar is met."""
-
-    def judging(folder: Path | None, final: bool, say: Say) -> Judged:
-        kept = build / "learning"
-        return judge(folder, final=final, generated_jobs=generated_jobs, recipe=recipe, kept=kept, say=say)
-
-    command = Command(
+    return Command(
         module="benchmarks.learning",
         about=__doc__ or "",
         name="learning",
         held_out="the held-out days 17-20",
         log=ROOT / "docs" / "learning_log.jsonl",
-        judge=judging,
+        judge=partial(judge, generated_jobs=generated_jobs, recipe=recipe, kept=build / "learning"),
+        judged=lambda results: results.judged,
+        as_json=as_json,
+        as_html=page.as_html,
+        as_markdown=page.as_markdown,
+        tables=page.tables,
+        draw=plots.draw,
         build=build,
-    )
-    return command.run(words)
+    ).run(words)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def alone(draw_on: Callable[[Axes], None]) -> Drawing:
     return drawing
 
 
-def png(drawing: Drawing) -> bytes:
+def png(drawing: Drawing, size_in: tuple[float, float] = SIZE_IN) -> bytes:
     """Draw a figure as a PNG."""
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=SIZE_IN, dpi=110, layout="constrained")
+        figure = Figure(figsize=size_in, dpi=110, layout="constrained")
         drawing(figure)
         held = io.BytesIO()
         figure.savefig(held, format="png", metadata={"Software": None})

@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapters.embedded import launch
 from adapters.embedded.home import Home
 from adapters.embedded.logs import open_log
 from adapters.embedded.process_mark import kill_group
@@ -23,7 +21,7 @@ from benchmarks.peers.apps.effects import FOLDER_KEY
 from benchmarks.peers.catalog import Peer, environment
 from benchmarks.peers.figures import backlog_figures, not_once, rate_figures
 from benchmarks.peers.servers import Place, start
-from benchmarks.pipeline import CLIENT, BenchmarkError
+from benchmarks.pipeline import CLIENT, BenchmarkError, tied
 
 ANSWER_TIMEOUT_S = 1800.0
 """The driver itself gives up when nothing moves; this is for one that hangs."""
@@ -156,14 +154,11 @@ async def standing(peer: Peer, data: Path) -> AsyncIterator[tuple[Stand, dict[st
 
 
 async def _drive(peer: Peer, place: Place, settings: Mapping[str, str]) -> Driver:
-    # Through the launcher: the kernel stops the driver when this process dies without doing so.
-    tied = (sys.executable, "-I", "-S", str(launch.__file__), str(os.getpid()), str(int(signal.SIGKILL)), "-")
     path = place.home.log("driver")
     log = open_log(path)
     try:
         process = await asyncio.create_subprocess_exec(
-            *tied,
-            *peer.driver,
+            *tied(peer.driver, signal.SIGKILL),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

@@ -2,11 +2,12 @@
 
 import hashlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from adapters.recordings.jobs import RecordedJobs
-from benchmarks.judging import BUILD, GENERATED_DAYS, GENERATED_JOBS, SEED, Command, Judged, Say
+from benchmarks.judging import BUILD, GENERATED_DAYS, GENERATED_JOBS, SEED, Asked, Command, Say
 from benchmarks.learning import traces
 from benchmarks.learning.generator import made_up
 from benchmarks.learning.results import Bar
@@ -106,21 +107,10 @@ def bars(stop: Stopping, when: Timing) -> list[Bar]:
     ]
 
 
-def judge(
-    folder: Path | None, *, final: bool, generated_jobs: int, rounds: int, kept: Path, say: Say
-) -> Judged:
+def judge(asked: Asked, *, generated_jobs: int, rounds: int, kept: Path) -> Results:
     """Judge recordings, or made-up jobs when there is no folder of them."""
-    results = results_of(data_of(folder, generated_jobs, kept), final=final, rounds=rounds, say=say)
-    drawn = plots.draw(results)
-    return Judged(
-        results,
-        [results.stopping.judged, results.timing.judged],
-        json=as_json(results),
-        html=page.as_html(results, drawn),
-        markdown=page.as_markdown(results),
-        tables=list(page.tables(results)),
-        drawn=drawn,
-    )
+    data = data_of(asked.folder, generated_jobs, kept)
+    return results_of(data, final=asked.is_final, rounds=rounds, say=asked.say)
 
 
 def main(
@@ -132,21 +122,21 @@ def main(
     log: Path = ROOT / "docs" / "retries_log.jsonl",
 ) -> int:
     """Give the exit code: 0 when everything was judged, whether or not a bar is met."""
-
-    def judging(folder: Path | None, final: bool, say: Say) -> Judged:
-        kept = build / "learning"
-        return judge(folder, final=final, generated_jobs=generated_jobs, rounds=rounds, kept=kept, say=say)
-
-    command = Command(
+    return Command(
         module="benchmarks.retry",
         about=__doc__ or "",
         name="retry",
         held_out="what was held out",
         log=log,
-        judge=judging,
+        judge=partial(judge, generated_jobs=generated_jobs, rounds=rounds, kept=build / "learning"),
+        judged=lambda results: [results.stopping.judged, results.timing.judged],
+        as_json=as_json,
+        as_html=page.as_html,
+        as_markdown=page.as_markdown,
+        tables=page.tables,
+        draw=plots.draw,
         build=build,
-    )
-    return command.run(words)
+    ).run(words)
 
 
 if __name__ == "__main__":

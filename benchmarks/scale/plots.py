@@ -1,16 +1,14 @@
 """Plots of the simulation: ``python -m benchmarks.scale.plots build/scale.json docs/scale``."""
 
-import io
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import matplotlib as mpl
 import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.learning.plots import png
 from benchmarks.results import Results, Scale, SimPoint
 from core.planning.laws import Scalability
 
@@ -22,8 +20,8 @@ SHOWN = ("ingest", "prioritizer", "executor", "dlq_handler", "materializer", "sc
 def draw(scale: Scale) -> dict[str, bytes]:
     """Draw every plot: its name and its PNG."""
     return {
-        "rates": _png(partial(_rates, scale=scale)),
-        "partitions": _png(partial(_partitions, scale=scale)),
+        "rates": png(partial(_rates, scale=scale), SIZE_IN),
+        "partitions": png(partial(_partitions, scale=scale), SIZE_IN),
     }
 
 
@@ -69,15 +67,6 @@ def _late(axes: Axes, at: list[float], points: tuple[SimPoint, ...]) -> None:
             axes.plot(at, times, style, color=color, label=f"{step}, {words}")
     axes.set(ylabel="ms from due", yscale="log")
     axes.legend(frameon=False, fontsize=6)
-
-
-def _png(drawing: Callable[[Figure], None]) -> bytes:
-    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=SIZE_IN, dpi=110, layout="constrained")
-        drawing(figure)
-        held = io.BytesIO()
-        figure.savefig(held, format="png", metadata={"Software": None})
-    return held.getvalue()
 
 
 def main(arguments: list[str]) -> int:
