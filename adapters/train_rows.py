@@ -1,6 +1,7 @@
 """Where the rows of an order come from: a recording, or the database, by what its models are for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -70,8 +71,10 @@ def retries_for(order: Order) -> tuple[RetryLogged, str]:
         if waits_for and order.champion is None:
             # Nothing to make, and nobody who could have drifted.
             return RetryLogged(()), waits_for
-        limit = min(LOOKED_AT, order.rows_max) if waits_for else order.rows_max
-        return retry_rows.read(connection, limit), waits_for
+        if waits_for:
+            return retry_rows.read(connection, min(LOOKED_AT, order.rows_max)), waits_for
+        logged = retry_rows.read(connection, order.rows_max)
+        return replace(logged, settled=retry_rows.settled(connection)), ""
 
 
 def _waits_for(order: Order, connection: psycopg.Connection, count: Count, missing: Missing) -> str:

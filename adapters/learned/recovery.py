@@ -6,6 +6,7 @@ from adapters.learned.heads import Head
 from adapters.learned.retrying import LearnedHazards
 from core.retrying.bins import Floats
 from core.retrying.choice import Moment
+from core.retrying.evidence import Evidence
 from core.retrying.history import History
 from core.retrying.recovery import Recovery
 
@@ -19,9 +20,10 @@ class RecoveryModel(Recovery):
         Kept, and asked as it stands at each moment.
     """
 
-    def __init__(self, name: str, history: History, head: Head) -> None:
+    def __init__(self, name: str, history: History, head: Head, evidence: Evidence | None = None) -> None:
         self._name = name
         self._history = history
+        self._evidence = evidence or {}
         self._learned = LearnedHazards(head, history)
 
     @property
@@ -33,6 +35,11 @@ class RecoveryModel(Recovery):
     @override
     def history(self) -> History:
         return self._history
+
+    @property
+    @override
+    def evidence(self) -> Evidence:
+        return self._evidence
 
     @override
     def hazards(self, moment: Moment) -> Floats:

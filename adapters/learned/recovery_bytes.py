@@ -3,6 +3,7 @@
 Nothing here knows XGBoost, so whoever only stores or moves a model need not load it.
 """
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +12,8 @@ import numpy as np
 from adapters.learned.framing import framed, header_of
 from adapters.learned.heads import Head
 from core.retrying.bins import BINS, Floats
+from core.retrying.evidence import Evidence, problem_of
+from core.retrying.explore import Tally
 from core.retrying.history import SNAPSHOT_KEYS_MAX, History, Snapshot
 
 MAGIC = b"PENSTOCK-RECOVERY-1\n"
@@ -25,24 +28,32 @@ class Parts(NamedTuple):
 
     history: History
     head: Head
+    evidence: Evidence = MappingProxyType({})
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     keys: list[tuple[str, ...]]
     rounds: int
     head_bytes: int
+    evidence: dict[str, dict[str, tuple[float, float, float, float]]] = {}
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
 
 
-def pack_recovery(history: History, head: Head) -> bytes:
+def pack_recovery(history: History, head: Head, evidence: Evidence | None = None) -> bytes:
     """Give the bytes of a model: magic, length of the header, header, both counts, and the booster.
 
     Of the history they carry what ``History.snapshot`` gives.
     """
     keys, at_risk, recovered = history.snapshot()
-    header = _Header(list(keys), head.rounds, len(head.ubj))
+    told = {
+        error_class: {
+            arm: (one.weight, one.squares, one.cost, one.cost_squares) for arm, one in tallies.items()
+        }
+        for error_class, tallies in (evidence or {}).items()
+    }
+    header = _Header(list(keys), head.rounds, len(head.ubj), told)
     counts = (one.astype(_COUNTS).tobytes() for one in (at_risk, recovered))
     return framed(MAGIC, header, (*counts, head.ubj))
 
@@ -70,7 +81,18 @@ def unpack_recovery(data: bytes) -> Parts:
         _counts(data[at + place * counts_bytes : at + (place + 1) * counts_bytes]) for place in (0, 1)
     )
     history = History.restored(Snapshot(tuple(header.keys), at_risk, recovered))
-    return Parts(history, Head(data[at + 2 * counts_bytes :], header.rounds))
+    return Parts(history, Head(data[at + 2 * counts_bytes :], header.rounds), _evidence(header))
+
+
+def _evidence(header: _Header) -> Evidence:
+    found = {
+        error_class: {arm: Tally(*numbers) for arm, numbers in tallies.items()}
+        for error_class, tallies in header.evidence.items()
+    }
+    problem = problem_of(found)
+    if problem is not None:
+        raise ValueError(f"{problem}: the model is damaged")
+    return found
 
 
 def _counts(data: bytes) -> Floats:

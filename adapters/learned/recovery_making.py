@@ -18,6 +18,7 @@ from adapters.learned.retry_training import train_hazard
 from adapters.learned.retrying import Correction
 from adapters.learned.training import NothingToLearnError
 from core.retrying.bins import Floats
+from core.retrying.evidence import Evidence, evidence_of
 from core.retrying.verdict import (
     CHALLENGER,
     CHAMPION,
@@ -56,7 +57,7 @@ def carried_out(
         drift=drifted(order, head, moments),
         waits_for=waits_for,
     )
-    return found_with(found, lambda: made(order, head, moments, say))
+    return found_with(found, lambda: made(order, head, moments, evidence_of(logged.settled), say))
 
 
 def cut_of(moments: Moments) -> int:
@@ -77,8 +78,8 @@ def cut_of(moments: Moments) -> int:
     return max(ended_ms[-count], ended_ms[0] + 1)
 
 
-def made(order: Order, champion: Head | None, moments: Moments, say: Say) -> Made:
-    """Train on all but the newest slice, and judge on that; the history is of everything.
+def made(order: Order, champion: Head | None, moments: Moments, evidence: Evidence, say: Say) -> Made:
+    """Train on all but the newest slice, and judge on that; history and evidence are of everything.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def made(order: Order, champion: Head | None, moments: Moments, say: Say) -> Mad
     say(f"trained on {len(failures)} of {len(moments)} failures in {time.monotonic() - began_s:.0f} s")
     verdict = judged(moments, judged_from(moments, cut_ms), head, champion)
     say(verdict.words)
-    data = pack_recovery(moments.history, head)
+    data = pack_recovery(moments.history, head, evidence)
     # As whoever loads it has it, with the keys that were left out.
     probe = said_of_probe(RecoveryModel(CHALLENGER, *unpack_recovery(data)))
     return made_of(

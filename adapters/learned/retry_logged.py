@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from core.retrying.bins import Vector
 from core.retrying.choice import Subject
+from core.retrying.evidence import Settled
 
 
 class Decided(NamedTuple):
@@ -39,9 +40,16 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class RetryLogged:
-    """What can be learned from, in order of decision."""
+    """What can be learned from, in order of decision.
+
+    Attributes
+    ----------
+    settled
+        What ways of choosing delays have cost, also of decisions without a vector.
+    """
 
     decided: Sequence[Decided]
+    settled: Sequence[Settled] = ()
 
     def __len__(self) -> int:
         return len(self.decided)

@@ -39,9 +39,9 @@ def _order(data: bytes) -> Tried:
 
 
 def _recovery(data: bytes) -> Tried:
-    history, head = unpack_recovery(data)
-    _look_through([("hazard", head)], len(COLUMNS))
-    said = said_of_probe(RecoveryModel("", history, head))
+    parts = unpack_recovery(data)
+    _look_through([("hazard", parts.head)], len(COLUMNS))
+    said = said_of_probe(RecoveryModel("", *parts))
     return Tried(log_run=said.log_odds, failed=said.still_on)
 
 

@@ -9,7 +9,11 @@ from adapters.learned.retry_logged import Decided, RetryLogged
 from core.learning.enough import Counts
 from core.retrying.choice import Subject
 from core.retrying.columns import FEATURES, FINGERPRINT
+from core.retrying.evidence import Settled
 
+SETTLED_MAX = 50_000
+"""Newest decisions that costs of arms are told from: with what is halved each generation, older ones hardly
+count."""
 FETCHED_AT_ONCE = 2_000
 """Rows in memory as Python objects besides those that are kept, about 2 MB."""
 _OURS = {"fingerprint": FINGERPRINT, "bytes": 4 * len(FEATURES)}
@@ -29,6 +33,11 @@ _ROWS: LiteralString = """
         ORDER BY decided_at DESC LIMIT %(limit)s
     ) d JOIN jobs j USING (job_id)
     ORDER BY d.decided_at DESC, d.n DESC
+"""
+_SETTLED: LiteralString = """
+    SELECT error_class, arm, propensity::float8, cost_s FROM v1_retry_decisions
+    WHERE cost_s IS NOT NULL AND propensity > 0 AND propensity <= 1
+    ORDER BY decided_at DESC, job_id DESC, n DESC LIMIT %s
 """
 _COUNTS: LiteralString = """
     SELECT count(*),
@@ -67,6 +76,12 @@ def read(connection: psycopg.Connection, limit: int) -> RetryLogged:
         found.extend(_decided(cast("_Row", row)) for row in cursor)
     found.reverse()
     return RetryLogged(found)
+
+
+def settled(connection: psycopg.Connection, limit: int = SETTLED_MAX) -> list[Settled]:
+    """Read what the newest decisions to retry have cost, the oldest first."""
+    rows = connection.execute(_SETTLED, (limit,)).fetchall()
+    return [Settled(*row) for row in reversed(rows)]
 
 
 def _decided(row: _Row) -> Decided:

@@ -29,6 +29,9 @@ PLANNED = "planned"
 ARMS = (CONTROL, *STRETCHED, PLANNED)
 EFFECTIVE_MIN = 50.0
 """Effective decisions with a known end before an arm may win."""
+GENERATION_ENDS = 2500
+"""Decisions about a class whose jobs have ended, after which its winner is chosen anew: with 5 % explored
+some sixty for each arm that is tried, above ``EFFECTIVE_MIN``."""
 _MARGIN = 1e-12
 
 

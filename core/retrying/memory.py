@@ -1,14 +1,15 @@
 """What a dlq_handler remembers of failures it saw in the ledger: episodes, what came of arms, who wins.
 
 Everything is bounded, and nothing is restored but by reading the ledger again: a handler that begins anew
-knows what its stretch of the ledger says, and what a trained model brings. Two handlers may know different
-things and decide differently about the same failure; of two decisions the first in the log holds.
+knows what its stretch of the ledger says, and what a trained model brings: a history of recoveries, and what
+arms have cost. Two handlers may know different things and decide differently about the same failure; of two
+decisions the first in the log holds.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Protocol
 
@@ -19,7 +20,16 @@ from core.retrying.asked import Advice, Attempted, Foretold, Pending, Situation
 from core.retrying.bins import Vector
 from core.retrying.choice import UNKNOWN, Moment, Subject
 from core.retrying.columns import FINGERPRINT, MISSING
-from core.retrying.explore import ARMS, CONTROL, PLANNED, Shares, Tally, shares_of, winner_of
+from core.retrying.explore import (
+    ARMS,
+    CONTROL,
+    GENERATION_ENDS,
+    PLANNED,
+    Shares,
+    Tally,
+    shares_of,
+    winner_of,
+)
 from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 from core.retrying.off_policy import ABANDONED_S, WASTED_TRY_S
@@ -30,9 +40,6 @@ from core.retrying.survival import success_chance
 OPEN_MAX = 50_000
 """Jobs between their first failure and their end, some 300 bytes each; the one that failed longest ago
 goes."""
-GENERATION_ENDS = 2500
-"""Decisions about a class whose jobs have ended, after which its winner is chosen anew: with 5 % explored
-some sixty for each arm that is tried, above ``core.retrying.explore.EFFECTIVE_MIN``."""
 
 
 @dataclass(slots=True)
@@ -99,7 +106,7 @@ class RetryMemory:
         self.history = History()
         self.standings = Standings()
         self._models = models or NoRecoveries()
-        self._planned_by = ""
+        self._planned_by = self._told_by = ""
         self._told_s = 0.0
         self._explored = explored
         self._open: OrderedDict[str, Episode] = OrderedDict()
@@ -198,15 +205,34 @@ class RetryMemory:
         return Advice(asked, shared.name, foretell)
 
     def _follow(self, now_ms: int) -> None:
-        """Begin new generations when the plan changes: what it cost before says less of it."""
+        """Begin new generations when the plan changes, or when a model tells what arms have cost."""
         champion = self._models.champion
         name = "" if champion is None else champion.name
-        if name == self._planned_by:
-            return
-        self._planned_by = name
-        for generation in self._generations.values():
-            generation.tallies.setdefault(PLANNED, Tally()).halve()
-            self._begin(generation, generation.shares.winner, now_ms)
+        if name != self._planned_by:
+            self._planned_by = name
+            for generation in self._generations.values():
+                # What it cost before says less of it.
+                generation.tallies.setdefault(PLANNED, Tally()).halve()
+                self._begin(generation, generation.shares.winner, f"{now_ms}")
+        # The shadow's is as good: what arms cost was measured, whatever its trees are worth.
+        told = [model for model in (champion, self._models.shadow) if model is not None and model.evidence]
+        newest = max(told, key=lambda model: model.name, default=None)
+        # An older one knows less than what was told before.
+        if newest is not None and newest.name > self._told_by:
+            self._told_by = newest.name
+            self._believe(newest, now_ms)
+
+    def _believe(self, model: Recovery, now_ms: int) -> None:
+        """Begin the generations of a model: all who follow it draw the same winners, also after a restart."""
+        for error_class in sorted(set(FaultClass) & set(model.evidence)):
+            generation = self.generation(error_class, now_ms)
+            # All that was seen here until the model was made is in what it tells.
+            told = {arm: replace(tally) for arm, tally in model.evidence[error_class].items() if arm in ARMS}
+            generation.tallies = {arm: told.get(arm, Tally()) for arm in ARMS}
+            # It was measured under the models before.
+            generation.tallies[PLANNED].halve()
+            winner = winner_of(generation.tallies, _draws(f"{error_class}/{model.name}", generation.tallies))
+            self._begin(generation, winner, model.name)
 
     def _settle(self, episode: Episode, at_ms: int, lost_s: float) -> None:
         """Let every decision about a job cost what came after it."""
@@ -221,14 +247,14 @@ class RetryMemory:
 
     def _next(self, error_class: str, generation: Generation, at_ms: int) -> None:
         winner = winner_of(generation.tallies, _draws(f"{error_class}/{at_ms}", generation.tallies))
-        self._begin(generation, winner, at_ms)
+        self._begin(generation, winner, f"{at_ms}")
         for tally in generation.tallies.values():
             tally.halve()
 
-    def _begin(self, generation: Generation, winner: str, at_ms: int) -> None:
+    def _begin(self, generation: Generation, winner: str, name: str) -> None:
         generation.number += 1
         generation.ends = 0
-        generation.name = f"{at_ms}"
+        generation.name = name
         generation.shares = shares_of(generation.number, winner, self._explored)
 
     def _tried(self, subject: Subject, at_ms: int, episode: Episode | None, *, worked: bool) -> None:

@@ -11,16 +11,19 @@ from typer.testing import CliRunner
 
 from adapters.postgres.migrate import upgrade
 from core.retrying.columns import FEATURES, FINGERPRINT
+from core.retrying.evidence import Settled, evidence_of
+from core.retrying.explore import CONTROL
 from core.services import JOB_SERVICES
 from penstock.cli.main import build
 from penstock.connection import DatabaseConnection
-from schemas.models import Purpose
+from schemas.models import ModelManifest, Purpose
 from tests.support.models_under_test import a_standing
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.processes import wait_until
 from tests.support.recoveries import a_recovery
 from tests.support.servers import Servers
 
+Made = tuple[ModelManifest, bytes]
 APP = """
 from penstock import RetryRule, task
 
@@ -73,6 +76,13 @@ def until_asked(mine: Pipeline, model: str | None, shadow: str | None) -> dict[s
     return found
 
 
+async def put_in_force(mine: Pipeline, champion: Made, shadow: Made) -> None:
+    async with mine.shelf(Purpose.RETRY) as shelf:
+        await shelf.publish(*champion)
+        await shelf.publish(*shadow)
+        await shelf.act(lambda _: a_standing(champion[0].id, shadow=shadow[0].id))
+
+
 def test_a_model_is_asked_from_its_promotion_until_models_are_disabled(
     servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path
 ) -> None:
@@ -89,13 +99,7 @@ def test_a_model_is_asked_from_its_promotion_until_models_are_disabled(
         assert 0 < before["p_works"] < 1
         assert (before["fingerprint"], len(before["features"])) == (FINGERPRINT, 4 * len(FEATURES))
 
-        async def put_in_force() -> None:
-            async with mine.shelf(Purpose.RETRY) as shelf:
-                await shelf.publish(*one)
-                await shelf.publish(*two)
-                await shelf.act(lambda _: a_standing(one[0].id, shadow=two[0].id))
-
-        asyncio.run(put_in_force())
+        asyncio.run(put_in_force(mine, one, two))
         asked = until_asked(mine, one[0].id, two[0].id)
         assert asked["generation"] != before["generation"]
         assert 0 < asked["p_works"] < 1
@@ -107,3 +111,25 @@ def test_a_model_is_asked_from_its_promotion_until_models_are_disabled(
         assert told.exit_code == 0, told.output
         alone = until_asked(mine, None, None)
         assert 0 < alone["p_works"] < 1
+
+
+def test_a_handler_that_begins_anew_goes_on_with_the_arm_that_proved_cheapest(
+    servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path
+) -> None:
+    upgrade(DatabaseConnection(url=SecretStr(database_url)))
+    (tmp_path / "tasks_of_recovery.py").write_text(APP)
+    settings = SETTINGS | {"PENSTOCK_APP_PATH": str(tmp_path)}
+    costs = {CONTROL: 500.0, "quarter": 5.0}
+    told = evidence_of(Settled("transient", arm, 0.5, costs[arm]) for arm in costs for _ in range(200))
+    one, two = a_recovery(1), a_recovery(2, told)
+    with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine:
+        asyncio.run(put_in_force(mine, one, two))
+        for _ in range(2):
+            with mine.running(*JOB_SERVICES, **settings):
+                assert until_asked(mine, one[0].id, two[0].id)["generation"] == two[0].id
+                for _ in range(5):
+                    newest_after_another(mine)
+        found = [decision for decision in decisions(mine) if decision["generation"] == two[0].id]
+    assert len(found) >= 10
+    # A generation whose winner is the rule never chooses this arm so.
+    assert {decision["arm"] for decision in found if decision["policy"] == "learned"} == {"quarter"}

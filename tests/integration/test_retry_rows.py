@@ -7,9 +7,11 @@ from pydantic import SecretStr
 
 from adapters.learned.retry_logged import Decided, RetryLogged
 from adapters.postgres.migrate import upgrade
-from adapters.postgres.retry_rows import count, read
+from adapters.postgres.retry_rows import count, read, settled
 from adapters.postgres.score_rows import reading
 from core.learning.enough import Counts
+from core.retrying.evidence import Settled
+from core.retrying.off_policy import ABANDONED_S
 from penstock.connection import DatabaseConnection
 from tests.support.retry_decisions import BEGIN_MS, fill_decisions, logged_of
 
@@ -64,3 +66,27 @@ def test_vectors_of_other_columns_are_left_out_and_their_episodes_are_not(url: s
         assert all(one.vector is None for one in found.decided)
         assert found.decided[0].age_s == 0
         assert count(connection, 10_000, 0) == Counts(0, 0, 0)
+
+
+def test_costs_are_told_of_what_is_settled_the_oldest_first(url: str) -> None:
+    logged = logged_of(40)
+    on = logged.decided[-1]._replace(
+        job="00000000-0000-0000-0001-000000000000", ended_ms=None, recovered=False
+    )
+    fill_decisions(url, RetryLogged([*logged.decided, on]))
+    told = [one for one in logged.decided if one.is_retry]
+    with psycopg.connect(url) as connection:
+        assert settled(connection, 10_000) == [
+            Settled(
+                "transient",
+                "planned",
+                1.0,
+                (ended_ms - one.at_ms) / 1000 + (0 if one.recovered else ABANDONED_S),
+            )
+            for one in told
+            if (ended_ms := one.ended_ms) is not None
+        ]
+        newest = settled(connection, 5)
+        assert newest == settled(connection, 10_000)[-5:]
+        connection.execute("UPDATE retry_decisions SET propensity = 0 WHERE n % 2 = 0")
+        assert 0 < len(settled(connection, 10_000)) < len(told)

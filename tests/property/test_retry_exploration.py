@@ -6,12 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.fault import FaultClass
+from core.retrying.evidence import Settled, evidence_of, problem_of
 from core.retrying.explore import (
     ARMS,
     CONTROL,
     CONTROL_SHARE,
     EXPLORED_MAX,
     EXPLORED_MIN,
+    GENERATION_ENDS,
     PLANNED,
     STRETCHED,
     Shares,
@@ -170,3 +173,31 @@ def test_what_may_be_better_gets_its_turn() -> None:
     draws = dict.fromkeys(ARMS, 0.5)
     assert winner_of(close, draws) == CONTROL
     assert winner_of(close, draws | {"fourfold": 0.01}) == "fourfold"
+
+
+settled = st.builds(
+    Settled,
+    st.sampled_from(sorted(FaultClass)),
+    st.sampled_from(ARMS),
+    st.floats(1 / WEIGHT_MAX, 1.0),
+    st.floats(0, 1e7),
+)
+
+
+@given(st.lists(settled, max_size=40), st.integers(1, 200))
+def test_what_is_told_of_decisions_is_always_possible_and_bounded(some: list[Settled], times: int) -> None:
+    told = evidence_of(one for _ in range(times) for one in some)
+    assert problem_of(told) is None
+    for error_class, tallies in told.items():
+        for arm, tally in tallies.items():
+            costs = [one.cost_s for one in some if (one.error_class, one.arm) == (error_class, arm)]
+            assert min(costs) * (1 - 1e-9) <= tally.mean <= max(costs) * (1 + 1e-9)
+            assert tally.weight <= 2 * GENERATION_ENDS * WEIGHT_MAX * (1 + 1e-9)
+
+
+@given(st.lists(settled, max_size=40))
+def test_classes_of_failures_are_told_of_apart(some: list[Settled]) -> None:
+    told = evidence_of(some)
+    for error_class, tallies in told.items():
+        alone = evidence_of(one for one in some if one.error_class == error_class)
+        assert alone == {error_class: tallies}

@@ -13,6 +13,7 @@ from adapters.learned.retry_training import Failures, train_hazard
 from core.retrying.ahead import STRETCHES
 from core.retrying.choice import Moment, Subject
 from core.retrying.columns import COLUMN
+from core.retrying.evidence import Evidence
 from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 from ports.training import RECOVERY
@@ -54,9 +55,9 @@ def a_moment(*, quick: bool, age_s: float = 0.0) -> Moment:
     return Moment(age_s, 1, 5, now_s=1e6, subject=Subject("t1", "k1", "e1"), features=vector)
 
 
-def a_recovery(minute: int = 0) -> tuple[ModelManifest, bytes]:
+def a_recovery(minute: int = 0, evidence: Evidence | None = None) -> tuple[ModelManifest, bytes]:
     """Give the bytes of a model, and a manifest that says what it predicts of the probe."""
-    data = pack_recovery(a_history(), a_head())
+    data = pack_recovery(a_history(), a_head(), evidence)
     return speaking_of(data, minute), data
 
 

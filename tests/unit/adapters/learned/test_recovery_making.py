@@ -1,5 +1,6 @@
 """From logged decisions about failures to a model: what is known when, what may be promoted, what drifts."""
 
+from dataclasses import replace
 from functools import cache
 
 import msgspec
@@ -16,6 +17,7 @@ from adapters.learned.trial import tried
 from core.learning.enough import Enough
 from core.retrying.ahead import merged
 from core.retrying.choice import Subject
+from core.retrying.evidence import Settled, evidence_of
 from core.retrying.features import Failure, features
 from core.retrying.history import History, Seen
 from ports.training import RECOVERY, Found, Kind, Order, When, is_promotable
@@ -80,6 +82,14 @@ def test_a_model_answers_the_probe_as_its_manifest_says_wherever_it_is_tried() -
     here = said_of_probe(RecoveryModel(manifest.id, *unpack_recovery(data)))
     assert here == (manifest.probe_log_run, manifest.probe_failed)
     assert len(set(manifest.probe_failed)) > 10
+
+
+def test_a_model_tells_what_arms_have_cost_also_where_its_trees_are_worth_nothing() -> None:
+    settled = [Settled("timeout", "rule", 0.5, 10.0), Settled("timeout", "planned", 0.05, 7.0)]
+    logged = replace(logged_of(shuffled=True), settled=settled)
+    _, data = carried_out(an_order(), b"", logged, "", lambda _: None)
+    assert unpack_recovery(data).evidence == evidence_of(settled)
+    assert not unpack_recovery(a_model()[1]).evidence
 
 
 def test_features_that_say_nothing_give_nothing_to_promote() -> None:

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,9 +9,20 @@ from core.retrying.asked import Advice, Attempted, Pending, Situation
 from core.retrying.bins import BINS, Floats
 from core.retrying.choice import Moment, Subject
 from core.retrying.columns import COLUMN, FEATURES, FINGERPRINT, Kind
-from core.retrying.explore import ARMS, CONTROL, EFFECTIVE_MIN, EXPLORED_MAX, EXPLORED_MIN, shares_of
+from core.retrying.evidence import Evidence, Settled, evidence_of
+from core.retrying.explore import (
+    ARMS,
+    CONTROL,
+    EFFECTIVE_MIN,
+    EXPLORED_MAX,
+    EXPLORED_MIN,
+    GENERATION_ENDS,
+    PLANNED,
+    propensities,
+    shares_of,
+)
 from core.retrying.history import History
-from core.retrying.memory import GENERATION_ENDS, OPEN_MAX, RecoveriesInForce, RetryMemory
+from core.retrying.memory import OPEN_MAX, RecoveriesInForce, RetryMemory
 from core.retrying.off_policy import ABANDONED_S
 
 SUBJECT = Subject("acme", "email", "00deadbeef00beef")
@@ -23,7 +34,8 @@ class Fixed:
     """A model that gives every bin the same hazard."""
 
     name: str
-    hazard: float
+    hazard: float = 0.5
+    evidence: Evidence = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.history = History()
@@ -195,3 +207,74 @@ def test_another_model_begins_new_generations_with_the_same_winner() -> None:
     assert advised(memory, "q", 30_000).generation == "20000"
     models.champion = None
     assert advised(memory, "r", 40_000).generation == "40000"
+
+
+def settled_of(cost_s: dict[str, float], each: int = 200, error_class: str = "transient") -> list[Settled]:
+    return [Settled(error_class, arm, 0.5, cost) for arm, cost in cost_s.items() for _ in range(each)]
+
+
+TOLD = evidence_of(settled_of({CONTROL: 100.0, "fourfold": 10.0, PLANNED: 1000.0}))
+
+
+@pytest.mark.parametrize("as_shadow", [False, True])
+def test_a_handler_that_begins_anew_goes_on_with_the_winner_that_models_tell_of(as_shadow: bool) -> None:
+    for _ in range(2):
+        told = Fixed("m1", evidence=TOLD)
+        memory = RetryMemory(EXPLORED_MAX, InForce(None, told) if as_shadow else InForce(told))
+        assert advised(memory).generation == "m1"
+        generation = memory.generation("transient", 9)
+        assert (generation.shares.winner, generation.ends) == ("fourfold", 0)
+        assert (generation.tallies[CONTROL].mean, generation.tallies[CONTROL].weight) == (100.0, 400.0)
+        # What plans cost was measured under other models.
+        assert generation.tallies[PLANNED].weight == 200.0
+        assert memory.generation("timeout", 9).shares.winner == CONTROL
+        # The model's own numbers stay as they were published.
+        memory.failed("o", 0)
+        memory.decided("o", pending(0, "fourfold", 0.5))
+        memory.succeeded("o", 1000)
+        assert TOLD["transient"]["fourfold"].weight == 400.0
+
+
+def test_of_what_models_tell_the_newest_is_believed_once() -> None:
+    models = InForce(
+        Fixed("m1", evidence=TOLD), Fixed("m2", evidence=evidence_of(settled_of({CONTROL: 5.0})))
+    )
+    memory = RetryMemory(EXPLORED_MAX, models)
+    assert advised(memory).generation == "m2"
+    assert memory.generation("transient", 9).shares.winner == CONTROL
+    models.shadow = None
+    assert advised(memory).generation == "m2"
+    assert memory.generation("transient", 9).number == 1
+    models.champion = Fixed("m3", evidence=TOLD)
+    assert advised(memory, now_ms=20_000).generation == "m3"
+    assert memory.generation("transient", 9).shares.winner == "fourfold"
+    # One that does not tell begins generations too, with what was known.
+    models.champion = Fixed("m4")
+    assert advised(memory, now_ms=30_000).generation == "30000"
+    assert memory.generation("transient", 9).shares.winner == "fourfold"
+
+
+def test_classes_and_arms_of_another_version_are_passed_over() -> None:
+    strange = {"transient": {**TOLD["transient"], "hundredfold": TOLD["transient"]["fourfold"]}, "odd": {}}
+    memory = RetryMemory(EXPLORED_MAX, InForce(Fixed("m1", evidence=strange)))
+    assert advised(memory).generation == "m1"
+    assert set(memory.generation("transient", 9).tallies) == set(ARMS)
+
+
+def test_what_is_told_is_what_a_memory_knows_that_saw_everything() -> None:
+    memory = RetryMemory(EXPLORED_MAX)
+    seen: list[Settled] = []
+    chances = propensities(memory.generation("transient", 0).shares)
+    for number in range(3 * GENERATION_ENDS + 7):
+        arm = list(chances)[number % len(chances)]
+        seen.append(Settled("transient", arm, chances[arm], float(number % 50)))
+        memory.failed(f"o{number}", 0)
+        memory.decided(f"o{number}", pending(0, arm, chances[arm]))
+        memory.succeeded(f"o{number}", number % 50 * 1000)
+    tallies = memory.generation("transient", 0).tallies
+    told = evidence_of(seen)["transient"]
+    assert told.keys() == chances.keys()
+    # The memory halves at the end of a generation, and what is told at the beginning of the next.
+    for arm, tally in told.items():
+        assert tally.mean == pytest.approx(tallies[arm].mean)
+        assert tally.effective == pytest.approx(tallies[arm].effective)
