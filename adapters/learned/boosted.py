@@ -9,13 +9,10 @@ import xgboost as xgb
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from adapters.learned.heads import Head, Heads
+from adapters.learned.heads import Head, Heads, Hedge
 from core.learning.features import COLUMN, FEATURES
 from ports.models import Column, Contributions, ExplainingModel, Predictions, Vectors, checked
 
-RATE_WEIGHT = np.float32(0.2)
-"""Weight of the running rate of failures beside the trees. Chosen on three stretches of recorded days, on
-each of which it gained between 0.001 and 0.007 of PR-AUC, most where a type had just failed."""
 LEAST_P = np.float32(1e-6)
 """Probabilities stay so far from 0 and 1."""
 
@@ -56,6 +53,7 @@ class BoostedModel(ExplainingModel):
         self._name = name
         self._run = [booster_of(head) for head in heads.run]
         self._failed = [booster_of(head) for head in heads.failed]
+        self._hedge = heads.hedge
         self._run_high = None if heads.run_high is None else booster_of(heads.run_high)
 
     @property
@@ -70,8 +68,7 @@ class BoostedModel(ExplainingModel):
         return Predictions(
             log_run=_mean([_predict(one, vectors, expected) for one in self._run]),
             failed=_hedged(
-                _mean([_predict(one, vectors, None) for one in self._failed]),
-                vectors[:, COLUMN["expected_failed"]],
+                _mean([_predict(one, vectors, None) for one in self._failed]), vectors, self._hedge
             ),
             log_run_high=None if self._run_high is None else _predict(self._run_high, vectors, expected),
         )
@@ -92,9 +89,11 @@ def _contributions(booster: xgb.Booster, vectors: Vectors, base_margin: Column |
     return found
 
 
-def _hedged(failed: Column, rate: Column) -> Column:
-    """Draw a probability towards the running rate, in log odds: what drifts does so in the trees first."""
-    odds = (1 - RATE_WEIGHT) * _log_odds(failed) + RATE_WEIGHT * _log_odds(rate)
+def _hedged(failed: Column, vectors: Vectors, hedge: Hedge) -> Column:
+    recent, ever = np.float32(hedge.recent), np.float32(hedge.ever)
+    odds = (1 - recent - ever) * _log_odds(failed)
+    odds += recent * _log_odds(vectors[:, COLUMN["expected_failed"]])
+    odds += ever * _log_odds(vectors[:, COLUMN["ever_failed"]])
     hedged: Column = np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float32)
     return hedged
 

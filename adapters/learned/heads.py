@@ -23,6 +23,33 @@ class Head(NamedTuple):
     rounds: int
 
 
+class Hedge(NamedTuple):
+    """How far a probability of failing is drawn towards plain rates, in log odds.
+
+    What drifts does so in the trees first.
+
+    Attributes
+    ----------
+    recent, ever
+        Weights of the rate that forgets and of the one over all ends, beside which the trees have the rest.
+    """
+
+    recent: float
+    ever: float
+
+    @property
+    def problem(self) -> str | None:
+        """Why there can be none like this; None: there can."""
+        # Asked so that what is no number is refused.
+        if self.recent >= 0 and self.ever >= 0 and self.recent + self.ever < 1:
+            return None
+        return f"rates of weights {self.recent:g} and {self.ever:g} leave nothing to the trees"
+
+
+UNTOLD = Hedge(recent=0.2, ever=0.0)
+"""Of every model before bytes told it."""
+
+
 class Heads(NamedTuple):
     """The outputs of one model."""
 
@@ -31,6 +58,7 @@ class Heads(NamedTuple):
     failed: tuple[Head, ...]
     """Their probabilities are averaged."""
     run_high: Head | None = None
+    hedge: Hedge = UNTOLD
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +67,9 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     heads: tuple[_Entry, ...]
+    hedge: tuple[float, float] | None = None
 
 
 _RUN, _FAILED, _RUN_HIGH = "run", "failed", "run_high"
@@ -52,7 +81,8 @@ def pack(heads: Heads) -> bytes:
     named = [(_RUN, head) for head in heads.run] + [(_FAILED, head) for head in heads.failed]
     if heads.run_high is not None:
         named.append((_RUN_HIGH, heads.run_high))
-    header = _Header(tuple(_Entry(output, head.rounds, len(head.ubj)) for output, head in named))
+    entries = tuple(_Entry(output, head.rounds, len(head.ubj)) for output, head in named)
+    header = _Header(entries, None if heads.hedge == UNTOLD else (heads.hedge.recent, heads.hedge.ever))
     return framed(MAGIC, header, (head.ubj for _, head in named))
 
 
@@ -64,9 +94,9 @@ def unpack(data: bytes) -> Heads:
     ValueError
         The bytes are something else, damaged, cut off, or longer than their header says.
     """
-    entries, at = _entries(data)
+    header, at = _header(data)
     found: dict[str, list[Head]] = {_RUN: [], _FAILED: [], _RUN_HIGH: []}
-    for entry in entries:
+    for entry in header.heads:
         if entry.output not in found or entry.rounds < 1 or not 0 < entry.size_bytes <= len(data) - at:
             raise ValueError(
                 f"a head {entry.output!r} of {entry.rounds} rounds and {entry.size_bytes} bytes, with "
@@ -78,12 +108,15 @@ def unpack(data: bytes) -> Heads:
         raise ValueError(f"{len(data) - at} bytes behind the last head: the model is damaged")
     if not found[_RUN] or not found[_FAILED] or len(found[_RUN_HIGH]) > 1:
         raise ValueError("a model needs heads for `run` and `failed`, and at most one `run_high`")
-    return Heads(tuple(found[_RUN]), tuple(found[_FAILED]), next(iter(found[_RUN_HIGH]), None))
+    hedge = UNTOLD if header.hedge is None else Hedge(*header.hedge)
+    if hedge.problem is not None:
+        raise ValueError(f"{hedge.problem}: the model is damaged")
+    return Heads(tuple(found[_RUN]), tuple(found[_FAILED]), next(iter(found[_RUN_HIGH]), None), hedge)
 
 
-def _entries(data: bytes) -> tuple[tuple[_Entry, ...], int]:
-    """Give the entries of the header, and where the first booster begins."""
+def _header(data: bytes) -> tuple[_Header, int]:
+    """Give the header, and where the first booster begins."""
     header, begin = header_of(data, MAGIC, _decode_header, max_bytes=HEADER_MAX_BYTES, what="model")
     if len(header.heads) > HEADS_MAX:
         raise ValueError(f"{len(header.heads)} heads, more than {HEADS_MAX}: the model is damaged")
-    return header.heads, begin
+    return header, begin

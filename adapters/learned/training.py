@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 
 import xgboost as xgb
 
-from adapters.learned.heads import Head, Heads
+from adapters.learned.heads import Head, Heads, Hedge
 from adapters.learned.rows import Known, Rows, known_at
 from core.learning.features import COLUMN
 from ports.models import Column, Vectors
@@ -36,14 +36,22 @@ RUN: tuple[Params, ...] = (
     _RUN | {"huber_slope": 0.5, "eta": 0.1, "max_depth": 6, "min_child_weight": 1, "colsample_bytree": 0.3},
 )
 """Two heads that err apart. Residuals of log run time beyond the slope count linearly: a third off is noise,
-ten times off one mistake."""
-FAILED: tuple[Params, ...] = (
-    _FAILED
-    | {"eta": 0.06, "max_depth": 7, "min_child_weight": 3, "colsample_bytree": 1.0, "colsample_bynode": 0.08},
-    _FAILED | {"eta": 0.12, "max_depth": 3, "min_child_weight": 30, "colsample_bytree": 0.3},
-)
-"""Two heads that err apart: deep trees that see few columns at each split, and shallow ones. The classes are
-not weighted, so probabilities need no calibration."""
+ten times off one mistake. Where the loss is straight its Hessian is next to nothing, so only the second
+learns of small groups that are far from the running mean."""
+_DEEP = _FAILED | {
+    "eta": 0.08,
+    "max_depth": 7,
+    "min_child_weight": 3,
+    "colsample_bytree": 1.0,
+    "colsample_bynode": 0.08,
+}
+_SHALLOW = _FAILED | {"eta": 0.165, "max_depth": 3, "min_child_weight": 30, "colsample_bytree": 0.3}
+FAILED: tuple[Params, ...] = (_DEEP, _DEEP, _SHALLOW, _SHALLOW)
+"""Heads that err apart: deep trees that see few columns at each split, and shallow ones, two of each by other
+draws. The classes are not weighted, so probabilities need no calibration."""
+HEDGE = Hedge(recent=0.1, ever=0.1)
+"""Chosen with the heads on three stretches of recorded days: the log loss fell on each, and where a type had
+just been cancelled they are above the plain rate on each."""
 RUN_HIGH: Params = {
     "objective": "reg:quantileerror",
     "quantile_alpha": HIGH_QUANTILE,
@@ -70,6 +78,7 @@ class Outputs(NamedTuple):
 
     run: tuple[Params, ...]
     failed: tuple[Params, ...]
+    hedge: Hedge = HEDGE
 
 
 BOOSTED = Outputs(RUN, FAILED)
@@ -94,7 +103,7 @@ class Recipe:
 
     limit_ms: int
     run_rounds: tuple[int, ...] = (150, 150)
-    failed_rounds: tuple[int, ...] = (120, 250)
+    failed_rounds: tuple[int, ...] = (90, 90, 180, 180)
     run_high_rounds: int = 0
     seed: int = 1
     outputs: Outputs = BOOSTED
@@ -126,20 +135,14 @@ def train(rows: Rows, cut_ms: int, recipe: Recipe, begin_ms: int = 0) -> Heads:
             "there is nothing to tell apart; let more jobs run first"
         )
     run_data = _matrix(rows.vectors, runs, runs.log_run, is_residual=True)
-    run = tuple(
-        _train(run_data, params, rounds, recipe.seed)
-        for params, rounds in zip(recipe.outputs.run, recipe.run_rounds, strict=True)
-    )
+    run = _all_trained(run_data, recipe.outputs.run, recipe.run_rounds, recipe.seed)
     run_high = None
     if recipe.run_high_rounds:
         run_high = _train(run_data, RUN_HIGH, recipe.run_high_rounds, recipe.seed)
     del run_data
     failed_data = _matrix(rows.vectors, ends, ends.failed, is_residual=False)
-    failed = tuple(
-        _train(failed_data, params, rounds, recipe.seed)
-        for params, rounds in zip(recipe.outputs.failed, recipe.failed_rounds, strict=True)
-    )
-    return Heads(run, failed, run_high)
+    failed = _all_trained(failed_data, recipe.outputs.failed, recipe.failed_rounds, recipe.seed)
+    return Heads(run, failed, run_high, recipe.outputs.hedge)
 
 
 def _matrix(vectors: Vectors, known: Known, label: Column, *, is_residual: bool) -> xgb.QuantileDMatrix:
@@ -149,6 +152,16 @@ def _matrix(vectors: Vectors, known: Known, label: Column, *, is_residual: bool)
     x = vectors[first : last + 1] if last - first + 1 == len(known.rows) else vectors[known.rows]
     margin = x[:, COLUMN["expected_run"]] if is_residual else None
     return xgb.QuantileDMatrix(x, label=label, base_margin=margin, max_bin=MAX_BINS, nthread=1)
+
+
+def _all_trained(
+    data: xgb.QuantileDMatrix, heads: tuple[Params, ...], rounds: tuple[int, ...], seed: int
+) -> tuple[Head, ...]:
+    """Train the heads of an output; those that are alike by other draws."""
+    return tuple(
+        _train(data, params, count, seed + heads[:place].count(params))
+        for place, (params, count) in enumerate(zip(heads, rounds, strict=True))
+    )
 
 
 def _train(data: xgb.QuantileDMatrix, params: Params, rounds: int, seed: int) -> Head:

@@ -67,7 +67,7 @@ def heads(*, reversed_: bool) -> Heads:
     run = np.expm1(12 - expected if reversed_ else expected).astype(np.int64)
     status = np.where(np.arange(jobs) % 50 == 0, Status.FAILED, Status.OK).astype(np.int8)
     rounds = 40 if reversed_ else 1
-    recipe = Recipe(limit_ms=10**7, run_rounds=(rounds, rounds), failed_rounds=(3, 3))
+    recipe = Recipe(limit_ms=10**7, run_rounds=(rounds, rounds), failed_rounds=(3,) * 4)
     return train(Rows(vectors, decided, decided, decided + run, run, status), 10**10, recipe)
 
 

@@ -19,7 +19,7 @@ from core.learning.fold import FeatureFold
 from core.learning.measures import average_precision, spearman
 from ports.models import Vectors
 
-RECIPE = Recipe(limit_ms=7_200_000, run_rounds=(5, 5), failed_rounds=(3, 3))
+RECIPE = Recipe(limit_ms=7_200_000, run_rounds=(5, 5), failed_rounds=(3,) * 4)
 
 
 def quiet(_: str) -> None:

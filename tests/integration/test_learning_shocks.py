@@ -21,7 +21,7 @@ from benchmarks.learning.shock_tables import (
 )
 from benchmarks.learning.shocks import Plan, changed_run_times, drawn_types, new_types
 
-RECIPE = Recipe(limit_ms=7_200_000, run_rounds=(8, 8), failed_rounds=(3, 3))
+RECIPE = Recipe(limit_ms=7_200_000, run_rounds=(8, 8), failed_rounds=(3,) * 4)
 PLAN = Plan(begin=0.2, cut=3, event=4, until=6)
 
 

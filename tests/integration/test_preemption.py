@@ -95,7 +95,7 @@ def heads() -> Heads:
     decided = np.arange(jobs, dtype=np.int64) * 1000
     run = np.expm1(expected).astype(np.int64)
     status = np.where(priority == LOOKS_BAD, Status.FAILED, Status.OK).astype(np.int8)
-    recipe = Recipe(limit_ms=10**7, run_rounds=(1, 1), failed_rounds=(300, 300))
+    recipe = Recipe(limit_ms=10**7, run_rounds=(1, 1), failed_rounds=(300,) * 4)
     return train(Rows(vectors, decided, decided, decided + run, run, status), 10**10, recipe)
 
 

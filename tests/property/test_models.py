@@ -1,13 +1,14 @@
 """Laws of models on their way: what is cut is put together again, and nothing else is."""
 
 from datetime import UTC, datetime
+from math import isfinite
 
 import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from adapters.learned.heads import Head, Heads, pack, unpack
+from adapters.learned.heads import UNTOLD, Head, Heads, Hedge, pack, unpack
 from core.log import NewRecord, Record
 from schemas.codec import encode
 from schemas.model_book import KEEP_BYTES, KEEP_MANIFESTS, ModelBook
@@ -40,6 +41,7 @@ ROUTES = RouteMap()
 HEADS = st.lists(
     st.builds(Head, st.binary(min_size=1, max_size=200), st.integers(1, 500)), min_size=1, max_size=3
 )
+HEAD = Head(b"trees", 3)
 TEXT = st.characters(codec="utf-8", exclude_characters="\x00")
 NAMES = st.text(TEXT, min_size=1, max_size=20)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -200,12 +202,30 @@ def test_ids_sort_by_the_second_and_name_the_bytes(at_s: int, later_s: int, one:
     assert first[:15] == datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%d-%H%M%S")
 
 
-@given(HEADS, HEADS, st.none() | HEADS)
+@given(HEADS, HEADS, st.none() | HEADS, st.builds(Hedge, st.floats(0, 0.5), st.floats(0, 0.49)))
 def test_heads_are_unpacked_as_they_were_packed(
-    run: list[Head], failed: list[Head], high: list[Head] | None
+    run: list[Head], failed: list[Head], high: list[Head] | None, hedge: Hedge
 ) -> None:
-    heads = Heads(tuple(run), tuple(failed), high[0] if high else None)
+    heads = Heads(tuple(run), tuple(failed), high[0] if high else None, hedge)
     assert unpack(pack(heads)) == heads
+
+
+def test_a_hedge_as_it_always_was_is_not_told_so_that_older_versions_read_it() -> None:
+    heads = Heads((HEAD,), (HEAD,))
+    assert (heads.hedge, b"hedge" in pack(heads)) == (UNTOLD, False)
+    assert b"hedge" in pack(heads._replace(hedge=Hedge(0.1, 0.1)))
+
+
+@given(st.floats(), st.floats())
+def test_rates_that_leave_nothing_to_the_trees_are_refused(recent: float, ever: float) -> None:
+    hedge = Hedge(recent, ever)
+    if recent >= 0 and ever >= 0 and recent + ever < 1:
+        assert hedge.problem is None
+        return
+    assert hedge.problem is not None
+    if isfinite(recent) and isfinite(ever):
+        with pytest.raises(ValueError, match="leave nothing to the trees"):
+            unpack(pack(Heads((HEAD,), (HEAD,), None, hedge)))
 
 
 @given(HEADS, HEADS, st.data())

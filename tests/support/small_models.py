@@ -16,7 +16,7 @@ from core.learning.features import COLUMN, FEATURES
 from schemas.models import ModelManifest
 from tests.support.models_under_test import a_manifest
 
-RECIPE = Recipe(limit_ms=100_000, run_rounds=(8, 8), failed_rounds=(8, 8), run_high_rounds=3)
+RECIPE = Recipe(limit_ms=100_000, run_rounds=(8, 8), failed_rounds=(8,) * 4, run_high_rounds=3)
 
 
 @cache

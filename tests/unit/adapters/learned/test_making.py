@@ -38,7 +38,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         shipped = recipe_for(kind, limit_ms, seed)
         if kind is Kind.TREE:
             return shipped
-        return replace(shipped, run_rounds=(10, 10), failed_rounds=(15, 15))
+        return replace(shipped, run_rounds=(10, 10), failed_rounds=(15,) * 4)
 
     monkeypatch.setattr(making, "recipe_for", recipe)
     monkeypatch.setattr(making, "ROUNDS", 10)
@@ -190,7 +190,7 @@ def test_drift_is_looked_for_in_what_the_champion_said_at_the_time() -> None:
 
 def test_columns_that_moved_since_it_was_made_are_drift() -> None:
     of = logged(3 * LIVE_ENDS + 6_000, seed=6)
-    heads = train(of.rows, NOW_MS, Recipe(7_200_000, run_rounds=(5, 5), failed_rounds=(5, 5)))
+    heads = train(of.rows, NOW_MS, Recipe(7_200_000, run_rounds=(5, 5), failed_rounds=(5,) * 4))
     made_ms = int(of.rows.decided_ms[len(of) * 2 // 3])
     _, manifest, _ = made(first_of(of, 2_500))
     champion = msgspec.structs.replace(manifest, begin_ms=0, cut_ms=made_ms, created_ms=made_ms)

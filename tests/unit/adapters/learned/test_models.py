@@ -14,12 +14,12 @@ from core.learning.events import Status
 from core.learning.features import COLUMN, FEATURES, UNKNOWN_LOG_RUN
 from ports.models import Model, Vectors
 
-RECIPE = Recipe(limit_ms=100_000, run_rounds=(20, 20), failed_rounds=(60, 60), run_high_rounds=5)
+RECIPE = Recipe(limit_ms=100_000, run_rounds=(20, 20), run_high_rounds=5)
 
 
 def _vectors(jobs: int) -> Vectors:
     found = np.full((jobs, len(FEATURES)), np.nan, np.float32)
-    for name in ("expected_run", "expected_failed"):
+    for name in ("expected_run", "expected_failed", "ever_failed"):
         found[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
     return found
 
@@ -114,7 +114,7 @@ def test_a_large_group_that_is_far_from_the_running_mean_is_approached_and_not_o
     long = rows.vectors[:, COLUMN["priority"]] == 9
     run_ms = np.where(long, 30_000, 1_000)
     far = Rows(rows.vectors, rows.decided_ms, rows.started_ms, rows.started_ms + run_ms, run_ms, rows.status)
-    recipe = Recipe(limit_ms=100_000, run_rounds=(40, 40), failed_rounds=(1, 1))
+    recipe = Recipe(limit_ms=100_000, run_rounds=(40, 40), failed_rounds=(1,) * 4)
     said = BoostedModel("m1", train(far, 10**9, recipe)).predict(rows.vectors).log_run
     assert (said[long] > said[~long].max()).all()
     assert said.max() < math.log(60_000)
