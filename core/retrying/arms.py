@@ -65,7 +65,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The dynamic program over the hazards of somebody who knows some."""
+    """The dynamic program over the hazards of somebody who estimates some."""
 
     name: str
     of: Hazards
@@ -73,7 +73,7 @@ class Planned:
 
     def choose(self, moment: Moment, draw: float) -> Choice:
         """See ``core.retrying.choice.Arm``."""
-        return planned(self.of.hazards(moment), moment, self.costs, draw)
+        return planned(self.of.hazards(moment), moment, self.costs.cautious(), draw)
 
 
 @dataclass(frozen=True, slots=True)

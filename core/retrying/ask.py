@@ -10,7 +10,7 @@ from core.retrying.plan import Costs, planned
 
 LEARNED, EXPLORED = "learned", "explored"
 """Names of the policy where the winner was asked, and where another arm was drawn; else it is the rule's."""
-COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=ABANDONED_S)
+COSTS = Costs(wasted_try=WASTED_TRY_S, delay_per_s=1.0, abandoned=ABANDONED_S).cautious()
 """Seconds: a try that fails is five minutes' delay, a job that is given up six hours'; as in the replay."""
 LONGEST_S = 21_600.0
 """No arm waits longer, seconds."""

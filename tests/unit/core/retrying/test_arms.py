@@ -6,13 +6,16 @@ import pytest
 from core.retrying.arms import Backoff, Never, Oracle, Planned, Spread
 from core.retrying.bins import BINS, TICK_S, Floats
 from core.retrying.choice import Act, Arm, Moment, snapped
-from core.retrying.plan import Costs
+from core.retrying.plan import Costs, planned
 
 
 class _Flat:
+    def __init__(self, hazard: float = 0.05) -> None:
+        self._hazard = hazard
+
     def hazards(self, moment: Moment) -> Floats:
         del moment
-        return np.full(BINS, 0.05)
+        return np.full(BINS, self._hazard)
 
 
 DOUBLING = Backoff("60 s doubling", 60.0, 21_600.0, tries=10)
@@ -27,6 +30,18 @@ ARMS: list[Arm] = [
 
 def _at(failures: int, tries_left: int = 20, latest_s: float = inf) -> Moment:
     return Moment(100.0, failures, tries_left, latest_s, now_s=1e9)
+
+
+def test_a_plan_gives_up_only_where_that_is_right_by_far() -> None:
+    costs = Costs(wasted_try=300.0, delay_per_s=1.0, abandoned=21_600.0)
+    for hazard, exact, cautious in (
+        (0.0, Act.STOP, Act.STOP),
+        (0.0005, Act.STOP, Act.TRY),
+        (0.1, Act.TRY, Act.TRY),
+    ):
+        of = _Flat(hazard)
+        assert planned(of.hazards(_at(1)), _at(1), costs, 0.5).act is exact
+        assert Planned("flat", of, costs).choose(_at(1), 0.5).act is cautious
 
 
 def test_waits_double_up_to_the_cap_and_end_with_the_tries() -> None:
