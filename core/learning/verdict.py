@@ -159,6 +159,11 @@ def judge(on: Slice, challenger: Said, others: Mapping[str, Said], draws: Places
     draws
         (n_rounds, n_clusters) of ``clusters_for(on.tenants)``: see ``measures.by_cluster``.
     """
+    strange = int((~np.isfinite(challenger.failed) | ~np.isfinite(challenger.log_run)).sum())
+    if strange:
+        # They would not be worse than anything.
+        words = f"not to be promoted: {strange} of {len(on)} predictions are no numbers"
+        return Verdict(promote=False, is_thin=False, words=words, measures={CHALLENGER: {}})
     found = {CHALLENGER: challenger, **others}
     failures = int(on.failed.sum())
     thin = too_thin(len(on), failures)

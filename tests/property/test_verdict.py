@@ -200,3 +200,17 @@ def test_an_interval_that_is_too_wide_does_not_excuse_what_is_clearly_worse() ->
 @pytest.mark.parametrize("failures", [LEAST_FAILURES, LEAST_ENDS - LEAST_FAILURES])
 def test_enough_is_enough(failures: int) -> None:
     assert too_thin(LEAST_ENDS, failures) == ""
+
+
+@fewer
+@given(
+    seeds, st.sampled_from([np.nan, np.inf, -np.inf]), st.sampled_from(["failed", "log_run"]), st.booleans()
+)
+def test_what_says_no_number_is_never_promoted(seed: int, value: float, what: str, is_all: bool) -> None:
+    on, said = made_up(seed)
+    broken = getattr(said, what).copy()
+    broken[slice(None) if is_all else slice(0, 1)] = value
+    count = len(on) if is_all else 1
+    verdict = judged(on, said._replace(**{what: broken}), **{PLAIN: said})
+    assert not verdict.promote
+    assert verdict.words == f"not to be promoted: {count} of {len(on)} predictions are no numbers"

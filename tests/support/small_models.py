@@ -25,7 +25,7 @@ def small_heads(seed: int = 1) -> Heads:
     dice = np.random.default_rng(seed)
     jobs = 600
     vectors = np.full((jobs, len(FEATURES)), np.nan, np.float32)
-    for name in ("expected_run", "expected_failed"):
+    for name in ("expected_run", "expected_failed", "ever_failed"):
         vectors[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
     priority = dice.choice([1, 5, 9], jobs)
     vectors[:, COLUMN["priority"]] = priority

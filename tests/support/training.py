@@ -42,7 +42,7 @@ def fill(database_url: str) -> None:
     """Put jobs into the tables whose priority says how long they run and whether they fail."""
     dice = np.random.default_rng(1)
     vectors = np.full((ROWS, len(FEATURES)), np.nan, "<f4")
-    for name in ("expected_run", "expected_failed"):
+    for name in ("expected_run", "expected_failed", "ever_failed"):
         vectors[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
     priority = dice.choice([1, 5, 9], ROWS)
     vectors[:, COLUMN["priority"]] = priority

@@ -20,7 +20,7 @@ def test_the_probe_has_every_feature_missing_and_present_and_both_halves_of_its_
     assert found.shape == (PROBES, len(FEATURES))
     assert found.dtype == np.float32
     missing = np.isnan(found[1:])
-    for name in ("expected_run", "expected_failed"):
+    for name in ("expected_run", "expected_failed", "ever_failed"):
         assert not missing[:, COLUMN[name]].any(), name
     inner = [
         place
