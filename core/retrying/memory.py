@@ -231,8 +231,7 @@ class RetryMemory:
             generation.tallies = {arm: told.get(arm, Tally()) for arm in ARMS}
             # It was measured under the models before.
             generation.tallies[PLANNED].halve()
-            winner = winner_of(generation.tallies, _draws(f"{error_class}/{model.name}", generation.tallies))
-            self._begin(generation, winner, model.name)
+            self._draw(error_class, generation, model.name)
 
     def _settle(self, episode: Episode, at_ms: int, lost_s: float) -> None:
         """Let every decision about a job cost what came after it."""
@@ -246,10 +245,14 @@ class RetryMemory:
                 self._next(pending.error_class, generation, at_ms)
 
     def _next(self, error_class: str, generation: Generation, at_ms: int) -> None:
-        winner = winner_of(generation.tallies, _draws(f"{error_class}/{at_ms}", generation.tallies))
-        self._begin(generation, winner, f"{at_ms}")
+        self._draw(error_class, generation, f"{at_ms}")
         for tally in generation.tallies.values():
             tally.halve()
+
+    def _draw(self, error_class: str, generation: Generation, name: str) -> None:
+        """Begin a generation whose winner is drawn, by its name, from what arms have cost."""
+        draws = _draws(f"{error_class}/{name}", generation.tallies)
+        self._begin(generation, winner_of(generation.tallies, draws), name)
 
     def _begin(self, generation: Generation, winner: str, name: str) -> None:
         generation.number += 1
