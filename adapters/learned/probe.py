@@ -27,12 +27,13 @@ _LOG_SPAN = 16.0
 """Of units on a logarithm: nine million seconds, or two and a half hours in ms."""
 _STEP = 2_654_435_761
 """Knuth's multiplier (2**32 divided by the golden ratio): spreads neighbours over the range."""
-_NEVER_MISSING = frozenset({"expected_run", "expected_failed", "ever_failed"})
+NEVER_MISSING = frozenset({"expected_run", "expected_failed", "ever_failed"})
+"""Features that a vector has whatever is known."""
 
 
 def probe_vectors() -> Vectors:
     """Give the probe of models that order jobs; see ``vectors_of``."""
-    return vectors_of(FEATURES, _NEVER_MISSING)
+    return vectors_of(FEATURES, NEVER_MISSING)
 
 
 def vectors_of(features: Sequence[Feature], never_missing: Collection[str]) -> Vectors:

@@ -12,7 +12,7 @@ from adapters.learned.heads import Heads
 from adapters.learned.rows import Rows
 from adapters.learned.training import Recipe, train
 from core.learning.events import Status
-from core.learning.features import COLUMN, FEATURES
+from core.learning.features import COLUMN
 from core.learning.trust import PROVEN_AFTER
 from core.ledger.notes import Queued
 from penstock.client import Job
@@ -22,6 +22,7 @@ from tests.support.models_under_test import a_standing
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.servers import Servers
 from tests.support.small_models import published
+from tests.support.vectors import unknown_vectors
 
 APP = """
 import asyncio
@@ -59,7 +60,7 @@ def heads(*, reversed_: bool) -> Heads:
     """Train what says the opposite of the running mean, or what adds nothing to it."""
     dice = np.random.default_rng(1)
     jobs = 2000
-    vectors = np.full((jobs, len(FEATURES)), np.nan, np.float32)
+    vectors = unknown_vectors(jobs)
     expected = dice.uniform(0, 12, jobs).astype(np.float32)
     vectors[:, COLUMN["expected_run"]] = expected
     vectors[:, COLUMN["expected_failed"]] = 0.01

@@ -16,15 +16,12 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
 from adapters.learned.heads import Heads
 from adapters.learned.rows import Rows
 from adapters.learned.training import Recipe, train
 from adapters.postgres.migrate import upgrade
 from core.learning.events import Status
-from core.learning.features import COLUMN, FEATURES
+from core.learning.features import COLUMN
 from core.learning.preemption import draw_for
 from core.ledger.notes import Queued
 from core.ledger.verdicts import Claimed, Preempted
@@ -32,7 +29,6 @@ from penstock.cli.main import build
 from penstock.cli.workflow_retry import redriven
 from penstock.client import Job
 from penstock.connection import DatabaseConnection
-from ports.model_shelf import ModelShelf
 from schemas.codec import decode_if_note
 from schemas.ledger import LedgerFolds
 from schemas.models import FailingPoint
@@ -40,6 +36,7 @@ from tests.support.models_under_test import a_standing
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.servers import Servers
 from tests.support.small_models import published
+from tests.support.vectors import unknown_vectors
 
 APP = """
 import os
@@ -87,7 +84,7 @@ def heads() -> Heads:
     """Train what adds nothing to the running mean, and is sure that jobs of one priority fail."""
     dice = np.random.default_rng(1)
     jobs = 2000
-    vectors = np.full((jobs, len(FEATURES)), np.nan, np.float32)
+    vectors = unknown_vectors(jobs)
     expected = dice.uniform(0, 12, jobs).astype(np.float32)
     vectors[:, COLUMN["expected_run"]] = expected
     vectors[:, COLUMN["expected_failed"]] = 0.01
@@ -100,20 +97,12 @@ def heads() -> Heads:
 
 
 async def put_in_force(mine: Pipeline) -> str:
-    reader = KafkaReader(mine.kafka, client_id="test-shelf")
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-shelf")
-    await reader.start()
-    await appender.start()
-    try:
-        shelf = ModelShelf(reader, appender, mine.routes)
+    async with mine.shelf() as shelf:
         manifest, data = published(heads())
         manifest = msgspec.structs.replace(manifest, failing=FailingPoint(POINT, 0.95, 0.9, 1.0, 600))
         await shelf.publish(manifest, data)
         await shelf.act(lambda _: a_standing(manifest.id))
         return manifest.id
-    finally:
-        await appender.close()
-        await reader.close()
 
 
 class Run:
@@ -284,16 +273,7 @@ def _check_redrive(run: Run, dead: set[str]) -> None:
     routes = run.mine.routes
     letters = [one for one in run.mine.read(routes.dead) if chosen.encode() in (one.value or b"")]
     assert len(letters) == 1
-
-    async def append() -> None:
-        appender = KafkaAppender(run.mine.kafka, BrokerClock(), client_id="test-desk")
-        await appender.start()
-        try:
-            await appender.append(list(redriven(routes, letters, run.mine.epoch.epoch, "ann").values()))
-        finally:
-            await appender.close()
-
-    asyncio.run(append())
+    run.mine.append(list(redriven(routes, letters, run.mine.epoch.epoch, "ann").values()))
     run.until(lambda: run.runs(dead) == {chosen: 1})
     run.until(lambda: [row["false_alarm"] for row in run.preemptions({chosen})] == [False])
 

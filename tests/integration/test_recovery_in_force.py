@@ -1,10 +1,12 @@
 """A model of recoveries on real servers: published, asked about failures, watched, and taken back."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 from typer.testing import CliRunner
@@ -40,6 +42,19 @@ SETTINGS = {
     "PENSTOCK_RETRY_POLICY": "learned",
     "PENSTOCK_CIRCUITS": "off",
 }
+
+
+@pytest.fixture
+def mine(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path) -> Iterator[Pipeline]:
+    upgrade(DatabaseConnection(url=SecretStr(database_url)))
+    with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "tasks_of_recovery.py").write_text(APP)
+    return SETTINGS | {"PENSTOCK_APP_PATH": str(tmp_path)}
 
 
 def decisions(mine: Pipeline) -> list[dict[str, Any]]:
@@ -84,16 +99,10 @@ async def put_in_force(mine: Pipeline, champion: Made, shadow: Made) -> None:
 
 
 def test_a_model_is_asked_from_its_promotion_until_models_are_disabled(
-    servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path
+    mine: Pipeline, settings: dict[str, str]
 ) -> None:
-    upgrade(DatabaseConnection(url=SecretStr(database_url)))
-    (tmp_path / "tasks_of_recovery.py").write_text(APP)
-    settings = SETTINGS | {"PENSTOCK_APP_PATH": str(tmp_path)}
     one, two = a_recovery(1), a_recovery(2)
-    with (
-        pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine,
-        mine.running(*JOB_SERVICES, **settings),
-    ):
+    with mine.running(*JOB_SERVICES, **settings):
         before = newest_after_another(mine)
         assert (before["model"], before["shadow"], before["p_shadow"]) == (None, None, None)
         assert 0 < before["p_works"] < 1
@@ -114,22 +123,18 @@ def test_a_model_is_asked_from_its_promotion_until_models_are_disabled(
 
 
 def test_a_handler_that_begins_anew_goes_on_with_the_arm_that_proved_cheapest(
-    servers: Servers, topic_prefix: str, database_url: str, tmp_path: Path
+    mine: Pipeline, settings: dict[str, str]
 ) -> None:
-    upgrade(DatabaseConnection(url=SecretStr(database_url)))
-    (tmp_path / "tasks_of_recovery.py").write_text(APP)
-    settings = SETTINGS | {"PENSTOCK_APP_PATH": str(tmp_path)}
     costs = {CONTROL: 500.0, "quarter": 5.0}
     told = evidence_of(Settled("transient", arm, 0.5, costs[arm]) for arm in costs for _ in range(200))
     one, two = a_recovery(1), a_recovery(2, told)
-    with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine:
-        asyncio.run(put_in_force(mine, one, two))
-        for _ in range(2):
-            with mine.running(*JOB_SERVICES, **settings):
-                assert until_asked(mine, one[0].id, two[0].id)["generation"] == two[0].id
-                for _ in range(5):
-                    newest_after_another(mine)
-        found = [decision for decision in decisions(mine) if decision["generation"] == two[0].id]
+    asyncio.run(put_in_force(mine, one, two))
+    for _ in range(2):
+        with mine.running(*JOB_SERVICES, **settings):
+            assert until_asked(mine, one[0].id, two[0].id)["generation"] == two[0].id
+            for _ in range(5):
+                newest_after_another(mine)
+    found = [decision for decision in decisions(mine) if decision["generation"] == two[0].id]
     assert len(found) >= 10
     # A generation whose winner is the rule never chooses this arm so.
     assert {decision["arm"] for decision in found if decision["policy"] == "learned"} == {"quarter"}

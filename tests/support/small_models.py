@@ -12,9 +12,10 @@ from adapters.learned.probe import probe_vectors
 from adapters.learned.rows import Rows
 from adapters.learned.training import Recipe, train
 from core.learning.events import Status
-from core.learning.features import COLUMN, FEATURES
+from core.learning.features import COLUMN
 from schemas.models import ModelManifest
 from tests.support.models_under_test import a_manifest
+from tests.support.vectors import unknown_vectors
 
 RECIPE = Recipe(limit_ms=100_000, run_rounds=(8, 8), failed_rounds=(8,) * 4, run_high_rounds=3)
 
@@ -24,9 +25,7 @@ def small_heads(seed: int = 1) -> Heads:
     """Train on 600 jobs, of which some run longer and some fail, by their priority."""
     dice = np.random.default_rng(seed)
     jobs = 600
-    vectors = np.full((jobs, len(FEATURES)), np.nan, np.float32)
-    for name in ("expected_run", "expected_failed", "ever_failed"):
-        vectors[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
+    vectors = unknown_vectors(jobs)
     priority = dice.choice([1, 5, 9], jobs)
     vectors[:, COLUMN["priority"]] = priority
     vectors[:, COLUMN["payload"]] = dice.random(jobs)

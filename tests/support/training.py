@@ -6,14 +6,11 @@ import time
 import numpy as np
 import psycopg
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
-from core.learning.features import COLUMN, FEATURES, FINGERPRINT
-from ports.model_shelf import ModelShelf
+from core.learning.features import COLUMN, FINGERPRINT
 from schemas.model_book import ModelBook
 from schemas.models import Purpose
 from tests.support.pipeline import Pipeline
+from tests.support.vectors import unknown_vectors
 
 KEY = "a key that nobody knows"
 ROWS = 2_000
@@ -23,17 +20,9 @@ def models(mine: Pipeline, purpose: Purpose = Purpose.ORDER) -> tuple[ModelBook,
     """Read all that stands in ``models`` for a purpose, with the bytes."""
 
     async def look() -> tuple[ModelBook, dict[str, bytes]]:
-        reader = KafkaReader(mine.kafka, client_id="test-models")
-        appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-models")
-        await reader.start()
-        await appender.start()
-        try:
-            shelf = ModelShelf(reader, appender, mine.routes, purpose=purpose)
+        async with mine.shelf(purpose) as shelf:
             book = await shelf.look()
             return book, {one.id: await shelf.bytes_of(one) for one in book.manifests.values()}
-        finally:
-            await reader.close()
-            await appender.close()
 
     return asyncio.run(look())
 
@@ -41,9 +30,7 @@ def models(mine: Pipeline, purpose: Purpose = Purpose.ORDER) -> tuple[ModelBook,
 def fill(database_url: str) -> None:
     """Put jobs into the tables whose priority says how long they run and whether they fail."""
     dice = np.random.default_rng(1)
-    vectors = np.full((ROWS, len(FEATURES)), np.nan, "<f4")
-    for name in ("expected_run", "expected_failed", "ever_failed"):
-        vectors[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
+    vectors = unknown_vectors(ROWS)
     priority = dice.choice([1, 5, 9], ROWS)
     vectors[:, COLUMN["priority"]] = priority
     run_s = np.where(priority == 9, 30.0, 1.0) * dice.lognormal(0, 0.2, ROWS)

@@ -11,23 +11,17 @@ from adapters.learned.plain import ConstantModel, EwmaModel, LastTwoModel
 from adapters.learned.rows import NOT_ENDED, Rows, known_at
 from adapters.learned.training import Recipe, train
 from core.learning.events import Status
-from core.learning.features import COLUMN, FEATURES, UNKNOWN_LOG_RUN
-from ports.models import Model, Vectors
+from core.learning.features import COLUMN, UNKNOWN_LOG_RUN
+from ports.models import Model
+from tests.support.vectors import unknown_vectors
 
 RECIPE = Recipe(limit_ms=100_000, run_rounds=(20, 20), run_high_rounds=5)
-
-
-def _vectors(jobs: int) -> Vectors:
-    found = np.full((jobs, len(FEATURES)), np.nan, np.float32)
-    for name in ("expected_run", "expected_failed", "ever_failed"):
-        found[:, COLUMN[name]] = FEATURES[COLUMN[name]].default
-    return found
 
 
 def _rows(jobs: int = 600, seed: int = 1) -> Rows:
     """Runs three times as long at priority 9, and failing at priority 1; a job a second."""
     dice = np.random.default_rng(seed)
-    vectors = _vectors(jobs)
+    vectors = unknown_vectors(jobs)
     priority = dice.choice([1, 5, 9], jobs)
     vectors[:, COLUMN["priority"]] = priority
     decided = np.arange(jobs, dtype=np.int64) * 1000
@@ -40,13 +34,13 @@ def _rows(jobs: int = 600, seed: int = 1) -> Rows:
     "model", [EwmaModel(), ConstantModel(), LastTwoModel()], ids=lambda model: model.name
 )
 def test_a_plain_model_predicts_the_default_without_history(model: Model) -> None:
-    said = model.predict(_vectors(3))
+    said = model.predict(unknown_vectors(3))
     assert said.log_run == pytest.approx([UNKNOWN_LOG_RUN] * 3)
     assert ((said.failed > 0) & (said.failed < 0.1)).all()
 
 
 def test_the_last_two_are_averaged_and_one_stands_alone() -> None:
-    vectors = _vectors(2)
+    vectors = unknown_vectors(2)
     vectors[:, COLUMN["type.last_run"]] = math.log(9_999 + 1)
     vectors[1, COLUMN["type.previous_run"]] = math.log(1)
     assert np.expm1(LastTwoModel().predict(vectors).log_run) == pytest.approx([9_999, 4_999.5], rel=1e-4)
@@ -82,7 +76,7 @@ def test_equal_rows_and_seed_give_equal_bytes() -> None:
 
 
 def test_only_what_had_ended_has_its_label_and_what_runs_counts_for_as_long_as_it_ran() -> None:
-    vectors = _vectors(5)
+    vectors = unknown_vectors(5)
     vectors[:, COLUMN["expected_run"]] = math.log(5_000 + 1)
     decided = np.array([0, 1000, 2000, 3000, 9000])
     ended = np.array([500, 20_000, NOT_ENDED, 8_000, 9_500])
