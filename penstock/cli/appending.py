@@ -1,8 +1,8 @@
 """Appending for people: what one command says, within a time a person waits for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from adapters.kafka import appender as kafka
 from adapters.kafka.appender import KafkaAppender
@@ -12,11 +12,9 @@ from penstock.cli.connect import Connections
 APPEND_TIMEOUT_S = 30.0
 
 
-@asynccontextmanager
-async def appending(where: Connections) -> AsyncIterator[KafkaAppender]:
+def appending(where: Connections) -> AbstractAsyncContextManager[KafkaAppender]:
     """Open an appender for the life of the block."""
-    async with kafka.appending(where.kafka, client_id="penstock-cli") as appender:
-        yield appender
+    return kafka.appending(where.kafka, client_id="penstock-cli")
 
 
 async def appended_of(appender: KafkaAppender, records: Sequence[NewRecord]) -> list[Appended]:

@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import psycopg
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.reader import KafkaReader
 from adapters.kafka.topology import route_map
 from adapters.learned.child import ChildMaker, Limits
@@ -214,13 +213,11 @@ class OrderTrial:
     async def _shelf(self) -> AsyncIterator[ModelShelf]:
         """Reach the topic of models; whoever ordered before orders again at the end."""
         reader = KafkaReader(self._endpoints.kafka, client_id="penstock-demo-models")
-        appender = KafkaAppender(self._endpoints.kafka, BrokerClock(), client_id="penstock-demo-models")
         await reader.start()
-        await appender.start()
         try:
-            yield ModelShelf(reader, appender, self._routes)
+            async with appending(self._endpoints.kafka, client_id="penstock-demo-models") as appender:
+                yield ModelShelf(reader, appender, self._routes)
         finally:
-            await appender.close()
             await reader.close()
 
 

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.reader import KafkaReader
 from core.log import Record, TopicPartition
 from ports.model_shelf import ModelShelf
@@ -45,19 +44,17 @@ def require_whole_models(field: Field) -> None:
 
 async def _models(stack: Stack) -> ModelBook:
     reader = KafkaReader(stack.kafka, client_id="chaos-models")
-    appender = KafkaAppender(stack.kafka, BrokerClock(), client_id="chaos-models")
     await reader.start()
-    await appender.start()
     try:
-        shelf = ModelShelf(reader, appender, stack.routes)
-        book = await shelf.look()
-        for manifest in book.manifests.values():
-            if book.has_bytes(manifest):
-                await shelf.bytes_of(manifest)
-        return book
+        async with appending(stack.kafka, client_id="chaos-models") as appender:
+            shelf = ModelShelf(reader, appender, stack.routes)
+            book = await shelf.look()
+            for manifest in book.manifests.values():
+                if book.has_bytes(manifest):
+                    await shelf.bytes_of(manifest)
+            return book
     finally:
         await reader.close()
-        await appender.close()
 
 
 async def _read(stack: Stack, topic: str) -> list[Record]:

@@ -24,8 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.embedded.home import write_atomically
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from core.ledger.notes import Accepted
 from core.log import NewRecord
 from core.states import TERMINAL, State
@@ -145,10 +144,8 @@ class Sender:
 
     async def _send(self) -> None:
         kafka = self._arms[0].flow.piped.kafka
-        appender = KafkaAppender(kafka, BrokerClock(), client_id="outage-load")
-        await appender.start()
-        began_s, turn = time.monotonic(), 0
-        try:
+        async with appending(kafka, client_id="outage-load") as appender:
+            began_s, turn = time.monotonic(), 0
             while not self._stopping.is_set():
                 due = int((time.monotonic() - began_s) * self._rate_per_s) - turn
                 types = [TYPES[(turn + number) % len(TYPES)] for number in range(due)]
@@ -156,8 +153,6 @@ class Sender:
                 self.sent.update(types)
                 turn += due
                 await asyncio.sleep(TICK_S)
-        finally:
-            await appender.close()
 
     def _job(self, arm: Arm, type_: str) -> NewRecord:
         routes = arm.flow.piped.routes

@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from adapters.kafka.reader import KafkaReader
 from core.log import TopicPartition
 from core.schedules import CatchUp
@@ -76,13 +75,9 @@ class Timetable:
         )
 
     async def _append(self, message: Defined | Deleted) -> int:
-        appender = KafkaAppender(self._stack.kafka, BrokerClock(), client_id="chaos-schedules")
-        await appender.start()
-        try:
+        async with appending(self._stack.kafka, client_id="chaos-schedules") as appender:
             (appended,) = await appender.append([schedule_record(self._stack.routes, message)])
             return appended.timestamp_ms
-        finally:
-            await appender.close()
 
     async def _read(self, name: str) -> ScheduleBook:
         place = TopicPartition(self._stack.routes.schedules, partition_of(name))

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import SecretStr
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from adapters.postgres.comparison import compare, difference
 from adapters.postgres.migrate import upgrade
@@ -283,16 +281,14 @@ async def first_seen_s(url: str, count: int) -> float:
 
 async def delays_ms(mine: Pipeline, rounds: int) -> list[float]:
     """Time from the acknowledged append of one event until its row can be read, when idle."""
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
-    await appender.start()
     delays: list[float] = []
-    for job in range(rounds):
-        watching = asyncio.create_task(first_seen_s(mine.database_url, job + 1))
-        await appender.append([ledger_record(mine.routes, of_epoch(accepted(job), mine.epoch.epoch))])
-        acknowledged_s = time.monotonic()
-        async with asyncio.timeout(30):
-            delays.append((await watching - acknowledged_s) * 1000)
-    await appender.close()
+    async with mine.appender() as appender:
+        for job in range(rounds):
+            watching = asyncio.create_task(first_seen_s(mine.database_url, job + 1))
+            await appender.append([ledger_record(mine.routes, of_epoch(accepted(job), mine.epoch.epoch))])
+            acknowledged_s = time.monotonic()
+            async with asyncio.timeout(30):
+                delays.append((await watching - acknowledged_s) * 1000)
     return delays
 
 

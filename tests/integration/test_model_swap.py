@@ -10,8 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.reader import KafkaReader
 from adapters.learned.canary import Canary
 from adapters.learned.heads import pack
@@ -151,14 +149,7 @@ def queued(mine: Pipeline) -> set[str]:
 
 
 async def submit(mine: Pipeline, jobs: int) -> None:
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test-submit")
-    await appender.start()
-    try:
-        await appender.append(
-            [NewRecord(mine.routes.jobs, n % 2, None, b'{"type":"t"}') for n in range(jobs)]
-        )
-    finally:
-        await appender.close()
+    await mine.append_async([NewRecord(mine.routes.jobs, n % 2, None, b'{"type":"t"}') for n in range(jobs)])
 
 
 def test_a_running_prioritizer_survives_a_damaged_model_and_loses_no_job(mine: Pipeline) -> None:

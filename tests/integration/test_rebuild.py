@@ -13,8 +13,6 @@ from aiokafka.admin import RecordsToDelete
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.groups import administering
 from adapters.kafka.reader import KafkaReader
 from adapters.postgres.migrate import upgrade
@@ -161,16 +159,14 @@ async def trim(mine: Pipeline) -> int:
     records: list[Record] = await mine.read_async(mine.routes.ledger)
     folds = LedgerFolds(mine.epoch.epoch, with_notes=False)
     folds.take(records)
-    appender = KafkaAppender(mine.kafka, BrokerClock(), client_id="test")
     reader = KafkaReader(mine.kafka, client_id="test")
-    await appender.start()
     await reader.start()
-    store = SnapshotStore(mine.routes, mine.epoch.epoch, appender, reader, "test")
     ends = {number: folds.next_offset(number) for number in range(mine.routes.partitions)}
-    for number in ends:
-        await store.save(number, folds.fold(number).image())
+    async with mine.appender() as appender:
+        store = SnapshotStore(mine.routes, mine.epoch.epoch, appender, reader, "test")
+        for number in ends:
+            await store.save(number, folds.fold(number).image())
     await reader.close()
-    await appender.close()
     async with administering(mine.kafka) as admin:
         await admin.delete_records(
             {AioTopicPartition(mine.routes.ledger, n): RecordsToDelete(end) for n, end in ends.items()}

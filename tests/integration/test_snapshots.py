@@ -11,8 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.kafka.admin import EpochError, ensure_epoch, require_epoch
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.fold_version import announce_fold_version
 from adapters.postgres.migrate import upgrade
 from core.ledger.fold import FOLD_VERSION
@@ -56,15 +54,7 @@ def a_job(piped: Pipeline, number: int) -> AcceptedJob:
 
 
 def append(piped: Pipeline, *records: NewRecord) -> list[int]:
-    async def once() -> list[int]:
-        appender = KafkaAppender(piped.kafka, BrokerClock(), client_id="test")
-        await appender.start()
-        try:
-            return [place.offset for place in await appender.append(records)]
-        finally:
-            await appender.close()
-
-    return asyncio.run(once())
+    return [place.offset for place in piped.append(records)]
 
 
 def claimed(job: AcceptedJob, executor: str = "x") -> Claimed:

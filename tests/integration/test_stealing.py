@@ -12,12 +12,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from adapters.kafka.progress import KafkaGroupProgress
 from adapters.kafka.reader import KafkaReader
 from core.ledger.verdicts import Succeeded
-from core.log import NewRecord, TopicPartition
+from core.log import TopicPartition
 from core.stealing import Look
 from penstock.identity import home
 from schemas.accepted_job import AcceptedJob, QueuedJob
@@ -77,17 +75,8 @@ def queue_up(piped: Pipeline, count: int, seconds: float) -> list[AcceptedJob]:
     records = [
         job_record(topic, BUSY, QueuedJob(job, number, 0, 0.0), job, b"") for number, job in enumerate(jobs)
     ]
-    asyncio.run(append(piped, records))
+    piped.append(records)
     return jobs
-
-
-async def append(piped: Pipeline, records: list[NewRecord]) -> None:
-    appender = KafkaAppender(piped.kafka, BrokerClock(), client_id="test")
-    await appender.start()
-    try:
-        await appender.append(records)
-    finally:
-        await appender.close()
 
 
 def look(piped: Pipeline) -> Look:

@@ -1,6 +1,5 @@
 """Services kept running through kills, jobs submitted to them, and what the ledger says of each job."""
 
-import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -10,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
 from core.ledger.notes import Accepted, Waiting
 from core.ledger.verdicts import Claimed
 from core.log import Appended, NewRecord
@@ -120,16 +117,7 @@ class Flow:
 
     def append(self, *records: NewRecord) -> list[Appended]:
         """Append records at once."""
-
-        async def run() -> list[Appended]:
-            appender = KafkaAppender(self.piped.kafka, BrokerClock(), client_id="test")
-            await appender.start()
-            try:
-                return await appender.append(records)
-            finally:
-                await appender.close()
-
-        return asyncio.run(run())
+        return self.piped.append(records)
 
     def submit(self, count: int, **job: Any) -> None:
         """Submit jobs as a producer does."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,11 +108,9 @@ class Pipeline:
         async with self.appender() as appender:
             return await appender.append(records)
 
-    @asynccontextmanager
-    async def appender(self) -> AsyncIterator[KafkaAppender]:
+    def appender(self) -> AbstractAsyncContextManager[KafkaAppender]:
         """Connect to append, for the length of a block."""
-        async with appending(self.kafka, client_id="test") as appender:
-            yield appender
+        return appending(self.kafka, client_id="test")
 
     @asynccontextmanager
     async def shelf(self, purpose: Purpose = Purpose.ORDER) -> AsyncIterator[ModelShelf]:

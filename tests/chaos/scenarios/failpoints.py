@@ -12,8 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
+from adapters.kafka.appender import appending
 from core.breaker import CLOSED, Circuit, opened
 from core.log import NewRecord
 from core.services import LEARNING
@@ -135,12 +134,8 @@ def order(field: Field, *records: NewRecord) -> int:
     """Append records to ``control``; give the broker's time of the last."""
 
     async def append() -> int:
-        appender = KafkaAppender(field.stack.kafka, BrokerClock(), client_id="chaos-orders")
-        await appender.start()
-        try:
+        async with appending(field.stack.kafka, client_id="chaos-orders") as appender:
             return (await appender.append(records))[-1].timestamp_ms
-        finally:
-            await appender.close()
 
     return asyncio.run(append())
 
