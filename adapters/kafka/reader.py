@@ -10,13 +10,12 @@ from aiokafka import TopicPartition as AioTopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
 
+from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS, fetch_apart
 from adapters.kafka.patience import answered
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
 from ports.log import OffsetOutOfRangeError
 
-FETCH_MAX_WAIT_MS = 500
-"""How long the broker holds an empty fetch; new data answers it at once, so it costs no latency."""
 PARTITION_FETCH_MAX_BYTES = 1_048_576
 REQUEST_TIMEOUT_MS = 10_000
 """A broker that is cut off refuses nothing: only this ends a request to it, and a try to connect, and lets
@@ -58,6 +57,7 @@ class KafkaReader:
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=partition_fetch_bytes,
         )
+        fetch_apart(self._consumer)
         self._positions: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:

@@ -1,7 +1,8 @@
 import pytest
 
+from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS
 from adapters.kafka.group import rebalance_timeout_ms, request_timeout_ms
-from adapters.kafka.reader import FETCH_MAX_WAIT_MS, REQUEST_TIMEOUT_MS
+from adapters.kafka.reader import REQUEST_TIMEOUT_MS
 
 
 @pytest.mark.parametrize("session_timeout_s", [1.0, 6.0, 30.0, 300.0])

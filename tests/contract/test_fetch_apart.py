@@ -1,0 +1,83 @@
+"""What is asked of the broker does not wait behind a fetch that finds nothing."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from adapters.kafka import fetch_apart, group, reader
+from core.log import TopicPartition
+from tests.contract.reading import read, record, texts, until_assigned
+from tests.support.logs_under_test import KafkaLogUnderTest
+from tests.support.servers import Servers
+
+HELD_S = 8.0
+"""How long the broker holds a fetch here, so that whoever waits for one is far from who does not."""
+SOON_S = HELD_S / 2
+FETCH_SENT_S = 1.0
+"""Surely sent by then."""
+
+
+@pytest_asyncio.fixture
+async def log(
+    servers: Servers, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KafkaLogUnderTest]:
+    for module in (fetch_apart, group, reader):
+        monkeypatch.setattr(module, "FETCH_MAX_WAIT_MS", int(HELD_S * 1000))
+    made = KafkaLogUnderTest(topic_prefix, servers.kafka_bootstrap)
+    yield made
+    await made.close()
+
+
+async def test_ends_are_known_while_the_broker_holds_a_fetch(log: KafkaLogUnderTest) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=1)
+    following = await log.reader()
+    await following.assign({TopicPartition(topic, 0): 0})
+    assert await following.poll(FETCH_SENT_S) == []
+
+    began_s = time.monotonic()
+    ends = await following.end_offsets([TopicPartition(topic, 0)])
+
+    assert ends == {TopicPartition(topic, 0): 0}
+    assert time.monotonic() - began_s < SOON_S
+
+
+async def test_what_is_added_is_read_while_the_broker_holds_fetches_of_before(
+    log: KafkaLogUnderTest,
+) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=8)
+    appender, following = await log.appender(), await log.reader()
+    await appender.append([record(topic, partition, f"{partition}") for partition in range(1, 8)])
+    await following.assign({TopicPartition(topic, 0): 0})
+    assert await following.poll(FETCH_SENT_S) == []
+
+    began_s = time.monotonic()
+    for partition in range(1, fetch_apart.FETCH_CONNECTIONS_MAX):
+        await following.assign({TopicPartition(topic, p): 0 for p in range(partition + 1)})
+        assert texts(await read(following, 1)) == [f"{partition}"]
+        # The next fetch, of all that is assigned now, is on its way.
+        assert await following.poll(0.2) == []
+
+    assert time.monotonic() - began_s < SOON_S
+
+
+async def test_an_assignment_begins_while_the_broker_holds_a_fetch_of_the_one_before(
+    log: KafkaLogUnderTest,
+) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=2)
+    first = await log.member("a-0", [topic])
+    await until_assigned(first, when=lambda: len(first.assignment.partitions) == 2)
+    assert not (await first.poll(FETCH_SENT_S)).records
+
+    second = await log.member("a-1", [topic])
+
+    await until_assigned(
+        first,
+        second,
+        when=lambda: len(first.assignment.partitions) == len(second.assignment.partitions) == 1,
+        deadline_s=HELD_S - FETCH_SENT_S - 1.0,
+    )
