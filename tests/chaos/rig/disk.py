@@ -131,9 +131,12 @@ class Tracer:
             self.process.kill()
 
     def _holds_all(self) -> bool:
-        if not self.process.is_alive:
+        if self.process.exit_code is None:
+            return all(_is_traced_wholly(pid) for pid in self._pids)
+        if self.process.exit_code != 0:
             raise CommandFailedError(self.process.describe())
-        return all(_is_traced_wholly(pid) for pid in self._pids)
+        # It ends well by itself when all it held have ended: the first call that failed may be the last.
+        return True
 
 
 @contextmanager

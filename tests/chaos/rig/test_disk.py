@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.rig.disk import Tampering, Tmpfs, failing, slow_sync, tampered
+from tests.chaos.rig.command import CommandFailedError
+from tests.chaos.rig.disk import Tampering, Tmpfs, Tracer, failing, slow_sync, tampered
 from tests.chaos.rig.process import Process, wait_until
 from tests.chaos.rig.tools import Tool, why_missing
 
@@ -67,6 +68,15 @@ def test_some_calls_of_a_kind_can_be_spared(syncing: Process, tmp_path: Path) ->
     late = Tampering(("fsync",), "error=EIO:when=5+")
     with tampered(late, [syncing.pid], tmp_path / "trace"):
         wait_for_line(syncing, "chosen 5")
+
+
+def test_a_tracer_that_outlived_all_it_held_was_attached(syncing: Process, tmp_path: Path) -> None:
+    over = Process(("true",), log=tmp_path / "strace")
+    Tracer(over, tmp_path / "trace", [syncing.pid]).attach()
+
+    refused = Process(("false",), log=tmp_path / "strace")
+    with pytest.raises(CommandFailedError):
+        Tracer(refused, tmp_path / "trace", [syncing.pid]).attach()
 
 
 @needs_tmpfs
