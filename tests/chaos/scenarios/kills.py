@@ -7,6 +7,7 @@ from functools import partial
 
 from tests.chaos.rig.process import wait_until
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
+from tests.chaos.scenarios.signs import without_acknowledgements
 
 AWAY_S = 3.0
 READY_TIMEOUT_S = 60.0
@@ -82,12 +83,9 @@ def kill_broker(field: Field) -> None:
     cluster = field.stack.cluster
     broker = field.rng.choice(cluster.brokers)
     with field.fault(f"kill broker {broker.node_id}"):
-        before = field.load.acknowledged
         broker.kill()
         try:
-            field.go_on(AWAY_S)
-            if field.load.acknowledged > before + field.load.rate_per_s:
-                raise FaultDidNotBiteError("records are acknowledged without a broker")
+            without_acknowledgements(field, AWAY_S)
         finally:
             broker.start()
             cluster.wait_ready()
