@@ -1,5 +1,6 @@
 """What arms have cost by class of failure: told from logged decisions, and carried by models."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -12,7 +13,8 @@ Evidence = Mapping[str, Mapping[str, Tally]]
 CLASSES_MAX, ARMS_MAX = 32, 32
 """More than there are, and more than a version that knows others could have."""
 _SLACK = 1 + 1e-9
-"""Sums of floating-point numbers keep to inequalities no better."""
+_UNDERFLOW = sys.float_info.min
+"""Sums of floating-point numbers keep to inequalities no better; squares of the smallest lose all digits."""
 
 
 class Settled(NamedTuple):
@@ -72,5 +74,5 @@ def _is_possible(tally: Tally) -> bool:
     return (
         (tally.weight > 0) == (tally.squares > 0)
         and tally.squares <= tally.weight * tally.weight * _SLACK
-        and tally.cost * tally.cost <= tally.weight * tally.cost_squares * _SLACK
+        and tally.cost * tally.cost <= tally.weight * tally.cost_squares * _SLACK + _UNDERFLOW
     )

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.fault import FaultClass
@@ -184,6 +184,7 @@ settled = st.builds(
 )
 
 
+@example([Settled(FaultClass.LOST, CONTROL, 1.0, 8.119102515642902e-162)], 2)
 @given(st.lists(settled, max_size=40), st.integers(1, 200))
 def test_what_is_told_of_decisions_is_always_possible_and_bounded(some: list[Settled], times: int) -> None:
     told = evidence_of(one for _ in range(times) for one in some)
