@@ -13,6 +13,7 @@ from tests.chaos.rig.tools import Tool
 from tests.chaos.scenario import FaultDidNotBiteError, Field, Scenario
 from tests.chaos.scenarios.signs import (
     ledger_leader,
+    let_come_in,
     wait_for_acknowledgements,
     wait_for_another_leader,
     wait_for_effects,
@@ -110,7 +111,7 @@ def lose_answers(field: Field) -> None:
     (proxy,) = field.stack.servers.proxies
     with field.fault("answers are lost", seconds=SILENT_S):
         with proxy.toxic("timeout", Direction.TO_CLIENT, timeout=0):
-            field.go_on(0.5)
+            let_come_in(field, 0.5)
             told, before = field.load.acknowledged, _records(field)
             field.go_on(SILENT_S)
             appended, acknowledged = _records(field) - before, field.load.acknowledged - told

@@ -13,7 +13,6 @@ LOOK_EVERY_S = 0.1
 SECONDS_OF_LOAD = 2.0
 GO_ON_TIMEOUT_S = 45.0
 ON_THE_WAY_STEPS = 8
-"""How long a driver that gets little of a processor may need for acknowledgements that have come in."""
 
 
 def wait_for_acknowledgements(field: Field, timeout_s: float = GO_ON_TIMEOUT_S) -> None:
@@ -53,24 +52,30 @@ def wait_for_effects(field: Field, timeout_s: float = GO_ON_TIMEOUT_S) -> None:
         wait_until(lambda: last() > before, "tasks start", timeout_s, LOOK_EVERY_S)
 
 
+def let_come_in(field: Field, step_s: float) -> float:
+    """Let the load run on until nothing was acknowledged for a step, or too long; give how long, s.
+
+    What was acknowledged before a fault is on its way for as long as the driver gets no processor.
+    """
+    for steps in range(1, ON_THE_WAY_STEPS + 1):
+        before = field.load.acknowledged
+        field.go_on(step_s)
+        if field.load.acknowledged == before:
+            return steps * step_s
+    return ON_THE_WAY_STEPS * step_s
+
+
 def without_acknowledgements(field: Field, seconds: float) -> None:
-    """Let the load run on; nothing may be acknowledged after what was on its way, which may take a while.
+    """Let the load run on; nothing may be acknowledged after what was on its way.
 
     Raises
     ------
     FaultDidNotBiteError
         Records were acknowledged all the same.
     """
-    step_s = min(1.0, seconds / 2)
-    left_s = seconds
-    for _ in range(ON_THE_WAY_STEPS):
-        before = field.load.acknowledged
-        field.go_on(step_s)
-        left_s -= step_s
-        if field.load.acknowledged == before:
-            break
+    spent_s = let_come_in(field, min(1.0, seconds / 2))
     before = field.load.acknowledged
-    field.go_on(max(left_s, seconds / 2))
+    field.go_on(max(seconds - spent_s, seconds / 2))
     if field.load.acknowledged > before:
         raise FaultDidNotBiteError(f"{field.load.acknowledged - before} records were acknowledged")
 
