@@ -36,12 +36,11 @@ def judged(seed: int, log_run: Floats | None = None, failed: Floats | None = Non
     return drift(ended, ran, found, plain(said, seed), draws)
 
 
-@fewer
-@given(seeds)
-def test_a_model_that_is_right_has_not_drifted(seed: int) -> None:
-    found = judged(seed)
-    assert not found.drifted, found.words
-    assert found.measures["live_spearman"] > found.measures["live_spearman_ewma"]
+def test_of_a_hundred_models_that_are_right_at_most_one_is_said_to_have_drifted() -> None:
+    # Always the same ones: a verdict on samples is wrong now and then, of these six in three thousand.
+    found = [judged(seed) for seed in range(100)]
+    assert sum(one.drifted for one in found) <= 1, [one.words for one in found if one.drifted]
+    assert all(one.measures["live_spearman"] > one.measures["live_spearman_ewma"] for one in found)
 
 
 @fewer
