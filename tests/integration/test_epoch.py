@@ -219,6 +219,9 @@ def test_what_is_still_open_or_unread_is_named_and_nothing_is_changed(mine: Pipe
         submit(mine, 3)
         submit(mine, 2, run_at=datetime.now(UTC) + timedelta(hours=1))
         wait_until(lambda: sum(states(mine.database_url).values()) == 5, "all are known", 60)
+        # The table hears of a job before it stands where it waits.
+        wait_until(lambda: len(mine.read(*mine.routes.executions("default"))) == 3, "3 wait to be run", 60)
+        wait_until(lambda: len(mine.read(*mine.routes.delays)) == 2, "2 wait for their time", 60)
     submit(mine, 4)
     said = run_cli(mine, "epoch", "new", "--yes", code=1)
     assert f"3 records in {mine.routes.execution('default', 0)[:-1]}" in said.stdout

@@ -82,7 +82,8 @@ def test_a_paused_type_waits_and_completes_when_resumed(flow: Flow, point: tuple
             flow.stop(service)
         if service == "executor" or armed(flow, service, point):
             flow.start(service, **armed(flow, service, point))
-    flow.submit(30, type="held", payload={"s": 0.3})
+    # Longer than anybody on a busy machine needs to learn of the pause.
+    flow.submit(30, type="held", payload={"s": 0.8})
     flow.submit(30, type="other", payload={})
     flow.until(lambda: flow.succeeded("held") >= 2, "some of what will be paused")
 
