@@ -19,7 +19,7 @@ from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
 
 from adapters.kafka.assignor import assignor_for
 from adapters.kafka.clock import BrokerClock
-from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS
+from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS, fetch_apart
 from adapters.kafka.leave import LeaveByName
 from adapters.kafka.patience import answered
 from adapters.kafka.reader import (
@@ -143,6 +143,7 @@ class KafkaGroupMember:
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
         )
+        fetch_apart(self._consumer)
 
     async def start(self) -> None:
         """Connect and begin to join; returns before the first assignment.

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from adapters.kafka import fetch_apart, reader
+from adapters.kafka import fetch_apart, group, reader
 from core.log import TopicPartition
-from tests.contract.reading import read, record, texts
+from tests.contract.reading import read, record, texts, until_assigned
 from tests.support.logs_under_test import KafkaLogUnderTest
 from tests.support.servers import Servers
 
@@ -23,7 +23,7 @@ FETCH_SENT_S = 1.0
 async def log(
     servers: Servers, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KafkaLogUnderTest]:
-    for module in (fetch_apart, reader):
+    for module in (fetch_apart, group, reader):
         monkeypatch.setattr(module, "FETCH_MAX_WAIT_MS", int(HELD_S * 1000))
     made = KafkaLogUnderTest(topic_prefix, servers.kafka_bootstrap)
     yield made
@@ -62,3 +62,22 @@ async def test_what_is_added_is_read_while_the_broker_holds_fetches_of_before(
         assert await following.poll(0.2) == []
 
     assert time.monotonic() - began_s < SOON_S
+
+
+async def test_an_assignment_begins_while_the_broker_holds_a_fetch_of_the_one_before(
+    log: KafkaLogUnderTest,
+) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=2)
+    first = await log.member("a-0", [topic])
+    await until_assigned(first, when=lambda: len(first.assignment.partitions) == 2)
+    assert not (await first.poll(FETCH_SENT_S)).records
+
+    second = await log.member("a-1", [topic])
+
+    await until_assigned(
+        first,
+        second,
+        when=lambda: len(first.assignment.partitions) == len(second.assignment.partitions) == 1,
+        deadline_s=HELD_S - FETCH_SENT_S - 1.0,
+    )
