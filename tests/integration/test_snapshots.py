@@ -22,6 +22,7 @@ from schemas.accepted_job import AcceptedJob, FailedAttempt, QueuedJob
 from schemas.codec import (
     FOLD_KIND,
     UnreadableRecordError,
+    decode_accepted,
     decode_delayed,
     decode_event,
     encode,
@@ -84,8 +85,10 @@ def fail(piped: Pipeline, job: AcceptedJob) -> None:
 
 
 def released(piped: Pipeline) -> set[str]:
-    """Give the origins of all second dispatches that wait in the wheel."""
-    return {decode_delayed(record).job.origin for record in piped.read(*piped.routes.delays)}
+    """Give the origins of all second dispatches: in the wheel, or ready where they were due by then."""
+    waiting = [decode_delayed(record).job for record in piped.read(*piped.routes.delays)]
+    ready = [decode_accepted(record) for record in piped.read(piped.routes.ready)]
+    return {job.origin for job in (*waiting, *ready)}
 
 
 def test_a_dlq_handler_that_begins_at_a_snapshot_acts_on_what_follows_it(piped: Pipeline) -> None:
