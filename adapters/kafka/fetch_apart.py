@@ -12,7 +12,6 @@ FETCH_MAX_WAIT_MS = 500
 FETCH_CONNECTIONS_MAX = 4
 """To one broker. What is assigned more often than this within ``FETCH_MAX_WAIT_MS`` waits for an answer."""
 FIRST_GROUP = max(ConnectionGroup) + 1
-IDLE_S = -math.inf
 
 
 def fetch_apart(consumer: Any) -> None:
@@ -43,22 +42,19 @@ class _Fetches:
         """Take the place of ``AIOKafkaClient.send``."""
         if not isinstance(request, FetchRequest):
             return await self._send(node_id, request, group=group)
-        loop = asyncio.get_running_loop()
-        place = self._first_free(node_id, loop.time())
+        sent_s = asyncio.get_running_loop().time()
+        place = self._first_free(node_id, sent_s)
         self._free_at_s[place] = math.inf
-        free_at_s = IDLE_S
-        held_until_s = loop.time() + FETCH_MAX_WAIT_MS / 1000
+        free_at_s = sent_s
         try:
             return await self._send(node_id, request, group=place[1])
         except asyncio.CancelledError:
             # Other partitions are to be read; the broker does not know and still holds the fetch.
-            free_at_s = held_until_s
+            free_at_s = sent_s + FETCH_MAX_WAIT_MS / 1000
             raise
         finally:
             self._free_at_s[place] = free_at_s
 
     def _first_free(self, node_id: int, now_s: float) -> tuple[int, int]:
         places = [(node_id, FIRST_GROUP + number) for number in range(FETCH_CONNECTIONS_MAX)]
-        free_at_s = {place: self._free_at_s.get(place, IDLE_S) for place in places}
-        free = [place for place in places if free_at_s[place] <= now_s]
-        return free[0] if free else min(places, key=free_at_s.__getitem__)
+        return min(places, key=lambda place: max(now_s, self._free_at_s.get(place, now_s)))
