@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 from adapters.kafka.admin import create_topics
-from adapters.kafka.appender import KafkaAppender
-from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.appender import appending
+from adapters.kafka.reader import reading
 from benchmarks.pipeline import Pipeline
 from benchmarks.results import BatchCost
 from core.log import NewRecord, TopicPartition
@@ -51,11 +50,10 @@ async def _round(pipeline: Pipeline, batches: int, calls: int) -> dict[str, floa
         NewRecord(TOPIC, places[number * batches // RECORDS].partition, None, VALUE)
         for number in range(RECORDS)
     ]
-    appender = KafkaAppender(pipeline.kafka, BrokerClock(), client_id="bench-appender")
-    await appender.start()
-    reader = KafkaReader(pipeline.kafka, client_id="bench-reader")
-    await reader.start()
-    try:
+    async with (
+        appending(pipeline.kafka, client_id="bench-appender") as appender,
+        reading(pipeline.kafka, client_id="bench-reader") as reader,
+    ):
         ends = await reader.end_offsets(places)
         await appender.append(records)
 
@@ -73,9 +71,6 @@ async def _round(pipeline: Pipeline, batches: int, calls: int) -> dict[str, floa
                 left -= len(await reader.poll(5.0, RECORDS))
 
         read_us, read_broker_us = await _spent(pipeline, read, calls)
-    finally:
-        await appender.close()
-        await reader.close()
     return {
         "append_us": append_us,
         "append_broker_us": append_broker_us,

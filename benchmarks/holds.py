@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from adapters.kafka.appender import KafkaAppender, appending
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import KafkaReader, reading
 from adapters.kafka.topology import route_map
 from benchmarks.latency import measure_latency
 from benchmarks.machine import data_directory
@@ -148,14 +148,12 @@ async def run(options: argparse.Namespace, data: Path) -> None:
     """Measure on a pipeline of its own."""
     async with running(data) as pipeline:
         routes = route_map(pipeline.names)
-        reader = KafkaReader(pipeline.kafka, client_id="benchmark")
-        async with appending(pipeline.kafka, client_id="benchmark") as appender:
-            await reader.start()
-            try:
-                bench = Bench(pipeline, routes, appender, reader, options.rate)
-                await measure(bench, options.jobs, options.payload_bytes)
-            finally:
-                await reader.close()
+        async with (
+            appending(pipeline.kafka, client_id="benchmark") as appender,
+            reading(pipeline.kafka, client_id="benchmark") as reader,
+        ):
+            bench = Bench(pipeline, routes, appender, reader, options.rate)
+            await measure(bench, options.jobs, options.payload_bytes)
 
 
 def main() -> None:

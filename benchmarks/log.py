@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from adapters.kafka.admin import create_topics
 from adapters.kafka.appender import KafkaAppender, appending
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from benchmarks.results import LogCost
 from benchmarks.sample import make_sample
 from benchmarks.timing import calibrate, measure
@@ -50,9 +50,7 @@ async def _append(appender: KafkaAppender, records: list[NewRecord], batches: in
 
 
 async def _read_all(kafka: KafkaConnection, count: int) -> _Spent:
-    reader = KafkaReader(kafka, client_id="bench-reader")
-    await reader.start()
-    try:
+    async with reading(kafka, client_id="bench-reader") as reader:
         await reader.assign({TopicPartition(TOPIC, 0): 0})
         # The first answer is not measured: it includes the connection.
         left = count - len(await reader.poll(5.0, BATCH))
@@ -63,8 +61,6 @@ async def _read_all(kafka: KafkaConnection, count: int) -> _Spent:
                 missing -= len(await reader.poll(5.0, BATCH))
 
         return await _spent(read)
-    finally:
-        await reader.close()
 
 
 async def _spent(work: Callable[[], Awaitable[None]]) -> _Spent:

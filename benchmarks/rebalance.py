@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from benchmarks.executors import Executors
 from benchmarks.machine import data_directory
 from benchmarks.pipeline import Pipeline, running
@@ -47,9 +47,7 @@ class Ended:
     async def follow(self) -> None:
         """Count for ever."""
         routes = RouteMap(partitions=self._pipeline.names.partitions)
-        reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
-        await reader.start()
-        try:
+        async with reading(self._pipeline.kafka, client_id="benchmark") as reader:
             await reader.assign({TopicPartition(routes.ledger, p): 0 for p in range(routes.partitions)})
             while True:
                 for record in await reader.poll(0.5):
@@ -61,8 +59,6 @@ class Ended:
                             self._new_executor.set()
                         case _:
                             pass
-        finally:
-            await reader.close()
 
     async def until_all_work(self, executors: int) -> None:
         """Return when so many have claimed something."""

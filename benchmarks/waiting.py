@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.kafka.topology import route_map
 from benchmarks.pipeline import BenchmarkError, Pipeline
 from benchmarks.table import JobsTable
@@ -69,16 +69,12 @@ async def until_in_buckets(pipeline: Pipeline, pool: str, jobs: int, *, stall_s:
     """Wait until so many dispatches stand in the buckets of a pool; errors as ``until``."""
     routes = route_map(pipeline.names.model_copy(update={"pools": pool}))
     places = [TopicPartition(t, p) for t in routes.executions(pool) for p in range(routes.partitions)]
-    reader = KafkaReader(pipeline.kafka, client_id="benchmark")
+    async with reading(pipeline.kafka, client_id="benchmark") as reader:
 
-    async def records() -> int:
-        return sum((await reader.end_offsets(places)).values())
+        async def records() -> int:
+            return sum((await reader.end_offsets(places)).values())
 
-    await reader.start()
-    try:
         await until(records, jobs, "dispatches are queued", stall_s=stall_s)
-    finally:
-        await reader.close()
 
 
 def _pause_s(left: int, total: int, rest_s: float = 0.0) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import KafkaReader, reading
 from benchmarks import cpu
 from benchmarks.latency import measure_latency, quantiles
 from benchmarks.memory import resident_mb
@@ -111,9 +111,7 @@ class _Bench:
             They were not: what was measured would be how late ingest was.
         """
         load = self._load
-        reader = KafkaReader(self._pipeline.kafka, client_id="benchmark")
-        await reader.start()
-        try:
+        async with reading(self._pipeline.kafka, client_id="benchmark") as reader:
             ready = [TopicPartition(self._routes.ready, p) for p in range(self._routes.partitions)]
             await reader.assign(await reader.end_offsets(ready))
             first_s = time.time() + HEAD_START_S + load.due / (0.25 * filled_per_s)
@@ -128,8 +126,6 @@ class _Bench:
             late_ms = await self._released(reader, load.due, first_s + load.span_s + STALL_S)
             used = cpu.difference(before, self._pipeline.cpu_s())
             elapsed_s = time.monotonic() - began_s
-        finally:
-            await reader.close()
         return Burst(
             jobs=load.due,
             span_s=load.span_s,

@@ -13,7 +13,7 @@ from aiokafka.errors import NodeNotReadyError, TopicAlreadyExistsError, for_code
 
 from adapters.kafka.cluster import ClusterClient, describe_topics
 from adapters.kafka.fold_version import announce_fold_version
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.epoch import Change, ClusterView, differences
 from core.ledger.fold import FOLD_VERSION
 from core.log import Record, TopicPartition
@@ -121,15 +121,11 @@ async def prepare_topics(
 
 async def _refuse_leftovers(connection: KafkaConnection, routes: RouteMap) -> None:
     """Refuse a ledger without an epoch: its jobs would be known under no name."""
-    reader = KafkaReader(connection, client_id="penstock-leftovers")
-    await reader.start()
-    try:
+    async with reading(connection, client_id="penstock-leftovers") as reader:
         if routes.ledger not in await reader.topics():
             return
         partitions = [TopicPartition(routes.ledger, number) for number in range(routes.partitions)]
         ends = await reader.end_offsets(partitions)
-    finally:
-        await reader.close()
     if any(ends.values()):
         raise EpochError(
             f"topic {routes.ledger} holds records, but no epoch stands in {routes.control}: that topic was "
@@ -294,9 +290,7 @@ async def read_epoch(connection: KafkaConnection, routes: RouteMap) -> EpochReco
 
 async def read_control(connection: KafkaConnection, routes: RouteMap) -> list[Record]:
     """Read the whole (small, compacted) topic ``control``."""
-    reader = KafkaReader(connection, client_id="penstock-control")
-    await reader.start()
-    try:
+    async with reading(connection, client_id="penstock-control") as reader:
         if routes.control not in await reader.topics():
             return []
         control = TopicPartition(routes.control, 0)
@@ -306,8 +300,6 @@ async def read_control(connection: KafkaConnection, routes: RouteMap) -> list[Re
         while reader.position(control) < end:
             records += await reader.poll(0.5)
         return records
-    finally:
-        await reader.close()
 
 
 async def write_epoch(connection: KafkaConnection, routes: RouteMap, epoch: EpochRecord) -> None:

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition as AioTopicPartition
 
 from adapters.kafka.groups import committed_of, members_of
 from adapters.kafka.new_epoch import groups_of_work, groups_to_forget
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import KafkaReader, reading
 from core.epoch import Marks, NotDrained
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
@@ -61,13 +61,9 @@ async def not_drained(
 
 async def ledger_ends(connection: KafkaConnection, routes: RouteMap) -> dict[int, int]:
     """Give the end of each partition of the ledger."""
-    reader = KafkaReader(connection, client_id="penstock-drained")
-    await reader.start()
-    try:
+    async with reading(connection, client_id="penstock-drained") as reader:
         places = [TopicPartition(routes.ledger, number) for number in range(routes.partitions)]
         return {tp.partition: end for tp, end in (await reader.end_offsets(places)).items()}
-    finally:
-        await reader.close()
 
 
 async def _services(connection: KafkaConnection, routes: RouteMap) -> list[NotDrained]:

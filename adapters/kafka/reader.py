@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -148,6 +148,27 @@ class KafkaReader:
         """Disconnect."""
         with contextlib.suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(self._consumer.stop(), STOP_TIMEOUT_S)
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    connection: KafkaConnection, *, client_id: str, patience_s: float = PATIENCE_S
+) -> AsyncIterator[KafkaReader]:
+    """Open a reader for the length of the block.
+
+    Raises
+    ------
+    aiokafka.errors.KafkaError, TimeoutError
+        No broker answers; the caller starts over.
+    """
+    reader = KafkaReader(connection, client_id=client_id, patience_s=patience_s)
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        # aiokafka 0.14 cannot be stopped before the tasks of its start had their first turn.
+        await asyncio.sleep(0)
+        await reader.close()
 
 
 def record_of(raw: Any) -> Record:

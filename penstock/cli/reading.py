@@ -1,11 +1,11 @@
 """Reading stretches of topics for people: the newest records, everything, and what comes next."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from adapters.kafka import reader as kafka_reader
 from adapters.kafka.reader import KafkaReader
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
@@ -19,17 +19,9 @@ class NoSuchTopicError(PenstockError):
     """The cluster has no such topic."""
 
 
-@asynccontextmanager
-async def reading(connection: KafkaConnection) -> AsyncIterator[KafkaReader]:
+def reading(connection: KafkaConnection) -> AbstractAsyncContextManager[KafkaReader]:
     """Open a reader for the life of the block."""
-    reader = KafkaReader(connection, client_id="penstock-cli")
-    try:
-        await reader.start()
-        yield reader
-    finally:
-        # aiokafka 0.14 cannot be stopped before the tasks of its start had their first turn.
-        await asyncio.sleep(0)
-        await reader.close()
+    return kafka_reader.reading(connection, client_id="penstock-cli")
 
 
 async def existing_topics(connection: KafkaConnection) -> set[str]:

@@ -14,7 +14,7 @@ import aiohttp
 import psycopg
 
 from adapters.kafka.appender import appending
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.kafka.topology import route_map
 from adapters.learned.child import ChildMaker, Limits
 from core.buckets import BUCKETS
@@ -212,13 +212,11 @@ class OrderTrial:
     @asynccontextmanager
     async def _shelf(self) -> AsyncIterator[ModelShelf]:
         """Reach the topic of models; whoever ordered before orders again at the end."""
-        reader = KafkaReader(self._endpoints.kafka, client_id="penstock-demo-models")
-        await reader.start()
-        try:
-            async with appending(self._endpoints.kafka, client_id="penstock-demo-models") as appender:
-                yield ModelShelf(reader, appender, self._routes)
-        finally:
-            await reader.close()
+        async with (
+            reading(self._endpoints.kafka, client_id="penstock-demo-models") as reader,
+            appending(self._endpoints.kafka, client_id="penstock-demo-models") as appender,
+        ):
+            yield ModelShelf(reader, appender, self._routes)
 
 
 def _job(one: Arrival, label: str) -> Job:

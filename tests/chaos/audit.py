@@ -1,18 +1,17 @@
 """Gathers the evidence: one pass over what was sent, the topics, the table and the effects."""
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 
 import msgspec
 import psycopg
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import KafkaReader, reading
 from adapters.postgres.refold import each_row, read_positions
 from core.log import Record, TopicPartition
 from tests.chaos.casebook import Casebook
@@ -117,15 +116,8 @@ class Audit:
                 rows = []
         self.book.add("effects", rows)
 
-    @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[KafkaReader]:
-        reader = KafkaReader(self._stack.kafka, client_id="chaos-audit")
-        try:
-            await reader.start()
-            yield reader
-        finally:
-            with contextlib.suppress(Exception):
-                await reader.close()
+    def _reader(self) -> AbstractAsyncContextManager[KafkaReader]:
+        return reading(self._stack.kafka, client_id="chaos-audit")
 
     async def _gather_logs(self) -> None:
         async with self._reader() as reader:

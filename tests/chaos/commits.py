@@ -5,12 +5,11 @@ broker can lose (docs/chaos.md, "A broker that forgets"). The log begins at the 
 lives long enough for a segment of it to be compacted.
 """
 
-import contextlib
 import struct
 from collections.abc import Iterable
 
 from adapters.kafka.cluster import describe_topics
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
 from tests.chaos.watch import Committed, Fall
@@ -77,17 +76,12 @@ def _text(raw: bytes, at: int) -> tuple[str, int]:
 async def read_commits(kafka: KafkaConnection) -> CommitLog:
     """Read the log from its beginning to its end as it is now."""
     log = CommitLog()
-    reader = KafkaReader(kafka, client_id="chaos-commits")
-    await reader.start()
-    try:
+    async with reading(kafka, client_id="chaos-commits") as reader:
         partitions = await _partitions(kafka)
         ends = await reader.end_offsets(partitions)
         await reader.assign(await reader.start_offsets(partitions))
         while any(reader.position(place) < end for place, end in ends.items()):
             log.take(await reader.poll(POLL_S))
-    finally:
-        with contextlib.suppress(Exception):
-            await reader.close()
     return log
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.log import TopicPartition
 from schemas.codec import decode_executor
 from schemas.executors import Heartbeat
@@ -25,9 +25,7 @@ async def longest_silences_s(stack: Stack, begin_ms: int) -> dict[str, float]:
 
 async def _heartbeats(stack: Stack) -> AsyncIterator[tuple[int, str]]:
     topic = TopicPartition(stack.routes.executors, 0)
-    reader = KafkaReader(stack.kafka, client_id="chaos-heartbeats")
-    await reader.start()
-    try:
+    async with reading(stack.kafka, client_id="chaos-heartbeats") as reader:
         end = (await reader.end_offsets([topic]))[topic]
         await reader.assign(await reader.start_offsets([topic]))
         while reader.position(topic) < end:
@@ -35,5 +33,3 @@ async def _heartbeats(stack: Stack) -> AsyncIterator[tuple[int, str]]:
                 beat = decode_executor(record)
                 if isinstance(beat, Heartbeat):
                     yield record.timestamp_ms, beat.executor
-    finally:
-        await reader.close()

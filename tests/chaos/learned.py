@@ -3,7 +3,7 @@
 import asyncio
 
 from adapters.kafka.appender import appending
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.log import Record, TopicPartition
 from ports.model_shelf import ModelShelf
 from schemas.model_book import ModelBook
@@ -43,24 +43,20 @@ def require_whole_models(field: Field) -> None:
 
 
 async def _models(stack: Stack) -> ModelBook:
-    reader = KafkaReader(stack.kafka, client_id="chaos-models")
-    await reader.start()
-    try:
-        async with appending(stack.kafka, client_id="chaos-models") as appender:
-            shelf = ModelShelf(reader, appender, stack.routes)
-            book = await shelf.look()
-            for manifest in book.manifests.values():
-                if book.has_bytes(manifest):
-                    await shelf.bytes_of(manifest)
-            return book
-    finally:
-        await reader.close()
+    async with (
+        reading(stack.kafka, client_id="chaos-models") as reader,
+        appending(stack.kafka, client_id="chaos-models") as appender,
+    ):
+        shelf = ModelShelf(reader, appender, stack.routes)
+        book = await shelf.look()
+        for manifest in book.manifests.values():
+            if book.has_bytes(manifest):
+                await shelf.bytes_of(manifest)
+        return book
 
 
 async def _read(stack: Stack, topic: str) -> list[Record]:
-    reader = KafkaReader(stack.kafka, client_id="chaos-learned")
-    await reader.start()
-    try:
+    async with reading(stack.kafka, client_id="chaos-learned") as reader:
         places = [TopicPartition(topic, number) for number in range(stack.routes.learning_partitions)]
         ends = await reader.end_offsets(places)
         await reader.assign(await reader.start_offsets(places))
@@ -68,5 +64,3 @@ async def _read(stack: Stack, topic: str) -> list[Record]:
         while any(reader.position(place) < end for place, end in ends.items()):
             records += await reader.poll(0.2)
         return records
-    finally:
-        await reader.close()

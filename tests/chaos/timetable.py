@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from adapters.kafka.appender import appending
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.log import TopicPartition
 from core.schedules import CatchUp
 from schemas.schedule_book import ScheduleBook, View
@@ -82,13 +82,9 @@ class Timetable:
     async def _read(self, name: str) -> ScheduleBook:
         place = TopicPartition(self._stack.routes.schedules, partition_of(name))
         book = ScheduleBook()
-        reader = KafkaReader(self._stack.kafka, client_id="chaos-schedules")
-        await reader.start()
-        try:
+        async with reading(self._stack.kafka, client_id="chaos-schedules") as reader:
             end = (await reader.end_offsets([place]))[place]
             await reader.assign(await reader.start_offsets([place]))
             while reader.position(place) < end:
                 book.take(await reader.poll(POLL_S))
-        finally:
-            await reader.close()
         return book

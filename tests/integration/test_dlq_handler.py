@@ -13,7 +13,7 @@ import pytest
 from adapters.kafka.admin import create_topics, ensure_epoch
 from adapters.kafka.appender import KafkaAppender
 from adapters.kafka.clock import BrokerClock
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.runtime.service import Service
 from adapters.telemetry.health import Health
 from adapters.telemetry.prometheus import PrometheusMeter
@@ -153,9 +153,7 @@ class Pipeline:
 
     async def read_until(self, topics: Sequence[str], enough: Callable[[list[Record]], bool]) -> list[Record]:
         """Read whole topics from the start until ``enough`` says so of all their records."""
-        reader = KafkaReader(self.connection, client_id="test")
-        await reader.start()
-        try:
+        async with reading(self.connection, client_id="test") as reader:
             await reader.assign({TopicPartition(t, p): 0 for t in topics for p in range(PARTITIONS)})
             records: list[Record] = []
             deadline = time.monotonic() + DEADLINE_S
@@ -164,8 +162,6 @@ class Pipeline:
                 self.raise_failures()
                 records += await reader.poll(0.2)
             return records
-        finally:
-            await reader.close()
 
     def raise_failures(self) -> None:
         for task, _ in self.handlers:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import SecretStr
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.postgres.comparison import compare, difference
 from adapters.postgres.migrate import upgrade
 from adapters.postgres.refold import fold_ledger, fresh_fold, read_table
@@ -226,12 +226,8 @@ def ended(url: str) -> int:
 
 async def table_difference(mine: Pipeline) -> list[str]:
     found = await read_table(mine.database_url, mine.epoch.epoch)
-    reader = KafkaReader(mine.kafka, client_id="verify")
-    await reader.start()
-    try:
+    async with reading(mine.kafka, client_id="verify") as reader:
         expected = await fold_ledger(reader, mine.routes, mine.epoch.epoch, found.positions)
-    finally:
-        await reader.close()
     return compare(*expected, found.rows, mine.routes.partitions).differences
 
 

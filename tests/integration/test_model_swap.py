@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.learned.canary import Canary
 from adapters.learned.heads import pack
 from adapters.telemetry.prometheus import PrometheusMeter
@@ -44,18 +44,16 @@ def mine(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Pipeli
 
 @asynccontextmanager
 async def a_watch(mine: Pipeline) -> AsyncIterator[ModelWatch[Model]]:
-    reader = KafkaReader(mine.kafka, client_id="test-watch")
-    await reader.start()
-    watch = ModelWatch(reader, mine.routes, PrometheusMeter(), try_out=Canary(KEY).try_out)
-    stopping = asyncio.Event()
-    await watch.start()
-    task = asyncio.create_task(watch.run(stopping))
-    try:
-        yield watch
-    finally:
-        stopping.set()
-        await task
-        await reader.close()
+    async with reading(mine.kafka, client_id="test-watch") as reader:
+        watch = ModelWatch(reader, mine.routes, PrometheusMeter(), try_out=Canary(KEY).try_out)
+        stopping = asyncio.Event()
+        await watch.start()
+        task = asyncio.create_task(watch.run(stopping))
+        try:
+            yield watch
+        finally:
+            stopping.set()
+            await task
 
 
 def champion(watch: ModelWatch[Model]) -> str | None:

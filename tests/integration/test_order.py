@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.postgres.migrate import upgrade
 from core.log import TopicPartition
 from core.services import JOB_SERVICES
@@ -260,13 +260,9 @@ def test_a_restart_goes_on_from_a_snapshot_when_the_logs_before_it_are_trimmed(o
 
 
 async def _starts(ordered: Ordered, topic: str) -> dict[TopicPartition, int]:
-    reader = KafkaReader(ordered.mine.kafka, client_id="test-reader")
-    await reader.start()
-    try:
+    async with reading(ordered.mine.kafka, client_id="test-reader") as reader:
         partitions = [TopicPartition(topic, number) for number in range(ordered.mine.routes.partitions)]
         return await reader.start_offsets(partitions)
-    finally:
-        await reader.close()
 
 
 def test_a_dead_job_blocks_its_key_until_a_person_releases_it(ordered: Ordered) -> None:

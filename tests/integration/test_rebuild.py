@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from adapters.kafka.groups import administering
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.postgres.migrate import upgrade
 from core.log import Record
 from penstock.cli import refold
@@ -159,14 +159,11 @@ async def trim(mine: Pipeline) -> int:
     records: list[Record] = await mine.read_async(mine.routes.ledger)
     folds = LedgerFolds(mine.epoch.epoch, with_notes=False)
     folds.take(records)
-    reader = KafkaReader(mine.kafka, client_id="test")
-    await reader.start()
     ends = {number: folds.next_offset(number) for number in range(mine.routes.partitions)}
-    async with mine.appender() as appender:
+    async with mine.appender() as appender, reading(mine.kafka, client_id="test") as reader:
         store = SnapshotStore(mine.routes, mine.epoch.epoch, appender, reader, "test")
         for number in ends:
             await store.save(number, folds.fold(number).image())
-    await reader.close()
     async with administering(mine.kafka) as admin:
         await admin.delete_records(
             {AioTopicPartition(mine.routes.ledger, n): RecordsToDelete(end) for n, end in ends.items()}

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
 from aiokafka import TopicPartition as AioTopicPartition
 from pydantic import SecretStr
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.kafka.retention import KafkaRetention
 from adapters.postgres.comparison import Compared, compare
 from adapters.postgres.migrate import upgrade
@@ -138,12 +138,8 @@ def trim(mine: Pipeline, topic: str, partition: int, before: int) -> None:
 def compared(mine: Pipeline) -> Compared:
     async def both() -> Compared:
         found = await read_table(mine.database_url, mine.epoch.epoch)
-        reader = KafkaReader(mine.kafka, client_id="verify")
-        await reader.start()
-        try:
+        async with reading(mine.kafka, client_id="verify") as reader:
             fresh = await fold_ledger(reader, mine.routes, mine.epoch.epoch, found.positions)
-        finally:
-            await reader.close()
         return compare(*fresh, found.rows, mine.routes.partitions)
 
     return asyncio.run(both())

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from adapters.kafka.progress import KafkaGroupProgress
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.ledger.verdicts import Succeeded
 from core.log import TopicPartition
 from core.stealing import Look
@@ -83,19 +83,17 @@ def look(piped: Pipeline) -> Look:
     """Ask how far the group of the executors has come."""
 
     async def ask() -> Look:
-        reader = KafkaReader(piped.kafka, client_id="test")
-        await reader.start()
-        progress = KafkaGroupProgress(piped.kafka, reader, group=piped.routes.group("executor.default"))
-        try:
-            lanes = [
-                TopicPartition(topic, partition)
-                for topic in piped.routes.executions("default")
-                for partition in range(piped.routes.partitions)
-            ]
-            return await progress.look(lanes)
-        finally:
-            await progress.close()
-            await reader.close()
+        lanes = [
+            TopicPartition(topic, partition)
+            for topic in piped.routes.executions("default")
+            for partition in range(piped.routes.partitions)
+        ]
+        async with reading(piped.kafka, client_id="test") as reader:
+            progress = KafkaGroupProgress(piped.kafka, reader, group=piped.routes.group("executor.default"))
+            try:
+                return await progress.look(lanes)
+            finally:
+                await progress.close()
 
     return asyncio.run(ask())
 

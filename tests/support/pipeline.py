@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from adapters.kafka.admin import create_topics, ensure_epoch
 from adapters.kafka.appender import KafkaAppender, appending
 from adapters.kafka.groups import administering
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from adapters.kafka.topology import route_map
 from core.log import Appended, NewRecord, Record, TopicPartition
 from penstock.client import Client
@@ -91,9 +91,7 @@ class Pipeline:
 
     async def read_async(self, *topics: str) -> list[Record]:
         """Read whole topics, as far as they reach now."""
-        reader = KafkaReader(self.kafka, client_id="test-reader")
-        await reader.start()
-        try:
+        async with reading(self.kafka, client_id="test-reader") as reader:
             counts = {spec.name: spec.partitions for spec in self.routes.specs()}
             partitions = [TopicPartition(topic, p) for topic in topics for p in range(counts[topic])]
             ends = await reader.end_offsets(partitions)
@@ -102,8 +100,6 @@ class Pipeline:
             while any(reader.position(tp) < end for tp, end in ends.items()):
                 records += await reader.poll(0.2)
             return records
-        finally:
-            await reader.close()
 
     def append(self, records: Sequence[NewRecord]) -> list[Appended]:
         """Append records and give their places."""
@@ -121,13 +117,11 @@ class Pipeline:
     @asynccontextmanager
     async def shelf(self, purpose: Purpose = Purpose.ORDER) -> AsyncIterator[ModelShelf]:
         """Reach the topic of models, for the length of a block."""
-        reader = KafkaReader(self.kafka, client_id="test-shelf")
-        await reader.start()
-        try:
-            async with self.appender() as appender:
-                yield ModelShelf(reader, appender, self.routes, purpose=purpose)
-        finally:
-            await reader.close()
+        async with (
+            reading(self.kafka, client_id="test-shelf") as reader,
+            self.appender() as appender,
+        ):
+            yield ModelShelf(reader, appender, self.routes, purpose=purpose)
 
     def wait_for(self, topic: str, count: int, timeout_s: float = 60.0) -> list[Record]:
         """Wait until a topic has ``count`` records; give them all."""

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import ExitStack
 
-from adapters.kafka.reader import KafkaReader
+from adapters.kafka.reader import reading
 from core.log import TopicPartition
 from penstock.connection import KafkaConnection
 from tests.chaos.load import Load
@@ -140,15 +140,11 @@ def _records(field: Field) -> int:
 
     async def ask() -> int:
         routes = field.stack.routes
-        reader = KafkaReader(
+        async with reading(
             KafkaConnection(bootstrap=field.stack.cluster.direct), client_id="chaos-past-proxy"
-        )
-        await reader.start()
-        try:
+        ) as reader:
             places = [TopicPartition(routes.jobs, number) for number in range(routes.partitions)]
             return sum((await reader.end_offsets(places)).values())
-        finally:
-            await reader.close()
 
     return asyncio.run(ask())
 
