@@ -7,10 +7,9 @@ from core.log import Record, TopicPartition
 
 def next_positions(records: Iterable[Record]) -> dict[TopicPartition, int]:
     """Give, per partition, the offset after the last of these records."""
-    positions: dict[TopicPartition, int] = {}
-    for record in records:
-        positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
-    return positions
+    # A name for each place, not for each record: all that is read passes here.
+    last = {(record.topic, record.partition): record.offset for record in records}
+    return {TopicPartition(*place): offset + 1 for place, offset in last.items()}
 
 
 class OffsetTracker:

@@ -272,7 +272,7 @@ class KafkaGroupMember:
 
     def _deliver(self, records: list[Record]) -> Batch:
         """Note how far each partition was given out, and learn the broker's time."""
-        mine = [record for record in records if TopicPartition(*record[:2]) in self._owned]
+        mine = [record for record in records if record[:2] in self._owned]
         self._delivered |= next_positions(mine)
         if mine:
             self._clock.observe(max(record.timestamp_ms for record in mine))
