@@ -19,7 +19,7 @@ from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
 
 from adapters.kafka.assignor import assignor_for
 from adapters.kafka.clock import BrokerClock
-from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS, fetch_apart
+from adapters.kafka.fetch_apart import FETCH_LOOK_MS, FETCH_MAX_WAIT_MS, Fetches
 from adapters.kafka.leave import LeaveByName
 from adapters.kafka.patience import answered
 from adapters.kafka.reader import (
@@ -141,9 +141,10 @@ class KafkaGroupMember:
             request_timeout_ms=request_timeout_ms(session_timeout_s),
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            consumer_timeout_ms=FETCH_LOOK_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
         )
-        fetch_apart(self._consumer)
+        self._fetches = Fetches(self._consumer)
 
     async def start(self) -> None:
         """Connect and begin to join; returns before the first assignment.
@@ -250,6 +251,8 @@ class KafkaGroupMember:
                     timeout_ms=int(timeout_s * 1000), max_records=max_records
                 )
             records = [record_of(raw) for batch in fetched.values() for raw in batch]
+            if len(records) < max_records:
+                self._fetches.look_again(fetched)
         except TimeoutError:
             # Nothing is lost: aiokafka hands out what it has drained without a further wait.
             records = []
@@ -287,7 +290,9 @@ class KafkaGroupMember:
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.GroupMember.resume``."""
         self._paused -= set(partitions)
-        self._consumer.resume(*(AioTopicPartition(*tp) for tp in self._owned.intersection(partitions)))
+        owned = [AioTopicPartition(*tp) for tp in self._owned.intersection(partitions)]
+        self._consumer.resume(*owned)
+        self._fetches.look_again(owned)
 
     def committed(self, partition: TopicPartition) -> int:
         """See ``ports.log.GroupMember.committed``."""

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition as AioTopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as AioOutOfRangeError
 
-from adapters.kafka.fetch_apart import FETCH_MAX_WAIT_MS, fetch_apart
+from adapters.kafka.fetch_apart import FETCH_LOOK_MS, FETCH_MAX_WAIT_MS, Fetches
 from adapters.kafka.patience import answered
 from core.log import Record, TopicPartition
 from penstock.connection import KafkaConnection
@@ -55,9 +55,10 @@ class KafkaReader:
             auto_offset_reset="none",
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            consumer_timeout_ms=FETCH_LOOK_MS,
             max_partition_fetch_bytes=partition_fetch_bytes,
         )
-        fetch_apart(self._consumer)
+        self._fetches = Fetches(self._consumer)
         self._positions: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
@@ -85,7 +86,9 @@ class KafkaReader:
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """See ``ports.log.PartitionReader.resume``."""
-        self._consumer.resume(*(AioTopicPartition(*tp) for tp in partitions if tp in self._positions))
+        known = [AioTopicPartition(*tp) for tp in partitions if tp in self._positions]
+        self._consumer.resume(*known)
+        self._fetches.look_again(known)
 
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
         """See ``ports.log.PartitionReader.poll``."""
@@ -100,6 +103,8 @@ class KafkaReader:
                 continue
             self._positions[key] = batch[-1].offset + 1
             records.extend(record_of(raw) for raw in batch)
+        if records and len(records) < max_records:
+            self._fetches.look_again(fetched)
         return records
 
     async def topics(self) -> set[str]:

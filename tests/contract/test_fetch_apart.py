@@ -1,5 +1,6 @@
 """What is asked of the broker does not wait behind a fetch that finds nothing."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -61,6 +62,44 @@ async def test_what_is_added_is_read_while_the_broker_holds_fetches_of_before(
         # The next fetch, of all that is assigned now, is on its way.
         assert await following.poll(0.2) == []
 
+    assert time.monotonic() - began_s < SOON_S
+
+
+async def test_what_is_resumed_is_read_while_the_broker_holds_a_fetch_without_it(
+    log: KafkaLogUnderTest,
+) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=2)
+    appender, following = await log.appender(), await log.reader()
+    await following.assign({TopicPartition(topic, p): 0 for p in range(2)})
+    following.pause([TopicPartition(topic, 1)])
+    await appender.append([record(topic, 0, "before"), record(topic, 1, "meanwhile")])
+    assert texts(await read(following, 1)) == ["before"]
+    assert await following.poll(FETCH_SENT_S) == []
+
+    began_s = time.monotonic()
+    following.resume([TopicPartition(topic, 1)])
+
+    assert texts(await read(following, 1)) == ["meanwhile"]
+    assert time.monotonic() - began_s < SOON_S
+
+
+async def test_what_was_read_late_is_fetched_again_while_the_broker_holds_a_fetch_without_it(
+    log: KafkaLogUnderTest,
+) -> None:
+    topic = log.name("t")
+    await log.create(topic, partitions=2)
+    appender, following = await log.appender(), await log.reader()
+    await appender.append([record(topic, 1, "first")])
+    await following.assign({TopicPartition(topic, p): 0 for p in range(2)})
+    # Longer than aiokafka waits for a reader before it fetches what else there is.
+    await asyncio.sleep(FETCH_SENT_S)
+    assert texts(await read(following, 1)) == ["first"]
+
+    began_s = time.monotonic()
+    await appender.append([record(topic, 1, "second")])
+
+    assert texts(await read(following, 1)) == ["second"]
     assert time.monotonic() - began_s < SOON_S
 
 

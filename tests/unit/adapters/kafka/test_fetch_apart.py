@@ -5,33 +5,57 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup
 from aiokafka.protocol.fetch import FetchRequest
 
 from adapters.kafka import fetch_apart
-from adapters.kafka.fetch_apart import FETCH_CONNECTIONS_MAX, FETCH_MAX_WAIT_MS
+from adapters.kafka.fetch_apart import (
+    FETCH_CONNECTIONS_MAX,
+    FETCH_MAX_WAIT_MS,
+    QUIET_FETCH_MAX_WAIT_MS,
+    Fetches,
+)
 
-FETCH = FetchRequest(FETCH_MAX_WAIT_MS, 1, 1, 0, [])
+TOPIC = "t"
+
+
+def fetch_of(*partitions: int, offset: int = 0) -> FetchRequest:
+    return FetchRequest(FETCH_MAX_WAIT_MS, 1, 1, 0, [(TOPIC, [(number, offset, 1) for number in partitions])])
 
 
 class Broker:
-    """Takes the place of a client's ``send``: holds what it is sent until told."""
+    """Takes the place of a client's ``send``, and holds what it is sent until told.
+
+    Odd partitions are led by broker 1, even ones by 2.
+    """
 
     def __init__(self) -> None:
-        self.client = SimpleNamespace(send=self.send)
+        cluster = SimpleNamespace(leader_for_partition=lambda tp: 1 if tp.partition % 2 else 2)
+        self.client = SimpleNamespace(send=self.send, cluster=cluster)
         self.groups: list[tuple[int, int]] = []
+        self.waits_ms: list[int] = []
         self.answers: list[asyncio.Future[str]] = []
-        fetch_apart.fetch_apart(SimpleNamespace(_client=self.client))
+        self.paused: set[TopicPartition] = set()
+        self.fetches = Fetches(SimpleNamespace(_client=self.client, paused=lambda: self.paused))
 
-    async def send(self, node_id: int, _request: Any, *, group: int) -> str:
+    async def send(self, node_id: int, request: Any, *, group: int) -> str:
         self.groups.append((node_id, group))
+        self.waits_ms.append(getattr(request, "_max_wait_ms", 0))
         self.answers.append(asyncio.get_running_loop().create_future())
         return await self.answers[-1]
 
-    async def fetch(self, node_id: int = 1) -> asyncio.Task[str]:
-        task: asyncio.Task[str] = asyncio.ensure_future(self.client.send(node_id, FETCH))
+    async def fetch(self, node_id: int = 1, request: FetchRequest | None = None) -> asyncio.Task[str]:
+        asked = fetch_of(1) if request is None else request
+        task: asyncio.Task[str] = asyncio.ensure_future(self.client.send(node_id, asked))
         await asyncio.sleep(0)
         return task
+
+    async def fetched(self, request: FetchRequest) -> None:
+        """Ask, and be answered."""
+        task = await self.fetch(request=request)
+        self.answers[-1].set_result("records")
+        await task
 
 
 async def drop(task: asyncio.Task[str]) -> None:
@@ -99,3 +123,67 @@ async def test_what_one_broker_holds_is_no_matter_of_another() -> None:
     await drop(await broker.fetch(2))
 
     assert broker.groups[0][1] == broker.groups[1][1]
+
+
+async def test_a_fetch_is_held_longer_and_longer_while_nothing_moves() -> None:
+    broker = Broker()
+    for _ in range(6):
+        await broker.fetched(fetch_of(1, 3))
+
+    assert broker.waits_ms == [500, 1000, 2000, 4000, 4000, 4000]
+    assert broker.waits_ms[-1] == QUIET_FETCH_MAX_WAIT_MS
+
+
+@pytest.mark.parametrize("other", [fetch_of(1, 3, offset=1), fetch_of(1), fetch_of(1, 3, 5)])
+async def test_a_fetch_of_anything_else_is_held_as_shortly_as_the_first(other: FetchRequest) -> None:
+    broker = Broker()
+    for _ in range(3):
+        await broker.fetched(fetch_of(1, 3))
+
+    await broker.fetched(other)
+
+    assert broker.waits_ms[-1] == FETCH_MAX_WAIT_MS
+
+
+async def test_the_order_in_which_partitions_are_asked_for_is_no_news() -> None:
+    broker = Broker()
+    await broker.fetched(fetch_of(1, 3))
+
+    await broker.fetched(fetch_of(3, 1))
+
+    assert broker.waits_ms == [500, 1000]
+
+
+async def test_after_one_nobody_wanted_a_fetch_is_held_shortly() -> None:
+    broker = Broker()
+    for _ in range(3):
+        await broker.fetched(fetch_of(1))
+    await drop(await broker.fetch())
+
+    await drop(await broker.fetch())
+
+    assert broker.waits_ms[-2:] == [4000, FETCH_MAX_WAIT_MS]
+
+
+async def test_a_fetch_without_what_is_to_be_read_now_is_given_up() -> None:
+    broker = Broker()
+    of_one, of_two = await broker.fetch(1, fetch_of(1, 3)), await broker.fetch(2, fetch_of(2))
+
+    broker.fetches.look_again([TopicPartition(TOPIC, 5)])
+    await asyncio.wait([of_one], timeout=0.1)
+
+    assert of_one.cancelled()
+    assert not of_two.done(), "the broker of 5 is another"
+    await drop(of_two)
+
+
+async def test_a_fetch_goes_on_that_asks_for_it_or_is_not_to_ask() -> None:
+    broker = Broker()
+    task = await broker.fetch(1, fetch_of(1, 3))
+    broker.paused.add(TopicPartition(TOPIC, 5))
+
+    broker.fetches.look_again([TopicPartition(TOPIC, 3), TopicPartition(TOPIC, 5)])
+    await asyncio.wait([task], timeout=0.01)
+
+    assert not task.done()
+    await drop(task)
