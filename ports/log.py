@@ -86,6 +86,17 @@ class PartitionReader(Protocol):
         ...
 
 
+class GatheringReader(PartitionReader, Protocol):
+    """A reader that can be told how soon records must come."""
+
+    def gather(self, seconds: float) -> None:
+        """Let records that come within so long of the last ones wait for each other: cheaper, and later.
+
+        0, as in the beginning: each is read as soon as it can be.
+        """
+        ...
+
+
 class ProgressUnknownError(Exception):
     """The broker did not say how far a group has come; harmless, ask again later."""
 

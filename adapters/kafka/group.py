@@ -108,6 +108,7 @@ class KafkaGroupMember:
         start_at: StartAt | None = None,
         restore: Restore | None = None,
         session_timeout_s: float = SESSION_TIMEOUT_S,
+        gather_s: float = 0.0,
     ) -> None:
         self._instance = instance
         self._topics = tuple(topics)
@@ -145,6 +146,7 @@ class KafkaGroupMember:
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
         )
         self._fetches = Fetches(self._consumer)
+        self._fetches.gather(gather_s)
 
     async def start(self) -> None:
         """Connect and begin to join; returns before the first assignment.

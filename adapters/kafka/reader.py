@@ -90,6 +90,10 @@ class KafkaReader:
         self._consumer.resume(*known)
         self._fetches.look_again(known)
 
+    def gather(self, seconds: float) -> None:
+        """See ``ports.log.GatheringReader.gather``."""
+        self._fetches.gather(seconds)
+
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
         """See ``ports.log.PartitionReader.poll``."""
         try:

@@ -31,6 +31,9 @@ class MemoryReader:
         self._paused -= set(partitions)
         self._broker.notify()
 
+    def gather(self, seconds: float) -> None:
+        """See ``ports.log.GatheringReader.gather``; what is in memory costs nothing to look at."""
+
     async def poll(self, timeout_s: float, max_records: int = 5000) -> list[Record]:
         """See ``ports.log.PartitionReader.poll``."""
         return await poll_until(self._broker, lambda: self._look(max_records), timeout_s)

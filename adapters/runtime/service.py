@@ -1,6 +1,7 @@
 """The frame of a service process: connect, check the epoch, announce, run, stop on a signal."""
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -43,6 +44,8 @@ from schemas.topics import RouteMap
 logger = logging.getLogger(__name__)
 
 CONNECT_ATTEMPT_S = 1.0
+GC_THRESHOLDS = (50_000, 20, 20)
+"""Some 10 MB of young objects at most; see ``collect_seldom``."""
 _WITH_REMEDY = (
     EpochError,
     FailpointSpecificationError,
@@ -97,6 +100,7 @@ class Service:
             start_at=start_at,
             restore=restore,
             session_timeout_s=self.settings.session_timeout_s,
+            gather_s=self.settings.gather_s,
         )
         await member.start()
         reached(Failpoint.JOINED)
@@ -143,6 +147,7 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
     """
     instance = settings.instance_of(name)
     setup_logs(name, instance, settings.log_level)
+    collect_seldom()
     try:
         arm_from(settings.failpoints, name)
         asyncio.run(_serve(name, instance, settings, run))
@@ -154,6 +159,16 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
                 logger.error("%s stopped by an unexpected error", name, exc_info=cause)  # noqa: TRY400
         return 1
     return 0
+
+
+def collect_seldom() -> None:
+    """Look for garbage in cycles seldom: there is next to none, and each look visits what is young.
+
+    At Python's own threshold of 700 a service spent a fifth of its CPU on it. What is imported is never
+    looked at again.
+    """
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -37,6 +37,11 @@ class ServiceSettings(BaseSettings):
         """Seconds from the word to stop until the service gives up what is under way."""
         return self.stop_timeout_s
 
+    @property
+    def gather_s(self) -> float:
+        """Seconds that records may wait for each other which come soon after others; 0: none waits."""
+        return 0.0
+
     def instance_of(self, service: str) -> str:
         """Give the instance name, by default service and host."""
         return self.instance or f"{service}-{socket.gethostname()}"

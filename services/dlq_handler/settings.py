@@ -3,6 +3,7 @@
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from adapters.learned.settings import ModelTrust
 from adapters.runtime.settings import ServiceSettings
@@ -12,6 +13,8 @@ from core.retry_budget import BudgetRule
 from core.retrying.explore import EXPLORABLE, EXPLORED_MAX, Chooser, is_explorable
 
 HEARTBEATS_PER_LEASE_MIN = 3
+GATHER_S = 0.05
+"""A retry or a job handed back goes on that much later at most; backoff begins at 1 s."""
 
 
 class DlqHandlerSettings(ServiceSettings):
@@ -70,6 +73,11 @@ class DlqHandlerSettings(ServiceSettings):
     """Retries at once after a quiet time, all instances together."""
     retry_budget_wait_s: float = Field(default=600.0, ge=0.0)
     """Longest time that a retry waits for the budget, seconds; 0: there is no budget."""
+
+    @property
+    @override
+    def gather_s(self) -> float:
+        return GATHER_S
 
     @property
     def budget(self) -> BudgetRule:

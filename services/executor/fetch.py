@@ -119,6 +119,7 @@ class Fetcher:
             self._turns.begin()
         taken = list(self._order.take(wanted, fits, is_open, self._turns))
         self._took(taken)
+        self._pace()
         return taken
 
     def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:

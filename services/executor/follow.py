@@ -8,7 +8,7 @@ from typing import NamedTuple
 from core.ledger.outcome import Outcome
 from core.ledger.verdicts import Cancel, Claimed, Lost
 from core.log import TopicPartition
-from ports.log import PartitionReader
+from ports.log import GatheringReader
 from ports.snapshots import SnapshotStore
 from schemas.executors import dispatch_key
 from schemas.ledger import FoldedEvent, LedgerFolds
@@ -28,7 +28,7 @@ class Follower:
     """
 
     def __init__(
-        self, reader: PartitionReader, routes: RouteMap, folds: LedgerFolds, snapshots: SnapshotStore
+        self, reader: GatheringReader, routes: RouteMap, folds: LedgerFolds, snapshots: SnapshotStore
     ) -> None:
         self._reader = reader
         self._routes = routes
@@ -51,6 +51,10 @@ class Follower:
     def known_end(self, partition: int) -> int:
         """End of the ledger partition as far as known, without asking the broker."""
         return self._reader.known_end(TopicPartition(self._routes.ledger, partition))
+
+    def gather(self, seconds: float) -> None:
+        """See ``ports.log.GatheringReader.gather``."""
+        self._reader.gather(seconds)
 
     async def can_follow(self, partition: int) -> bool:
         """Prepare to follow one more partition: its fold is restored beside whatever is read meanwhile.

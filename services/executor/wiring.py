@@ -16,7 +16,7 @@ from ports.demand import DemandWatch
 from ports.failpoints import Failpoint, reached
 from ports.fetch import RecordFetcher
 from ports.law_watch import LawWatch
-from ports.log import GroupMember, GroupProgress, PartitionReader
+from ports.log import GatheringReader, GroupMember, GroupProgress, PartitionReader
 from ports.meter import Metric
 from ports.outcomes import OutcomeReporter
 from ports.snapshots import SnapshotStore
@@ -44,6 +44,8 @@ from services.executor.workers.pool import WorkerPool
 logger = logging.getLogger(__name__)
 
 MEASURE_INTERVAL_S = 1.0
+GATHER_S = 0.05
+"""While nothing waits for it, the ledger is read so seldom: a cancel reaches its job that much later."""
 FOREIGN_LANE_FETCH_BYTES = 65_536
 """Read ahead of each lane of others: a hundred lanes must not take a hundred megabytes."""
 
@@ -81,7 +83,7 @@ async def run(service: Service) -> None:
 class Readers(NamedTuple):
     """Readers without a group, each for one purpose."""
 
-    ledger: PartitionReader
+    ledger: GatheringReader
     control: PartitionReader
     snapshots: PartitionReader
     executors: PartitionReader
@@ -89,7 +91,7 @@ class Readers(NamedTuple):
     models: PartitionReader
 
 
-async def _opened(service: Service, stack: contextlib.AsyncExitStack) -> PartitionReader:
+async def _opened(service: Service, stack: contextlib.AsyncExitStack) -> GatheringReader:
     reader = await service.reader()
     stack.push_async_callback(reader.close)
     return reader
@@ -239,11 +241,11 @@ class Executor:
             tasks.create_task(self._leased.beat(finished, wake))
             tasks.create_task(self._leased.watch(finished))
             tasks.create_task(self._follower.run(finished, self._followed, self._take))
-            tasks.create_task(self._fetcher.run(stopping, wake, wake))
+            tasks.create_task(self._fetcher.run(stopping, self._arrived, wake))
             tasks.create_task(self._claimer.run(stopping))
             if self._thief is not None and self._foreign is not None:
                 tasks.create_task(self._thief.run(stopping))
-                tasks.create_task(self._foreign.run(stopping, wake, wake))
+                tasks.create_task(self._foreign.run(stopping, self._arrived, wake))
             tasks.create_task(self._closer.run(wake))
             tasks.create_task(self._reporter.run_notes())
             tasks.create_task(self._context.outcomes.run(finished))
@@ -290,6 +292,17 @@ class Executor:
         foreign = self._thief.partitions if self._thief is not None else frozenset[int]()
         return self._fetcher.partitions | self._held.partitions() | foreign
 
+    def _arrived(self) -> None:
+        self._follower.gather(0.0)
+        self._claimer.wake.set()
+
+    def _is_waiting(self) -> bool:
+        """Whether anything here waits for what the ledger says next."""
+        queues = (self._fetcher, self._foreign)
+        return self._held.count(Stage.CLAIMING) > 0 or any(
+            queue is not None and len(queue) for queue in queues
+        )
+
     def _take(self, events: list[FoldedEvent]) -> None:
         """React to what the ledger says: claims of ours, jobs to stop, and progress towards known ends."""
         boot_id = self._leased.boot_id
@@ -304,6 +317,7 @@ class Executor:
                 reached(Failpoint.STOP_READ)
                 self._workers.cancel(key)
                 reached(Failpoint.STOP_PASSED_ON)
+        self._follower.gather(0.0 if self._is_waiting() else GATHER_S)
         if events:
             self._claimer.wake.set()
 

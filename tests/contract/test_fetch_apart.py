@@ -26,6 +26,9 @@ async def log(
 ) -> AsyncIterator[KafkaLogUnderTest]:
     for module in (fetch_apart, group, reader):
         monkeypatch.setattr(module, "FETCH_MAX_WAIT_MS", int(HELD_S * 1000))
+    # What is not noticed when it happens is noticed too late here.
+    for module in (group, reader):
+        monkeypatch.setattr(module, "FETCH_LOOK_MS", int(HELD_S * 1000))
     made = KafkaLogUnderTest(topic_prefix, servers.kafka_bootstrap)
     yield made
     await made.close()
@@ -81,6 +84,30 @@ async def test_what_is_resumed_is_read_while_the_broker_holds_a_fetch_without_it
     following.resume([TopicPartition(topic, 1)])
 
     assert texts(await read(following, 1)) == ["meanwhile"]
+    assert time.monotonic() - began_s < SOON_S
+
+
+@pytest.mark.parametrize("is_polling", [True, False])
+async def test_what_is_paused_and_resumed_again_and_again_is_read_each_time(
+    log: KafkaLogUnderTest, *, is_polling: bool
+) -> None:
+    topic, turns = log.name("t"), 10
+    await log.create(topic, partitions=2)
+    appender, following = await log.appender(), await log.reader()
+    lane = TopicPartition(topic, 1)
+    await following.assign({TopicPartition(topic, p): 0 for p in range(2)})
+    began_s = time.monotonic()
+    for turn in range(turns):
+        following.pause([lane])
+        await appender.append([record(topic, 0, f"before {turn}"), record(topic, 1, f"meanwhile {turn}")])
+        assert texts(await read(following, 1)) == [f"before {turn}"]
+        if is_polling:
+            asyncio.get_running_loop().call_later(0.05, following.resume, [lane])
+        else:
+            await asyncio.sleep(0.05)
+            following.resume([lane])
+        assert texts(await read(following, 1)) == [f"meanwhile {turn}"]
+
     assert time.monotonic() - began_s < SOON_S
 
 

@@ -37,7 +37,14 @@ class Broker:
         self.waits_ms: list[int] = []
         self.answers: list[asyncio.Future[str]] = []
         self.paused: set[TopicPartition] = set()
-        self.fetches = Fetches(SimpleNamespace(_client=self.client, paused=lambda: self.paused))
+        self.looks: set[asyncio.Future[None]] = set()
+        """What aiokafka was told to look at again."""
+        self.fetcher = SimpleNamespace(
+            _pending_tasks=set(), _wait_consume_future=None, _notify=self.looks.add
+        )
+        self.fetches = Fetches(
+            SimpleNamespace(_client=self.client, _fetcher=self.fetcher, paused=lambda: self.paused)
+        )
 
     async def send(self, node_id: int, request: Any, *, group: int) -> str:
         self.groups.append((node_id, group))
@@ -48,6 +55,7 @@ class Broker:
     async def fetch(self, node_id: int = 1, request: FetchRequest | None = None) -> asyncio.Task[str]:
         asked = fetch_of(1) if request is None else request
         task: asyncio.Task[str] = asyncio.ensure_future(self.client.send(node_id, asked))
+        self.fetcher._pending_tasks.add(task)
         await asyncio.sleep(0)
         return task
 
@@ -187,3 +195,82 @@ async def test_a_fetch_goes_on_that_asks_for_it_or_is_not_to_ask() -> None:
 
     assert not task.done()
     await drop(task)
+
+
+@pytest.mark.parametrize("is_taken_early", [True, False])
+async def test_aiokafka_looks_again_when_it_took_the_end_of_a_fetch_too_early(
+    is_taken_early: bool,
+) -> None:
+    broker, looked = Broker(), asyncio.get_running_loop().create_future()
+    broker.fetcher._wait_consume_future = looked
+    task = await broker.fetch()
+    if is_taken_early:
+        broker.fetcher._pending_tasks.discard(task)
+
+    await drop(task)
+    await asyncio.sleep(0)
+
+    assert broker.looks == ({looked} if is_taken_early else set())
+
+
+GATHER_S = 0.05
+
+
+async def when_sent_s(broker: Broker, request: FetchRequest) -> float:
+    """Ask, and give how long it took until the broker was asked."""
+    loop, before = asyncio.get_running_loop(), len(broker.answers)
+    began_s = loop.time()
+    task = await broker.fetch(request=request)
+    while len(broker.answers) == before:  # noqa: ASYNC110 - what is awaited is the wait under test
+        await asyncio.sleep(0.001)
+    sent_s = loop.time() - began_s
+    await drop(task)
+    return sent_s
+
+
+async def test_what_comes_soon_after_records_is_fetched_with_what_comes_with_it() -> None:
+    broker = Broker()
+    broker.fetches.gather(GATHER_S)
+    await broker.fetched(fetch_of(1, 3))
+
+    assert await when_sent_s(broker, fetch_of(1, 3, offset=1)) >= GATHER_S * 0.9
+
+
+@pytest.mark.parametrize("other", [fetch_of(1, 3), fetch_of(1, 3, 5), fetch_of(1)])
+async def test_nothing_is_waited_for_after_silence_or_when_other_partitions_are_read(
+    other: FetchRequest,
+) -> None:
+    broker = Broker()
+    broker.fetches.gather(60.0)
+    await broker.fetched(fetch_of(1, 3))
+
+    async with asyncio.timeout(5):
+        await when_sent_s(broker, other)
+
+
+async def test_who_cannot_wait_ends_the_gathering() -> None:
+    broker = Broker()
+    broker.fetches.gather(60.0)
+    await broker.fetched(fetch_of(1))
+    task = await broker.fetch(request=fetch_of(1, offset=1))
+    assert len(broker.answers) == 1
+
+    broker.fetches.gather(0.0)
+    async with asyncio.timeout(5):
+        while len(broker.answers) == 1:  # noqa: ASYNC110 - another task appends
+            await asyncio.sleep(0.001)
+
+    await drop(task)
+
+
+async def test_what_is_to_be_read_now_is_not_gathered_for() -> None:
+    broker = Broker()
+    broker.fetches.gather(60.0)
+    await broker.fetched(fetch_of(1))
+    task = await broker.fetch(request=fetch_of(1, offset=1))
+
+    broker.fetches.look_again([TopicPartition(TOPIC, 3)])
+    await asyncio.wait([task], timeout=5)
+
+    assert task.cancelled()
+    assert len(broker.answers) == 1, "the broker was not asked"

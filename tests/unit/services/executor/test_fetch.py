@@ -95,6 +95,25 @@ async def test_large_jobs_are_read_ahead_by_bytes_and_not_by_count() -> None:
         await running
 
 
+async def test_a_lane_is_read_on_as_soon_as_it_is_half_empty_whoever_is_being_waited_for() -> None:
+    member = Member([dispatch(offset, 10) for offset in range(10)])
+    context = executor_context(ROUTES, cast("Any", None))
+    fetcher = Fetcher(cast("Any", member), context, law=lambda: standard_law(""), lane_buffer=4)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(fetcher.run(stopping, lambda: None, lambda: None))
+    async with asyncio.timeout(5):
+        await member.idle.wait()
+        assert member.paused == {LANE}
+
+        fetcher.take(2, lambda _: True)
+        assert member.paused == {LANE}, "half full"
+        fetcher.take(1, lambda _: True)
+        assert not member.paused
+
+        stopping.set()
+        await running
+
+
 class Moving(Member):
     """Gives what it is told to give, under the assignment it has then."""
 

@@ -1,10 +1,13 @@
-"""Work an executor starts beside its steps must not fail unheard."""
+"""What an executor connects: work beside its steps, and how closely it follows the ledger."""
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from services.executor.wiring import Executor
+import pytest
+
+from services.executor.held import Stage
+from services.executor.wiring import GATHER_S, Executor
 
 
 async def test_a_hand_back_that_cannot_be_appended_ends_the_process() -> None:
@@ -21,3 +24,45 @@ async def test_a_hand_back_that_cannot_be_appended_ends_the_process() -> None:
     async with asyncio.timeout(5):
         await executor._closer.failed.wait()
     assert not executor._tasks
+
+
+@pytest.mark.parametrize(
+    ("claiming", "own", "stolen", "expected_s"),
+    [
+        (0, [], None, GATHER_S),
+        (0, [], [], GATHER_S),
+        (1, [], [], 0.0),
+        (0, ["queued"], None, 0.0),
+        (0, [], ["queued"], 0.0),
+    ],
+)
+async def test_the_ledger_is_followed_closely_while_anything_waits_for_what_it_says(
+    claiming: int, own: list[str], stolen: list[str] | None, expected_s: float
+) -> None:
+    executor, asked = _following(claiming, own, stolen)
+
+    executor._take([])
+
+    assert asked == [expected_s]
+
+
+async def test_an_arrival_ends_the_wait_for_the_ledger_at_once() -> None:
+    executor, asked = _following(0, [], [])
+
+    executor._arrived()
+
+    assert asked == [0.0]
+    assert executor._claimer.wake.is_set()
+
+
+def _following(claiming: int, own: list[str], stolen: list[str] | None) -> tuple[Any, list[float]]:
+    """Give an executor of which only that is there, and what it asks of the reader of its ledger."""
+    executor: Any = Executor.__new__(Executor)
+    asked: list[float] = []
+    executor._follower = SimpleNamespace(gather=asked.append)
+    executor._held = SimpleNamespace(count=lambda stage: claiming if stage is Stage.CLAIMING else 1)
+    executor._fetcher, executor._foreign = own, stolen
+    executor._leased = SimpleNamespace(boot_id="e-1")
+    executor._claimer = SimpleNamespace(wake=asyncio.Event(), cancelled=lambda _: None)
+    executor._starter = SimpleNamespace(read_back=lambda _: None, start_ready=list)
+    return executor, asked
