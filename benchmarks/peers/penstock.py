@@ -18,6 +18,8 @@ from penstock.client.submission import Job
 
 FINAL_STATE = "Postgres: jobs.finished_at is set"
 _APP = "benchmarks.peers.apps.penstock_app"
+_SLOTS = 500
+"""Of each of the two workers: docs/performance.md, "A backlog"."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ async def standing(data: Path) -> AsyncIterator[tuple[PenstockStand, dict[str, s
     """
     noted = data / "effects"
     noted.mkdir(parents=True)
-    settings = {"PENSTOCK_APP": _APP, FOLDER_KEY: str(noted)}
+    settings = {"PENSTOCK_APP": _APP, "PENSTOCK_SLOTS": str(_SLOTS), FOLDER_KEY: str(noted)}
     async with running(data / "pipeline", settings=settings) as pipeline:
         yield PenstockStand(pipeline, noted), {"penstock": version("penstock")}
 

@@ -107,7 +107,7 @@ class Fetcher:
                 self._offer(batch.records)
                 arrived()
             await self._park()
-            self._pace()
+            self._pace(self._trackers)
             await self._commit()
             # What was read now is handled during the next wait: not committed soon, it would look stuck.
             timeout_s = COMMIT_INTERVAL_S if batch.records or self._uncommitted else POLL_S
@@ -119,7 +119,8 @@ class Fetcher:
             self._turns.begin()
         taken = list(self._order.take(wanted, fits, is_open, self._turns))
         self._took(taken)
-        self._pace()
+        if self._paused:
+            self._pace({_lane(job.record) for job in taken} & self._trackers.keys())
         return taken
 
     def shed(self, is_over: Callable[[WaitingJob], bool]) -> None:
@@ -246,9 +247,9 @@ class Fetcher:
         head_start_ms = self._head_start_ms[self._bucket[waiting.record.topic]]
         self._order.offer(place, head_start_ms, waiting.queued.ready_ms, waiting)
 
-    def _pace(self) -> None:
-        """Stop fetching lanes that are full, go on with those half empty."""
-        for lane in self._trackers:
+    def _pace(self, lanes: Iterable[TopicPartition]) -> None:
+        """Of these stop fetching those that are full, go on with those half empty."""
+        for lane in lanes:
             filled = max(self._order.waiting(lane) / self._lane_buffer, self._bytes[lane] / LANE_MAX_BYTES)
             if filled >= 1 and lane not in self._paused:
                 self._paused.add(lane)
