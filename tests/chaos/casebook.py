@@ -34,6 +34,8 @@ create table if not exists rejected (round int, partition int, offset int, at in
 create table if not exists events (round int, job text, partition int, offset int, at_ms int, raw blob,
     is_verdict int, holds int, state text, rank int, closed_n int, late int,
     was_open int, primary key (job, partition, offset)) without rowid;
+create index if not exists events_workflow on events (raw ->> 'workflow_id')
+    where is_verdict = 0 and raw ->> 'workflow_id' is not null;
 create table if not exists letters (round int, job text, is_dead int, partition int, offset int, origin text,
     n int, attempt int, error_class text, message text,
     primary key (job, is_dead, partition, offset)) without rowid;
@@ -136,6 +138,8 @@ class Casebook:
                 "insert or ignore into touched select job from "
                 f"(select job, name, body from {left} except select job, name, body from {right})"
             )
+        # What is asked of a job of a workflow is asked of the others with it.
+        self._db.execute(f"insert or ignore into touched {_IN_THE_SAME_WORKFLOWS}")
         self._db.execute("delete from rows")
         self._db.execute("insert into rows select * from fresh")
         self._db.execute("delete from fresh")
@@ -176,6 +180,10 @@ class Casebook:
         self._db.close()
 
 
+_IN_THE_SAME_WORKFLOWS = """select job from events
+    where is_verdict = 0 and raw ->> 'workflow_id' is not null and raw ->> 'workflow_id' in
+    (select raw ->> 'workflow_id' from touched join events using (job)
+    where is_verdict = 0 and raw ->> 'workflow_id' is not null)"""
 _SEND_PROBLEMS = """select send, outcome, count(records.send) as found,
     'at ' || coalesce(sends.partition || '/' || sends.offset, 'no known place')
     || coalesce(': ' || nullif(sends.reason, ''), '')

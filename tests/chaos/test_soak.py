@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from core.ledger.notes import Accepted, Repeated
+from core.ledger.verdicts import Expired
 from core.log import TopicPartition
 from penstock.demo.sent import SendOutcome
 from schemas.ledger import FoldedEvent
@@ -93,7 +94,7 @@ def book(tmp_path: Path) -> Casebook:
     return found
 
 
-def tell(book: Casebook, offset: int, event: Accepted | Repeated) -> None:
+def tell(book: Casebook, offset: int, event: Accepted | Repeated | Expired) -> None:
     raw = msgspec.json.encode(event)
     book.add("events", [event_row(FoldedEvent(0, offset, 5, event, None), raw)])
 
@@ -124,6 +125,23 @@ def test_reading_facts_twice_counts_them_once(book: Casebook) -> None:
     book.finish()
     (case,) = book.cases()
     assert len(case.events) == 1
+
+
+def test_who_hears_of_a_job_of_a_workflow_again_is_told_of_all_of_it(book: Casebook) -> None:
+    parent, child, other = (JOB[:-1] + digit for digit in "123")
+    for offset, job_id, workflow in ((0, parent, "w"), (1, child, "w"), (2, other, None)):
+        event = msgspec.structs.replace(
+            accepted(offset=offset, send=offset + 1, job_id=job_id), workflow_id=workflow
+        )
+        tell(book, offset, event)
+    book.finish()
+    assert book.touched() == 3
+
+    book.begin()
+    tell(book, 3, Expired("e0:0:1", child))
+    book.finish()
+
+    assert [case.job_id for case in book.cases()] == [parent, child]
 
 
 def test_ends_of_outputs_that_were_not_seen_are_unknown() -> None:
