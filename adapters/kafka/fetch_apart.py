@@ -13,26 +13,33 @@ from aiokafka.protocol.fetch import FetchRequest
 FETCH_MAX_WAIT_MS = 500
 """How long the broker holds an empty fetch; new data answers it at once, so it costs no latency."""
 QUIET_FETCH_MAX_WAIT_MS = 4_000
-"""Where nothing moves, each fetch is held twice as long as the one before, up to this: an idle client costs
-what it asks. Less than half of the time after which a request is given up."""
+"""Where nothing moves, each fetch of all there is to read is held twice as long as the one before, up to
+this: an idle client costs what it asks. Less than half of the time after which a request is given up."""
+PARTIAL_FETCH_MAX_WAIT_MS = 50
+"""How long a fetch is held that leaves out a partition whose records are just being taken out; at first also
+one that leaves out a paused one. It is soon wanted no more, and takes its connection until it ends."""
 FETCH_LOOK_MS = 1_000
 """aiokafka looks so often whether there is something to fetch although nothing has happened."""
 FETCH_CONNECTIONS_MAX = 4
-"""To one broker. What is assigned more often than this within ``FETCH_MAX_WAIT_MS`` waits for an answer."""
+"""To one broker. What is begun to be read while it holds a fetch nobody wants on each waits for the first."""
 FIRST_GROUP = max(ConnectionGroup) + 1
+
+
+_Asked = Mapping[tuple[str, int], int]
+"""Where from a fetch asks for each partition."""
 
 
 class _InFlight(NamedTuple):
     """A fetch that has no answer yet."""
 
     task: "asyncio.Task[Any]"
-    asked: Mapping[tuple[str, int], int]
+    asked: _Asked
 
 
 class _Last(NamedTuple):
-    """The fetch before: where from it was to read, how long it might be held, when it was answered."""
+    """The fetch before: what it asked for, how long it might be held, when it was answered."""
 
-    asked: Mapping[tuple[str, int], int]
+    asked: _Asked
     wait_ms: int
     answered_s: float
 
@@ -67,9 +74,10 @@ class Fetches:
         self._at_once = asyncio.Event()
 
     def gather(self, seconds: float) -> None:
-        """Send no fetch sooner after an answer with records than this, so that more come at once.
+        """After an answer with records, send the next fetch of the same partitions no sooner than this.
 
-        0 sends what waits now. The first record after a silence comes at once either way.
+        More come at once then. 0 sends what waits now. The first record after a silence comes at once either
+        way.
         """
         self._gather_s = seconds
         if seconds:
@@ -90,7 +98,7 @@ class Fetches:
         try:
             if last is not None and last.asked != asked and last.asked.keys() == asked.keys():
                 await self._gathered(last.answered_s)
-            wait_ms = request._max_wait_ms = _wait_ms(last, asked)  # noqa: SLF001
+            wait_ms = request._max_wait_ms = self._wait_ms(node_id, last, asked)  # noqa: SLF001
             answer = await self._fetch(node_id, request, wait_ms / 1000)
         finally:
             self._in_flight.pop(node_id, None)
@@ -98,9 +106,14 @@ class Fetches:
         return answer
 
     def look_again(self, partitions: Collection[tuple[str, int]]) -> None:
-        """Fetch anew at once where the fetch under way does not ask for one of these, now to be read."""
+        """Fetch anew at once where the fetch under way does not ask for one of these, now to be read.
+
+        Unless all connections are taken: then it ends by itself first.
+        """
+        now_s = asyncio.get_running_loop().time()
         for node_id, one in self._in_flight.items():
-            if self._misses(node_id, one, partitions):
+            is_free = any(self._free_at_s.get(place, now_s) <= now_s for place in _places(node_id))
+            if is_free and any(self._is_missing(node_id, one.asked, tp) for tp in partitions):
                 one.task.cancel()
 
     def _noticed(self, task: "asyncio.Task[Any]") -> None:
@@ -116,37 +129,53 @@ class Fetches:
     async def _gathered(self, answered_s: float) -> None:
         wait_s = answered_s + self._gather_s - asyncio.get_running_loop().time()
         if wait_s > 0:
+            # Not ``wait_for``: before Python 3.12 it may lose that the fetch is given up.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._at_once.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._at_once.wait()
 
     async def _fetch(self, node_id: int, request: FetchRequest, wait_s: float) -> Any:
         sent_s = asyncio.get_running_loop().time()
-        place = self._first_free(node_id, sent_s)
+        place = min(_places(node_id), key=lambda place: max(sent_s, self._free_at_s.get(place, sent_s)))
+        free_at_s = begun_s = max(sent_s, self._free_at_s.get(place, sent_s))
         self._free_at_s[place] = math.inf
-        free_at_s = sent_s
         try:
             return await self._send(node_id, request, group=place[1])
         except asyncio.CancelledError:
             # Something else is to be read; the broker does not know and still holds the fetch.
-            free_at_s = sent_s + wait_s
+            free_at_s = begun_s + wait_s
             raise
         finally:
             self._free_at_s[place] = free_at_s
 
-    def _misses(self, node_id: int, one: _InFlight, partitions: Collection[tuple[str, int]]) -> bool:
-        missing = {AioTopicPartition(*tp) for tp in partitions if tp not in one.asked}
-        if not missing:
+    def _wait_ms(self, node_id: int, last: _Last | None, asked: _Asked) -> int:
+        """Give how long the broker may hold a fetch: longer than the one before if nothing has moved since.
+
+        Never long if it does not ask for all there is: the rest may have to be read any time.
+        """
+        assignment = self._assignment()
+        partitions = () if assignment is None else assignment.tps
+        if any(self._is_missing(node_id, asked, tp) for tp in partitions):
+            return PARTIAL_FETCH_MAX_WAIT_MS
+        first, most = FETCH_MAX_WAIT_MS, QUIET_FETCH_MAX_WAIT_MS
+        if self._consumer.paused():
+            first, most = PARTIAL_FETCH_MAX_WAIT_MS, FETCH_MAX_WAIT_MS
+        return first if last is None or last.asked != asked else min(2 * last.wait_ms, most)
+
+    def _is_missing(self, node_id: int, asked: _Asked, partition: tuple[str, int]) -> bool:
+        """Whether a fetch from this broker should ask for a partition, and does not or from elsewhere."""
+        assignment, tp = self._assignment(), AioTopicPartition(*partition)
+        state = None if assignment is None else assignment.state_value(tp)
+        if state is None or state.paused or not state.has_valid_position:
             return False
-        leader_of = self._consumer._client.cluster.leader_for_partition  # noqa: SLF001
-        return any(leader_of(tp) == node_id for tp in missing - self._consumer.paused())
+        if asked.get(partition) == state.position:
+            return False
+        return bool(self._consumer._client.cluster.leader_for_partition(tp) == node_id)  # noqa: SLF001
 
-    def _first_free(self, node_id: int, now_s: float) -> tuple[int, int]:
-        places = [(node_id, FIRST_GROUP + number) for number in range(FETCH_CONNECTIONS_MAX)]
-        return min(places, key=lambda place: max(now_s, self._free_at_s.get(place, now_s)))
+    def _assignment(self) -> Any:
+        subscription = self._consumer._subscription.subscription  # noqa: SLF001
+        return None if subscription is None else subscription.assignment
 
 
-def _wait_ms(last: _Last | None, asked: Mapping[tuple[str, int], int]) -> int:
-    """Give how long the broker may hold a fetch: longer than the one before if nothing has moved since."""
-    if last is None or last.asked != asked:
-        return FETCH_MAX_WAIT_MS
-    return min(2 * last.wait_ms, QUIET_FETCH_MAX_WAIT_MS)
+def _places(node_id: int) -> list[tuple[int, int]]:
+    return [(node_id, FIRST_GROUP + number) for number in range(FETCH_CONNECTIONS_MAX)]

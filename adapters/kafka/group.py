@@ -253,8 +253,6 @@ class KafkaGroupMember:
                     timeout_ms=int(timeout_s * 1000), max_records=max_records
                 )
             records = [record_of(raw) for batch in fetched.values() for raw in batch]
-            if len(records) < max_records:
-                self._fetches.look_again(fetched)
         except TimeoutError:
             # Nothing is lost: aiokafka hands out what it has drained without a further wait.
             records = []
@@ -274,6 +272,7 @@ class KafkaGroupMember:
     def _seek_to_delivered(self) -> None:
         for partition, position in self._delivered.items():
             self._consumer.seek(AioTopicPartition(*partition), position)
+        self._fetches.look_again(self._delivered)
 
     def _deliver(self, records: list[Record]) -> Batch:
         """Note how far each partition was given out, and learn the broker's time."""

@@ -107,8 +107,6 @@ class KafkaReader:
                 continue
             self._positions[key] = batch[-1].offset + 1
             records.extend(record_of(raw) for raw in batch)
-        if records and len(records) < max_records:
-            self._fetches.look_again(fetched)
         return records
 
     async def topics(self) -> set[str]:

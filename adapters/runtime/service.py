@@ -44,8 +44,8 @@ from schemas.topics import RouteMap
 logger = logging.getLogger(__name__)
 
 CONNECT_ATTEMPT_S = 1.0
-GC_THRESHOLDS = (50_000, 20, 20)
-"""Some 10 MB of young objects at most; see ``collect_seldom``."""
+GC_THRESHOLDS = (50_000, 10, 10)
+"""The youngest objects take some 10 MB at most; see ``collect_seldom``."""
 _WITH_REMEDY = (
     EpochError,
     FailpointSpecificationError,
@@ -164,7 +164,7 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
 def collect_seldom() -> None:
     """Look for garbage in cycles seldom: there is next to none, and each look visits what is young.
 
-    At Python's own threshold of 700 a service spent a fifth of its CPU on it. What is imported is never
+    At Python's own threshold of 700 services spent a fifth of their CPU on it. What is imported is never
     looked at again.
     """
     gc.freeze()

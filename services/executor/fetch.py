@@ -249,14 +249,20 @@ class Fetcher:
 
     def _pace(self, lanes: Iterable[TopicPartition]) -> None:
         """Of these stop fetching those that are full, go on with those half empty."""
+        full: list[TopicPartition] = []
+        half_empty: list[TopicPartition] = []
         for lane in lanes:
             filled = max(self._order.waiting(lane) / self._lane_buffer, self._bytes[lane] / LANE_MAX_BYTES)
             if filled >= 1 and lane not in self._paused:
-                self._paused.add(lane)
-                self._member.pause([lane])
+                full.append(lane)
             elif filled < 1 / 2 and lane in self._paused:
-                self._paused.discard(lane)
-                self._member.resume([lane])
+                half_empty.append(lane)
+        if full:
+            self._paused.update(full)
+            self._member.pause(full)
+        if half_empty:
+            self._paused.difference_update(half_empty)
+            self._member.resume(half_empty)
 
 
 def head_starts_ms(law: OrderLaw) -> list[float]:

@@ -1,6 +1,7 @@
 """Which connection a request takes."""
 
 import asyncio
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from adapters.kafka import fetch_apart
 from adapters.kafka.fetch_apart import (
     FETCH_CONNECTIONS_MAX,
     FETCH_MAX_WAIT_MS,
+    PARTIAL_FETCH_MAX_WAIT_MS,
     QUIET_FETCH_MAX_WAIT_MS,
     Fetches,
 )
@@ -22,6 +24,25 @@ TOPIC = "t"
 
 def fetch_of(*partitions: int, offset: int = 0) -> FetchRequest:
     return FetchRequest(FETCH_MAX_WAIT_MS, 1, 1, 0, [(TOPIC, [(number, offset, 1) for number in partitions])])
+
+
+class Assignment:
+    """What aiokafka knows of the partitions that are read."""
+
+    def __init__(self) -> None:
+        self.states: dict[TopicPartition, Any] = {}
+
+    @property
+    def tps(self) -> Collection[TopicPartition]:
+        return self.states.keys()
+
+    def state_value(self, partition: TopicPartition) -> Any:
+        return self.states.get(partition)
+
+    def has(self, number: int, position: int | None = 0, *, paused: bool = False) -> None:
+        self.states[TopicPartition(TOPIC, number)] = SimpleNamespace(
+            paused=paused, has_valid_position=position is not None, position=position
+        )
 
 
 class Broker:
@@ -36,14 +57,19 @@ class Broker:
         self.groups: list[tuple[int, int]] = []
         self.waits_ms: list[int] = []
         self.answers: list[asyncio.Future[str]] = []
-        self.paused: set[TopicPartition] = set()
+        self.assigned = Assignment()
         self.looks: set[asyncio.Future[None]] = set()
         """What aiokafka was told to look at again."""
         self.fetcher = SimpleNamespace(
             _pending_tasks=set(), _wait_consume_future=None, _notify=self.looks.add
         )
         self.fetches = Fetches(
-            SimpleNamespace(_client=self.client, _fetcher=self.fetcher, paused=lambda: self.paused)
+            SimpleNamespace(
+                _client=self.client,
+                _fetcher=self.fetcher,
+                _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=self.assigned)),
+                paused=lambda: {tp for tp, state in self.assigned.states.items() if state.paused},
+            )
         )
 
     async def send(self, node_id: int, request: Any, *, group: int) -> str:
@@ -177,6 +203,7 @@ async def test_a_fetch_without_what_is_to_be_read_now_is_given_up() -> None:
     broker = Broker()
     of_one, of_two = await broker.fetch(1, fetch_of(1, 3)), await broker.fetch(2, fetch_of(2))
 
+    broker.assigned.has(5)
     broker.fetches.look_again([TopicPartition(TOPIC, 5)])
     await asyncio.wait([of_one], timeout=0.1)
 
@@ -185,16 +212,75 @@ async def test_a_fetch_without_what_is_to_be_read_now_is_given_up() -> None:
     await drop(of_two)
 
 
+async def test_a_fetch_from_where_a_partition_is_not_read_any_more_is_given_up() -> None:
+    broker = Broker()
+    task = await broker.fetch(1, fetch_of(1, 3))
+
+    broker.assigned.has(3, position=7)
+    broker.fetches.look_again([TopicPartition(TOPIC, 3)])
+    await asyncio.wait([task], timeout=0.1)
+
+    assert task.cancelled()
+
+
 async def test_a_fetch_goes_on_that_asks_for_it_or_is_not_to_ask() -> None:
     broker = Broker()
     task = await broker.fetch(1, fetch_of(1, 3))
-    broker.paused.add(TopicPartition(TOPIC, 5))
+    broker.assigned.has(3)
+    broker.assigned.has(5, paused=True)
+    broker.assigned.has(7, position=None)
 
-    broker.fetches.look_again([TopicPartition(TOPIC, 3), TopicPartition(TOPIC, 5)])
+    broker.fetches.look_again([TopicPartition(TOPIC, number) for number in (3, 5, 7, 9)])
     await asyncio.wait([task], timeout=0.01)
 
     assert not task.done()
     await drop(task)
+
+
+async def test_no_fetch_is_given_up_while_the_broker_holds_one_on_every_connection() -> None:
+    broker = Broker()
+    for _ in range(FETCH_CONNECTIONS_MAX):
+        await drop(await broker.fetch())
+    task = await broker.fetch()
+
+    broker.assigned.has(5)
+    broker.fetches.look_again([TopicPartition(TOPIC, 5)])
+    await asyncio.wait([task], timeout=0.01)
+
+    assert not task.done()
+    await drop(task)
+
+
+async def test_what_is_held_behind_another_ends_after_it() -> None:
+    broker = Broker()
+    for _ in range(2 * FETCH_CONNECTIONS_MAX):
+        await drop(await broker.fetch())
+
+    places = broker.groups
+    assert places[:FETCH_CONNECTIONS_MAX] == places[FETCH_CONNECTIONS_MAX:], "the one free first, each time"
+
+
+async def test_a_fetch_that_leaves_out_what_may_be_asked_for_soon_is_held_shortly() -> None:
+    broker = Broker()
+    for number in (1, 3):
+        broker.assigned.has(number)
+
+    for _ in range(3):
+        await broker.fetched(fetch_of(1))
+
+    assert broker.waits_ms == [PARTIAL_FETCH_MAX_WAIT_MS] * 3
+
+
+async def test_a_fetch_beside_what_is_paused_is_held_shortly_at_first_and_never_long() -> None:
+    broker = Broker()
+    broker.assigned.has(1)
+    broker.assigned.has(3, paused=True)
+
+    for _ in range(6):
+        await broker.fetched(fetch_of(1))
+
+    assert broker.waits_ms == [50, 100, 200, 400, 500, 500]
+    assert broker.waits_ms[-1] == FETCH_MAX_WAIT_MS
 
 
 @pytest.mark.parametrize("is_taken_early", [True, False])
@@ -269,6 +355,7 @@ async def test_what_is_to_be_read_now_is_not_gathered_for() -> None:
     await broker.fetched(fetch_of(1))
     task = await broker.fetch(request=fetch_of(1, offset=1))
 
+    broker.assigned.has(3)
     broker.fetches.look_again([TopicPartition(TOPIC, 3)])
     await asyncio.wait([task], timeout=5)
 
