@@ -114,8 +114,9 @@ def watched(servers: Servers, topic_prefix: str, database_url: str, tmp_path: Pa
         "PENSTOCK_WORKFLOW_KEEP_S": "0.5",
         "PENSTOCK_GATES_SNAPSHOT_EVERY": "1",
         "PENSTOCK_GATES_SNAPSHOT_NOT_BEFORE_S": "0.5",
-        # The first claim is read back when it is too old to start, so it is handed back.
-        "PENSTOCK_FAILPOINTS": f"*:say;executor.claim_appended:block:s={LEASE_S / 3 + 0.3}",
+        # The first claim is too old to start when it is appended, so it is handed back. Appended, it may be
+        # read back before its append returns.
+        "PENSTOCK_FAILPOINTS": f"*:say;executor.claim_decided:block:s={LEASE_S / 3 + 0.3}",
     }
     with pipeline(servers, topic_prefix, tmp_path, database_url=database_url) as mine, ExitStack() as stack:
         programs = {spec.name: stack.enter_context(mine.start(spec.name, **settings)) for spec in SERVICES}
