@@ -112,7 +112,7 @@ class Fetches:
         """
         now_s = asyncio.get_running_loop().time()
         for node_id, one in self._in_flight.items():
-            is_free = any(self._free_at_s.get(place, now_s) <= now_s for place in _places(node_id))
+            is_free = any(self._begins_s(place, now_s) == now_s for place in _places(node_id))
             if is_free and any(self._is_missing(node_id, one.asked, tp) for tp in partitions):
                 one.task.cancel()
 
@@ -136,8 +136,8 @@ class Fetches:
 
     async def _fetch(self, node_id: int, request: FetchRequest, wait_s: float) -> Any:
         sent_s = asyncio.get_running_loop().time()
-        place = min(_places(node_id), key=lambda place: max(sent_s, self._free_at_s.get(place, sent_s)))
-        free_at_s = begun_s = max(sent_s, self._free_at_s.get(place, sent_s))
+        place = min(_places(node_id), key=lambda place: self._begins_s(place, sent_s))
+        free_at_s = begun_s = self._begins_s(place, sent_s)
         self._free_at_s[place] = math.inf
         try:
             return await self._send(node_id, request, group=place[1])
@@ -147,6 +147,10 @@ class Fetches:
             raise
         finally:
             self._free_at_s[place] = free_at_s
+
+    def _begins_s(self, place: tuple[int, int], sent_s: float) -> float:
+        """Give when the broker begins with a fetch that is sent over this connection now."""
+        return max(sent_s, self._free_at_s.get(place, sent_s))
 
     def _wait_ms(self, node_id: int, last: _Last | None, asked: _Asked) -> int:
         """Give how long the broker may hold a fetch: longer than the one before if nothing has moved since.

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
@@ -34,6 +35,14 @@ async def log(
     await made.close()
 
 
+@contextmanager
+def soon() -> Iterator[None]:
+    """Ask that nothing in the block waits for what the broker holds."""
+    began_s = time.monotonic()
+    yield
+    assert time.monotonic() - began_s < SOON_S
+
+
 async def test_ends_are_known_while_the_broker_holds_a_fetch(log: KafkaLogUnderTest) -> None:
     topic = log.name("t")
     await log.create(topic, partitions=1)
@@ -41,11 +50,9 @@ async def test_ends_are_known_while_the_broker_holds_a_fetch(log: KafkaLogUnderT
     await following.assign({TopicPartition(topic, 0): 0})
     assert await following.poll(FETCH_SENT_S) == []
 
-    began_s = time.monotonic()
-    ends = await following.end_offsets([TopicPartition(topic, 0)])
-
-    assert ends == {TopicPartition(topic, 0): 0}
-    assert time.monotonic() - began_s < SOON_S
+    with soon():
+        ends = await following.end_offsets([TopicPartition(topic, 0)])
+        assert ends == {TopicPartition(topic, 0): 0}
 
 
 async def test_what_is_added_is_read_while_the_broker_holds_fetches_of_before(
@@ -58,14 +65,12 @@ async def test_what_is_added_is_read_while_the_broker_holds_fetches_of_before(
     await following.assign({TopicPartition(topic, 0): 0})
     assert await following.poll(FETCH_SENT_S) == []
 
-    began_s = time.monotonic()
-    for partition in range(1, fetch_apart.FETCH_CONNECTIONS_MAX):
-        await following.assign({TopicPartition(topic, p): 0 for p in range(partition + 1)})
-        assert texts(await read(following, 1)) == [f"{partition}"]
-        # The next fetch, of all that is assigned now, is on its way.
-        assert await following.poll(0.2) == []
-
-    assert time.monotonic() - began_s < SOON_S
+    with soon():
+        for partition in range(1, fetch_apart.FETCH_CONNECTIONS_MAX):
+            await following.assign({TopicPartition(topic, p): 0 for p in range(partition + 1)})
+            assert texts(await read(following, 1)) == [f"{partition}"]
+            # The next fetch, of all that is assigned now, is on its way.
+            assert await following.poll(0.2) == []
 
 
 async def test_what_is_resumed_is_read_while_the_broker_holds_a_fetch_without_it(
@@ -80,11 +85,9 @@ async def test_what_is_resumed_is_read_while_the_broker_holds_a_fetch_without_it
     assert texts(await read(following, 1)) == ["before"]
     assert await following.poll(FETCH_SENT_S) == []
 
-    began_s = time.monotonic()
-    following.resume([TopicPartition(topic, 1)])
-
-    assert texts(await read(following, 1)) == ["meanwhile"]
-    assert time.monotonic() - began_s < SOON_S
+    with soon():
+        following.resume([TopicPartition(topic, 1)])
+        assert texts(await read(following, 1)) == ["meanwhile"]
 
 
 @pytest.mark.parametrize("is_polling", [True, False])
@@ -96,19 +99,17 @@ async def test_what_is_paused_and_resumed_again_and_again_is_read_each_time(
     appender, following = await log.appender(), await log.reader()
     lane = TopicPartition(topic, 1)
     await following.assign({TopicPartition(topic, p): 0 for p in range(2)})
-    began_s = time.monotonic()
-    for turn in range(turns):
-        following.pause([lane])
-        await appender.append([record(topic, 0, f"before {turn}"), record(topic, 1, f"meanwhile {turn}")])
-        assert texts(await read(following, 1)) == [f"before {turn}"]
-        if is_polling:
-            asyncio.get_running_loop().call_later(0.05, following.resume, [lane])
-        else:
-            await asyncio.sleep(0.05)
-            following.resume([lane])
-        assert texts(await read(following, 1)) == [f"meanwhile {turn}"]
-
-    assert time.monotonic() - began_s < SOON_S
+    with soon():
+        for turn in range(turns):
+            following.pause([lane])
+            await appender.append([record(topic, 0, f"before {turn}"), record(topic, 1, f"meanwhile {turn}")])
+            assert texts(await read(following, 1)) == [f"before {turn}"]
+            if is_polling:
+                asyncio.get_running_loop().call_later(0.05, following.resume, [lane])
+            else:
+                await asyncio.sleep(0.05)
+                following.resume([lane])
+            assert texts(await read(following, 1)) == [f"meanwhile {turn}"]
 
 
 async def test_what_was_read_late_is_fetched_again_while_the_broker_holds_a_fetch_without_it(
@@ -123,11 +124,9 @@ async def test_what_was_read_late_is_fetched_again_while_the_broker_holds_a_fetc
     await asyncio.sleep(FETCH_SENT_S)
     assert texts(await read(following, 1)) == ["first"]
 
-    began_s = time.monotonic()
-    await appender.append([record(topic, 1, "second")])
-
-    assert texts(await read(following, 1)) == ["second"]
-    assert time.monotonic() - began_s < SOON_S
+    with soon():
+        await appender.append([record(topic, 1, "second")])
+        assert texts(await read(following, 1)) == ["second"]
 
 
 async def test_an_assignment_begins_while_the_broker_holds_a_fetch_of_the_one_before(
