@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help init init-runtime demo test check chaos chaos-soak chaos-outage bench bench-peers bench-learning bench-retry lock lock-jars generate clean
+.PHONY: help init init-runtime demo test check chaos chaos-soak chaos-outage bench bench-check bench-peers bench-learning bench-retry lock lock-jars generate clean
 
 help:  ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ chaos-%: init
 
 bench: init  ## Measure; ARGS are passed on
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: init  ## Measure, and fail if something became dearer than in benchmarks/baseline.json
+	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.compare benchmarks/baseline.json build/bench.json
 
 bench-peers: init  ## Measure Penstock beside other job systems; ARGS are passed on
 	$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -1,8 +1,10 @@
 """What became dearer: ``python -m benchmarks.compare BEFORE.json AFTER.json [--most 1.25]``.
 
-Both are files of ``make bench``. Nothing is compared as a time: every figure is CPU in runs of the
-calibration loop of its own file, so two machines can be compared as far as they do all Python alike. The exit
-code is 1 when something costs more than ``--most`` times what it did, or is missing afterwards.
+Both are files of ``make bench``; ``make bench-check`` compares a new one with ``benchmarks/baseline.json``.
+Nothing is compared as a time: every figure is CPU in runs of the calibration loop of its own file, so two
+machines can be compared as far as they do all Python alike. The exit code is 1 when something costs more than
+``--most`` times what it did, or is missing afterwards. Whole jobs may cost ``WHOLE_MOST`` times: what the
+machine makes of many processes varies by a third from run to run, where the loop does not vary.
 """
 
 import argparse
@@ -20,6 +22,9 @@ from benchmarks.throughput import middle
 
 MOST = 1.25
 """The same code measured twice on a busy machine differs by less."""
+WHOLE_MOST = 1.5
+WHOLE = "a job, "
+"""How figures of whole jobs begin."""
 
 
 def figures_of(results: Results) -> dict[str, float]:
@@ -40,9 +45,11 @@ def _figures(results: Results) -> Iterator[tuple[str, float]]:
     if not results.stages:
         return
     loop_us = min(stage.calibration_us for stage in results.stages)
+    for handler in results.handlers:
+        yield f"{handler.task} in a worker", handler.cpu_us / loop_us
     for how, rounds in (("submit_many", results.throughput), ("records", results.records)):
         if rounds:
-            yield f"a job, by {how}", middle(rounds).total_us / loop_us
+            yield f"{WHOLE}by {how}", middle(rounds).total_us / loop_us
 
 
 def compared(before: Mapping[str, float], after: Mapping[str, float], most: float) -> tuple[list[Row], bool]:
@@ -51,7 +58,7 @@ def compared(before: Mapping[str, float], after: Mapping[str, float], most: floa
     rows: list[Row] = [["CPU in calibration loops", "before", "after", "ratio", ""]]
     is_well = True
     for name, ratio in sorted(ratios.items(), key=lambda item: -(item[1] or float("inf"))):
-        is_bad = ratio is None or ratio > most
+        is_bad = ratio is None or ratio > (max(most, WHOLE_MOST) if name.startswith(WHOLE) else most)
         is_well = is_well and not is_bad
         now = "-" if ratio is None else f"{after[name]:.4f}"
         shown = "-" if ratio is None else f"{ratio:.2f}"
@@ -82,7 +89,11 @@ def main(words: list[str]) -> int:
         console.print(heading(one.machine))
     rows, is_well = compared(before, after, given.most)
     console.print()
-    console.print(on_terminal((f"At most {given.most:g} times as dear", rows)))
+    console.print(
+        on_terminal(
+            (f"At most {given.most:g} times as dear, whole jobs {max(given.most, WHOLE_MOST):g}", rows)
+        )
+    )
     return 0 if is_well else 1
 
 

@@ -23,12 +23,13 @@ class Part(StrEnum):
     COSTS = "costs"
     BATCHES = "batches"
     SCALE = "scale"
+    HANDLERS = "handlers"
     GROWTH = "growth"
 
 
-OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS, Part.SCALE, Part.GROWTH})
-"""Parts that need no common pipeline: they have their own, or none, and take minutes."""
-USUAL = frozenset(Part) - OWN - {Part.GATES, Part.BATCHES}
+OWN = frozenset({Part.STEALING, Part.WHEEL, Part.SCORING, Part.COSTS, Part.SCALE, Part.HANDLERS, Part.GROWTH})
+"""Parts that need no common pipeline: they have their own, or none, and nearly all take minutes."""
+USUAL = frozenset(Part) - OWN - {Part.GATES, Part.BATCHES} | {Part.HANDLERS}
 """What is measured when no part is named; gated jobs change what the scheduler does for all others."""
 
 
@@ -72,6 +73,8 @@ class Options:
         Of the pipelines whose costs are measured; the first is what the others are compared with.
     repeats
         Of each stage alone; the best counts.
+    handler_jobs
+        Of each kind of task, run in a worker without a pipeline.
     """
 
     parts: frozenset[Part] = USUAL
@@ -88,6 +91,7 @@ class Options:
     due: int = 100_000
     span_s: float = 60.0
     log_batches: int = 20
+    handler_jobs: int = 2000
     shapes: tuple[Shape, ...] = SHAPES
     sizes: dict[str, Sequence[int]] = field(default_factory=lambda: SIZES)
     json_file: Path = ROOT / "build" / "bench.json"
@@ -101,6 +105,7 @@ QUICK = Options(
     repeats=3,
     least_s=0.02,
     log_batches=5,
+    handler_jobs=200,
     steal_s=30.0,
     waiting=20_000,
     due=5000,

@@ -9,6 +9,7 @@ from benchmarks.results import (
     CostPoint,
     GatedThroughput,
     GrowthPoint,
+    HandlerCost,
     Idle,
     Latency,
     LogCost,
@@ -42,6 +43,8 @@ def tables(results: Results) -> Iterator[Titled]:
         yield _log(results.log)
     if results.table:
         yield _table(results.table)
+    if results.handlers:
+        yield _handlers(results.handlers)
     if results.idle is not None:
         yield _idle(results.idle)
     for latency in results.latency:
@@ -118,6 +121,14 @@ def _table(costs: tuple[TableCost, ...]) -> Titled:
         spent = (one.cpu_us, one.database_us, one.elapsed_us)
         rows.append([one.what, *(f"{us:.1f}" for us in spent), f"{one.ratio:.4f}"])
     return "Rows written by COPY and merge", rows
+
+
+def _handlers(costs: tuple[HandlerCost, ...]) -> Titled:
+    head = ["task", "added ms p50", "p99", "CPU us a job, the task's included"]
+    rows = [
+        [one.task, f"{one.added_ms.p50:.2f}", f"{one.added_ms.p99:.2f}", f"{one.cpu_us:.0f}"] for one in costs
+    ]
+    return "Tasks in a worker process, one at a time; CPU in batches", [head, *rows]
 
 
 def _idle(idle: Idle) -> Titled:

@@ -235,6 +235,17 @@ class CostPoint(msgspec.Struct, frozen=True):
     """What Postgres writes ahead."""
 
 
+class HandlerCost(msgspec.Struct, frozen=True):
+    """What running in a worker process adds to a task."""
+
+    task: str
+    jobs: int
+    added_ms: Quantiles
+    """From hand-over to outcome less the time in the handler, one job at a time."""
+    cpu_us: float
+    """A job, in batches as large as a worker has slots; of both processes, the task's own included."""
+
+
 class BatchCost(msgspec.Struct, frozen=True):
     """CPU of one call with so many records in so many batches, microseconds."""
 
@@ -326,6 +337,7 @@ class Results(msgspec.Struct, frozen=True):
     stealing: Stealing | None = None
     wheel: Wheel | None = None
     scoring: Scoring | None = None
+    handlers: tuple[HandlerCost, ...] = ()
     costs: tuple[CostPoint, ...] = ()
     batches: tuple[BatchCost, ...] = ()
     scale: Scale | None = None

@@ -8,6 +8,7 @@ from benchmarks.batches import measure_batches
 from benchmarks.costs import measure_costs
 from benchmarks.gates import measure_gates
 from benchmarks.growth import measure_growth
+from benchmarks.handlers import measure_handlers
 from benchmarks.latency import measure_idle, measure_latency
 from benchmarks.log import measure_log
 from benchmarks.machine import data_directory, this_machine
@@ -42,6 +43,9 @@ async def run(options: Options, say: Say) -> Results:
         say("training a model of full size, then scoring by it")
         scoring = measure_scoring(repeats=options.repeats, least_s=options.least_s)
         results = msgspec.structs.replace(results, scoring=scoring)
+    if Part.HANDLERS in options.parts:
+        say("tasks in a worker process, without a pipeline")
+        results = msgspec.structs.replace(results, handlers=await measure_handlers(options.handler_jobs))
     if Part.SCALE in options.parts:
         results = msgspec.structs.replace(results, scale=measure_scale(say, results.machine.cores))
     with data_directory("run") as data:

@@ -7,6 +7,7 @@ from penstock.context import Context
 from penstock.task import task
 
 NOOP = "bench.noop"
+PLAIN = "bench.plain"
 SLEEP = "bench.sleep"
 WAITING = "bench.waiting"
 FLAKY = "bench.flaky"
@@ -23,6 +24,11 @@ class Sleep(TypedDict):
 @task(NOOP)
 async def noop(_ctx: Context, _payload: object) -> None:
     """Return at once."""
+
+
+@task(PLAIN)
+def plain(_ctx: Context, _payload: object) -> None:
+    """Return at once, from a thread of the worker."""
 
 
 @task(FLAKY)

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compare import compared, figures_of, main
-from benchmarks.results import LogCost, Machine, Results, StageCost, Throughput, write_json
+from benchmarks.results import (
+    HandlerCost,
+    LogCost,
+    Machine,
+    Quantiles,
+    Results,
+    StageCost,
+    Throughput,
+    write_json,
+)
 
 MACHINE = Machine(2, "a processor", "6.1", "3.11", "abc1234", 0.5)
 
@@ -18,6 +27,7 @@ def results(slower: float = 1.0, *, fold: float = 1.0, job_us: float = 600.0) ->
             StageCost("ingest", "job", 10.0 * slower, 0.1, 100.0 * slower),
             StageCost("fold", "job", 5.0 * slower * fold, 0.05 * fold, 100.0 * slower),
         ),
+        handlers=(HandlerCost("noop", 100, Quantiles(0.1, 0.2, 0.2, 0.3), 13.0 * slower),),
         log=(LogCost("append", 3.0 * slower, 9.0 * slower, 0.03),),
         throughput=(Throughput(100, 3000.0 / slower, 9000.0, {"kafka": job_us * slower}),),
     )
@@ -35,12 +45,19 @@ def test_another_machine_is_no_regression(tmp_path: Path, capsys: pytest.Capture
     assert "MISSED" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("worse", [results(fold=1.3), results(slower=0.5, job_us=800.0)])
+@pytest.mark.parametrize("worse", [results(fold=1.6), results(slower=0.5, job_us=960.0)])
 def test_what_costs_more_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], worse: Results) -> None:
     assert main([written(tmp_path, "a", results()), written(tmp_path, "b", worse)]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if "MISSED" in line]
     assert len(lines) == 1
-    assert "1.3" in lines[0]
+    assert "1.60" in lines[0]
+
+
+def test_whole_jobs_may_differ_by_more_than_pieces(tmp_path: Path) -> None:
+    before = written(tmp_path, "a", results())
+    assert main([before, written(tmp_path, "b", results(job_us=840.0))]) == 0
+    assert main([before, written(tmp_path, "c", results(fold=1.4))]) == 1
+    assert main([before, written(tmp_path, "d", results(job_us=1140.0)), "--most", "2"]) == 0
 
 
 def test_what_is_not_measured_any_more_is_no_success() -> None:

@@ -11,7 +11,7 @@ from benchmarks.up import plan_for
 
 def test_without_arguments_everything_is_measured_in_full() -> None:
     assert parse([]) == Options()
-    assert parse([]).parts == {Part.STAGES, Part.LATENCY, Part.THROUGHPUT}
+    assert parse([]).parts == {Part.STAGES, Part.LATENCY, Part.THROUGHPUT, Part.HANDLERS}
 
 
 def test_what_is_given_goes_before_the_quick_defaults() -> None:

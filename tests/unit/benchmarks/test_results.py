@@ -16,6 +16,7 @@ from benchmarks.results import (
     CostPoint,
     GatedThroughput,
     GrowthPoint,
+    HandlerCost,
     Idle,
     Latency,
     LogCost,
@@ -81,6 +82,7 @@ RESULTS = Results(
             2558.0,
         ),
     ),
+    handlers=(HandlerCost("bench.plain", 2000, Quantiles(0.19, 0.87, 1.0, 2.0), 23.4),),
     batches=(BatchCost(512, 64, 3011.0, 1999.0, 1777.0, 888.0),),
     gates=(GatedThroughput(25, throughput(1234.0, scheduler=77.0)),),
 )
@@ -121,6 +123,7 @@ def shown(results: Results) -> str:
         "1427",
         "2558",
         "3011",
+        "0.87",
         "341",
         "33.5",
         "78.8",
