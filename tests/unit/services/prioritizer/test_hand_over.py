@@ -1,6 +1,7 @@
 """Which way a ready job goes, and that none can hold up the rest."""
 
 import msgspec
+import pytest
 
 from adapters.memory.appender import MemoryAppender
 from adapters.memory.broker import MemoryBroker
@@ -17,6 +18,27 @@ from tests.support.outcomes import unheard
 from tests.support.scoring import rule_alone, standard_law
 
 ROUTES = RouteMap(partitions=1, pools=("default",))
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker(lambda: 5)
+    broker.create_topics(ROUTES.specs())
+    return broker
+
+
+@pytest.fixture
+def hand_over(broker: MemoryBroker) -> HandOver:
+    return HandOver(
+        ROUTES,
+        MemoryAppender(broker),
+        PrometheusMeter(),
+        lambda: 5,
+        rule_alone(PrometheusMeter()),
+        standard_law,
+        StandingOrders(),
+        outcomes=unheard(ROUTES),
+    )
 
 
 def ready(offset: int, pool: str) -> Record:
@@ -37,20 +59,9 @@ def ready(offset: int, pool: str) -> Record:
     return Record(ROUTES.ready, 0, offset, 1, None, encode(job), ())
 
 
-async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothing() -> None:
-    broker = MemoryBroker(lambda: 5)
-    broker.create_topics(ROUTES.specs())
-    hand_over = HandOver(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        lambda: 5,
-        rule_alone(PrometheusMeter()),
-        standard_law,
-        StandingOrders(),
-        outcomes=unheard(ROUTES),
-    )
-
+async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothing(
+    broker: MemoryBroker, hand_over: HandOver
+) -> None:
     await hand_over.work([ready(0, "gone"), ready(1, "default")])
 
     refused, queued = (decode_event(record) for record in broker.records(ROUTES.ledger))
@@ -62,19 +73,9 @@ async def test_a_job_of_a_pool_that_was_taken_away_is_refused_and_holds_up_nothi
     assert decode_queued(dispatch).job.origin == "e:0:1"
 
 
-async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_first() -> None:
-    broker = MemoryBroker(lambda: 5)
-    broker.create_topics(ROUTES.specs())
-    hand_over = HandOver(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        lambda: 5,
-        rule_alone(PrometheusMeter()),
-        standard_law,
-        StandingOrders(),
-        outcomes=unheard(ROUTES),
-    )
+async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_first(
+    broker: MemoryBroker, hand_over: HandOver
+) -> None:
     second = ready(0, "gone")
     job = msgspec.structs.replace(decode_accepted(second), n=2)
 
@@ -88,19 +89,9 @@ async def test_a_later_dispatch_that_no_topic_takes_is_diverted_with_its_reason_
     assert (diverted.origin, diverted.n, diverted.dlq_offset) == ("e:0:0", 2, reason.offset)
 
 
-async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_nothing() -> None:
-    broker = MemoryBroker(lambda: 5)
-    broker.create_topics(ROUTES.specs())
-    hand_over = HandOver(
-        ROUTES,
-        MemoryAppender(broker),
-        PrometheusMeter(),
-        lambda: 5,
-        rule_alone(PrometheusMeter()),
-        standard_law,
-        StandingOrders(),
-        outcomes=unheard(ROUTES),
-    )
+async def test_a_job_too_large_for_its_execution_topic_is_refused_and_holds_up_nothing(
+    broker: MemoryBroker, hand_over: HandOver
+) -> None:
     first = ready(0, "default")
     large = msgspec.structs.replace(decode_accepted(first), payload=msgspec.Raw(encode("x" * JOB_MAX_BYTES)))
 
