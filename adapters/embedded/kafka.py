@@ -28,6 +28,8 @@ JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-Djava.awt.headless=true",
 )
+MORE_OPTIONS = "PENSTOCK_BROKER_JVM_OPTIONS"
+"""Environment: options that go after these and replace them, such as ``-Xmx1g``, separated by spaces."""
 
 GRACE_S = 20.0
 """A clean stop takes under 1 s; without it the next start recovers the log, a second or two."""
@@ -163,6 +165,7 @@ class EmbeddedKafka:
         argv = (
             str(java_path()),
             *JVM_OPTIONS,
+            *self._environment.get(MORE_OPTIONS, "").split(),
             f"-Dlog4j2.configurationFile={self._log_config}",
             "-cp",
             class_path(self._jars, self._repository),

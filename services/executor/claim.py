@@ -52,7 +52,13 @@ class StolenQueue(Queue, Protocol):
 
 
 class Claimer:
-    """Fills free slots with the dispatches that should run next: its own first, then those of others."""
+    """Fills free slots with the dispatches that should run next: its own first, then those of others.
+
+    Parameters
+    ----------
+    looked
+        Called after every look at what waits, when the claims it led to are in the log.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class Claimer:
         may_claim_on: Callable[[int], bool],
         stolen: StolenQueue | None = None,
         limiter: Limiter | None = None,
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._folds = folds
@@ -82,6 +89,7 @@ class Claimer:
         """Set while slots stay free although everything that could be claimed was claimed."""
         self.wake = asyncio.Event()
         """Set when something arrived, a slot came free, or the lease was confirmed."""
+        self._looked = looked
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim whenever there is something to claim, until ``stopping``."""
@@ -90,8 +98,11 @@ class Claimer:
                 async with asyncio.timeout(self._look_again_s()):
                     await self.wake.wait()
             self.wake.clear()
-            while not stopping.is_set() and await self._claim_once():
-                pass
+            while not stopping.is_set():
+                has_handled = await self._claim_once()
+                self._looked()
+                if not has_handled:
+                    break
 
     def _look_again_s(self) -> float | None:
         """Give the seconds until there may be more to claim although nothing happens; None: there is not."""

@@ -170,7 +170,15 @@ class Executor:
         )
         self._follower = follower = Follower(readers.ledger, service.routes, folds, store)
         self._claimer = Claimer(
-            context, folds, self._fetcher, held, leased, workers, follower.may_claim_on, limiter=limiter
+            context,
+            folds,
+            self._fetcher,
+            held,
+            leased,
+            workers,
+            follower.may_claim_on,
+            limiter=limiter,
+            looked=self._gather,
         )
         reads = ParentResultsReader(
             RecordFetcher(readers.results), service.routes, settings.parent_results_max_bytes
@@ -241,11 +249,11 @@ class Executor:
             tasks.create_task(self._leased.beat(finished, wake))
             tasks.create_task(self._leased.watch(finished))
             tasks.create_task(self._follower.run(finished, self._followed, self._take))
-            tasks.create_task(self._fetcher.run(stopping, self._arrived, wake))
+            tasks.create_task(self._fetcher.run(stopping, wake, wake))
             tasks.create_task(self._claimer.run(stopping))
             if self._thief is not None and self._foreign is not None:
                 tasks.create_task(self._thief.run(stopping))
-                tasks.create_task(self._foreign.run(stopping, self._arrived, wake))
+                tasks.create_task(self._foreign.run(stopping, wake, wake))
             tasks.create_task(self._closer.run(wake))
             tasks.create_task(self._reporter.run_notes())
             tasks.create_task(self._context.outcomes.run(finished))
@@ -292,9 +300,12 @@ class Executor:
         foreign = self._thief.partitions if self._thief is not None else frozenset[int]()
         return self._fetcher.partitions | self._held.partitions() | foreign
 
-    def _arrived(self) -> None:
-        self._follower.gather(0.0)
-        self._claimer.wake.set()
+    def _gather(self) -> None:
+        """Read the ledger at once while anything here waits for what it says next, else seldom.
+
+        A dispatch that arrives does not by itself: its claim is to be read, and what came before it with it.
+        """
+        self._follower.gather(0.0 if self._is_waiting() else GATHER_S)
 
     def _is_waiting(self) -> bool:
         """Whether anything here waits for what the ledger says next."""
@@ -317,7 +328,7 @@ class Executor:
                 reached(Failpoint.STOP_READ)
                 self._workers.cancel(key)
                 reached(Failpoint.STOP_PASSED_ON)
-        self._follower.gather(0.0 if self._is_waiting() else GATHER_S)
+        self._gather()
         if events:
             self._claimer.wake.set()
 

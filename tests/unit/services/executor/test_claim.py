@@ -1,5 +1,6 @@
-"""What is appended for a dispatch whose time may be over."""
+"""What is appended for a dispatch whose time may be over, and when that is said."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -18,12 +19,14 @@ from schemas.codec import decode_if_verdict
 from schemas.ledger import LedgerFolds
 from schemas.topics import RouteMap
 from services.executor.claim import CANCELLED_MAX, Claimer
+from services.executor.context import ExecutorContext
 from services.executor.held import Held, WaitingJob
 from tests.support.executor import executor_context
 
 ROUTES = RouteMap(partitions=1)
 NOW_MS = 1_000_000
 JOB_ID = "01890000-0000-7000-8000-000000000007"
+LEDGER = TopicPartition(ROUTES.ledger, 0)
 
 
 class OneJob:
@@ -54,7 +57,29 @@ class Tried(NamedTuple):
     told: list[Status]
 
 
+class Made(NamedTuple):
+    """A claimer with one dispatch to claim, and what it works on."""
+
+    claimer: Claimer
+    broker: MemoryBroker
+    context: ExecutorContext
+    waiting: WaitingJob
+
+
 async def tried(expires_at_ms: int | None, n: int, *before: Verdict, cancelled: Sequence[str] = ()) -> Tried:
+    claimer, broker, context, waiting = made(expires_at_ms, n, *before)
+    claimer.cancelled(cancelled)
+    await claimer._claim_once()
+    claimer.is_over(waiting)
+    records = broker.read(LEDGER, 0, 10)
+    ends = [report.event for report in context.outcomes._reports]
+    told = [end.status for end in ends if isinstance(end, Ended) and end.run_ms == DID_NOT_RUN]
+    return Tried(decode_if_verdict(records[0]) if records else None, told)
+
+
+def made(
+    expires_at_ms: int | None = None, n: int = 1, *before: Verdict, looked: Callable[[], None] = lambda: None
+) -> Made:
     job = AcceptedJob("e:0:7", JOB_ID, "t", "default", "default", msgspec.Raw(b"{}"), 5, 0, 10.0, 3, "", "")
     job = msgspec.structs.replace(job, expires_at_ms=expires_at_ms, n=n)
     broker, folds = MemoryBroker(lambda: NOW_MS), LedgerFolds("e", with_notes=False)
@@ -72,14 +97,9 @@ async def tried(expires_at_ms: int | None, n: int, *before: Verdict, cancelled: 
         cast("Any", SimpleNamespace(boot_id="executor-0:boot", may_claim=True)),
         cast("Any", SimpleNamespace(free_slots=4, policies={})),
         lambda partition: partition == home(JOB_ID, ROUTES.partitions),
+        looked=looked,
     )
-    claimer.cancelled(cancelled)
-    await claimer._claim_once()
-    claimer.is_over(waiting)
-    records = broker.read(TopicPartition(ROUTES.ledger, 0), 0, 10)
-    ends = [report.event for report in context.outcomes._reports]
-    told = [end.status for end in ends if isinstance(end, Ended) and end.run_ms == DID_NOT_RUN]
-    return Tried(decode_if_verdict(records[0]) if records else None, told)
+    return Made(claimer, broker, context, waiting)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +123,23 @@ async def test_a_job_that_was_claimed_once_is_claimed_again_whatever_the_time() 
 
 async def test_nothing_is_appended_for_a_job_that_has_expired() -> None:
     assert await appended(NOW_MS - 1, 1, Expired("e:0:7", JOB_ID)) is None
+
+
+async def test_after_every_look_its_claims_are_in_the_log() -> None:
+    """Who follows the ledger for them reads them, and what came before, in one answer."""
+    stopping = asyncio.Event()
+    appended_at: list[int] = []
+
+    def looked() -> None:
+        appended_at.append(len(one.broker.read(LEDGER, 0, 10)))
+        if len(appended_at) == 2:
+            stopping.set()
+
+    one = made(looked=looked)
+    one.claimer.wake.set()
+    async with asyncio.timeout(5):
+        await one.claimer.run(stopping)
+    assert appended_at == [1, 1]
 
 
 async def test_learning_is_told_once_of_what_expired_or_was_cancelled_in_the_queue() -> None:

@@ -46,13 +46,14 @@ async def test_the_ledger_is_followed_closely_while_anything_waits_for_what_it_s
     assert asked == [expected_s]
 
 
-async def test_an_arrival_ends_the_wait_for_the_ledger_at_once() -> None:
+async def test_a_claim_to_be_read_back_ends_the_wait_for_more() -> None:
+    """Its claim is to be read, and what came before it in the same answer."""
     executor, asked = _following(0, [], [])
-
-    executor._arrived()
-
-    assert asked == [0.0]
-    assert executor._claimer.wake.is_set()
+    executor._gather()
+    executor._held = SimpleNamespace(count=lambda stage: int(stage is Stage.CLAIMING))
+    assert asked == [GATHER_S]
+    executor._gather()
+    assert asked == [GATHER_S, 0.0]
 
 
 def _following(claiming: int, own: list[str], stolen: list[str] | None) -> tuple[Any, list[float]]:
