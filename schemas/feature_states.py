@@ -4,16 +4,27 @@ Besides the states of keys, written as in ``features``, each partition has entri
 a record of outcomes, what is remembered of a closed second, and how far all is. The entries of one step are
 written in an order in which any beginning of them is either ignored or right: states and news first, then how
 far it is, and only then is removed what is not needed any more.
+
+An entry is a record, and no record may have more than a megabyte, while a second may hold any number of
+events: what happened in one, and what one record told, is written in parts.
 """
 
+import math
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 import msgspec
 
 from core.learning.events import Ended, Submitted
-from core.learning.seconds import Remembered
+from core.learning.seconds import Identities, Remembered
 from schemas.outcomes import Report, Subject, encode, key_of, partition_of
+
+IDENTITIES_A_PART = 5_000
+REPORTS_A_PART = 1_000
+"""Of some hundred bytes each, with long names of tenants and types."""
+
+Put = tuple[bytes, bytes]
+"""A key and its value."""
 
 
 class Entry(StrEnum):
@@ -34,29 +45,29 @@ class Far(msgspec.Struct, frozen=True):
     first_open_s: int
 
 
-class EntryKey(NamedTuple):
+class EntryKey(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """Names an entry of a partition."""
 
     entry: str
     partition: int
     number: int
     """The second, or the offset of the record; 0 for the progress."""
+    part: int = 0
 
 
 _Told = tuple[tuple[Subject, Submitted | None, Ended | None], ...]
-_Identities = tuple[tuple[str, int, bool], ...]
 
 
-def entry_key(entry: Entry, partition: int, number: int = 0) -> bytes:
+def entry_key(entry: Entry, partition: int, number: int = 0, part: int = 0) -> bytes:
     """Write the key of an entry."""
-    return encode([entry.value, partition, number])
+    return encode(EntryKey(entry.value, partition, number, part))
 
 
 def read_entry_key(data: bytes) -> EntryKey | None:
     """Read the key of an entry; None: it is that of a state."""
     if not data.startswith(b'["'):
         return None
-    return EntryKey(*msgspec.json.decode(data, type=tuple[str, int, int]))
+    return msgspec.json.decode(data, type=EntryKey)
 
 
 def home_of(data: bytes, partitions: int) -> int:
@@ -65,34 +76,59 @@ def home_of(data: bytes, partitions: int) -> int:
     return partition_of(key_of(data), partitions) if entry is None else entry.partition
 
 
-def second_bytes(remembered: Remembered) -> bytes:
+def second_puts(partition: int, remembered: Remembered) -> list[Put]:
     """Write what was new in a closed second."""
-    return encode(remembered[1])
+    second, identities = remembered
+    keys = second_keys(partition, second, len(identities))
+    parts = _parts(identities, IDENTITIES_A_PART)
+    return [(key, encode(part)) for key, part in zip(keys, parts, strict=True)]
 
 
-def read_second(second: int, data: bytes) -> Remembered:
-    """Read it."""
-    return second, msgspec.json.decode(data, type=_Identities)
+def second_keys(partition: int, second: int, identities: int) -> list[bytes]:
+    """Give the keys of a closed second in which so many dispatches had news."""
+    parts = _count(identities, IDENTITIES_A_PART)
+    return [entry_key(Entry.SECOND, partition, second, part) for part in range(parts)]
 
 
-def reports_bytes(reports: tuple[Report, ...]) -> bytes:
+def read_second(parts: Iterable[bytes]) -> Identities:
+    """Read what was new in a closed second, from its parts in order."""
+    return tuple(identity for data in parts for identity in msgspec.json.decode(data, type=Identities))
+
+
+def report_puts(partition: int, offset: int, reports: tuple[Report, ...]) -> list[Put]:
     """Write what a record told."""
-    return encode(
-        [
-            (subject, event, None) if isinstance(event, Submitted) else (subject, None, event)
-            for subject, event in reports
-        ]
-    )
+    told = [
+        (subject, event, None) if isinstance(event, Submitted) else (subject, None, event)
+        for subject, event in reports
+    ]
+    keys = report_keys(partition, offset, len(reports))
+    return [(key, encode(part)) for key, part in zip(keys, _parts(told, REPORTS_A_PART), strict=True)]
 
 
-def read_reports(data: bytes) -> tuple[Report, ...]:
-    """Read it."""
+def report_keys(partition: int, offset: int, reports: int) -> list[bytes]:
+    """Give the keys of a record that told so many reports."""
+    parts = _count(reports, REPORTS_A_PART)
+    return [entry_key(Entry.RECORD, partition, offset, part) for part in range(parts)]
+
+
+def read_reports(parts: Iterable[bytes]) -> tuple[Report, ...]:
+    """Read what a record told, from its parts in order."""
     found: list[Report] = []
-    for subject, submitted, ended in msgspec.json.decode(data, type=_Told):
-        event = submitted if submitted is not None else ended
-        assert event is not None
-        found.append(Report(subject, event))
+    for data in parts:
+        for subject, submitted, ended in msgspec.json.decode(data, type=_Told):
+            event = submitted if submitted is not None else ended
+            assert event is not None
+            found.append(Report(subject, event))
     return tuple(found)
+
+
+def _count(items: int, a_part: int) -> int:
+    return max(1, math.ceil(items / a_part))
+
+
+def _parts(items: Sequence[object], a_part: int) -> list[Sequence[object]]:
+    """Cut into parts; nothing is one empty part."""
+    return [items[begin * a_part : (begin + 1) * a_part] for begin in range(_count(len(items), a_part))]
 
 
 def far_bytes(far: Far) -> bytes:

@@ -24,7 +24,7 @@ from adapters.runtime.failpoints import FailpointSpecificationError, arm_from
 from adapters.runtime.presence import Presence
 from adapters.runtime.reach import BrokerWatch
 from adapters.runtime.settings import ServiceSettings
-from adapters.runtime.stop import run_until_stopped
+from adapters.runtime.stop import CLEAN_UP_S, leave_in, run_until_stopped
 from adapters.telemetry.health import Health, start_http
 from adapters.telemetry.logs import setup_logs
 from adapters.telemetry.prometheus import PrometheusMeter
@@ -150,15 +150,18 @@ def serve(name: str, settings: ServiceSettings, run: Run) -> int:
     collect_seldom()
     try:
         arm_from(settings.failpoints, name)
-        asyncio.run(_serve(name, instance, settings, run))
+        return asyncio.run(_serve(name, instance, settings, run))
     except Exception as error:
-        for cause in _causes(error):
-            if isinstance(cause, _WITH_REMEDY):
-                logger.error("%s cannot go on: %s", name, cause)  # noqa: TRY400 - the message is the remedy
-            else:
-                logger.error("%s stopped by an unexpected error", name, exc_info=cause)  # noqa: TRY400
+        _say_why(name, error)
         return 1
-    return 0
+
+
+def _say_why(name: str, error: Exception) -> None:
+    for cause in _causes(error):
+        if isinstance(cause, _WITH_REMEDY):
+            logger.error("%s cannot go on: %s", name, cause)
+        else:
+            logger.error("%s stopped by an unexpected error", name, exc_info=cause)
 
 
 def collect_seldom() -> None:
@@ -178,12 +181,20 @@ def _causes(error: BaseException) -> list[BaseException]:
     return [cause for inner in error.exceptions for cause in _causes(inner)]
 
 
-async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) -> None:
+async def _serve(name: str, instance: str, settings: ServiceSettings, run: Run) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    await run_until_stopped(_live(name, instance, settings, run, stopping), stopping, settings.stop_limit_s)
+    work = _live(name, instance, settings, run, stopping)
+    try:
+        await run_until_stopped(work, stopping, settings.stop_limit_s)
+    except Exception as error:
+        # Said and limited here: a library's task that cannot be cancelled would hold the end of the loop up.
+        _say_why(name, error)
+        leave_in(CLEAN_UP_S)
+        return 1
+    return 0
 
 
 async def _live(

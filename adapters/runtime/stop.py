@@ -69,5 +69,5 @@ async def run_until_stopped(
 
 
 def _leave(seconds: float) -> None:
-    logger.error("still here %.0f s after the word to stop; leaving", seconds)
+    logger.error("still here %.0f s after the word to stop or a failure; leaving", seconds)
     os._exit(1)

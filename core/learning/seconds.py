@@ -24,7 +24,8 @@ takes to come back and hand over again. What is repeated later counts twice."""
 
 Identity = tuple[str, int, bool]
 """Origin and n of a dispatch, and whether it is its end."""
-Remembered = tuple[int, tuple[Identity, ...]]
+Identities = tuple[Identity, ...]
+Remembered = tuple[int, Identities]
 """A closed second, and what was new in it."""
 
 

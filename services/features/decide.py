@@ -1,7 +1,7 @@
 """The fold of one partition of ``jobs.outcomes``: a function of its records, wherever it restarts. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from core.learning.aggregates import KeyAggregates
@@ -32,10 +32,18 @@ class Step(NamedTuple):
     closed: list[Remembered]
     reports: tuple[Report, ...]
     """What the record tells that was not known."""
-    forgotten: list[int]
-    """Closed seconds that are not remembered any more."""
-    settled: list[int]
-    """Offsets of records of whose reports nothing is open any more."""
+    forgotten: list[tuple[int, int]]
+    """Closed seconds that are not remembered any more, and how many dispatches had news in each."""
+    settled: list[tuple[int, int]]
+    """Offsets of records of whose reports nothing is open any more, and how many reports each told."""
+
+
+class _OpenRecord(NamedTuple):
+    """A record of whose reports something is open."""
+
+    last_s: int
+    """The last second of that."""
+    reports: int
 
 
 class PartitionFold:
@@ -65,8 +73,8 @@ class PartitionFold:
         self._seconds = OpenSeconds.restored(memory.first_open_s, memory.remembered)
         self._fold = FeatureFold(self._seconds, states)
         self._keys: dict[Subject, Keys] = {}
-        self._open: dict[int, int] = {}
-        """Of records of which something is open, by offset: the last second of that."""
+        self._open: dict[int, _OpenRecord] = {}
+        """Records of which something is open, by offset."""
         for offset, reports in sorted(memory.reports.items()):
             self._put(offset, reports)
 
@@ -90,12 +98,14 @@ class PartitionFold:
         end_ms = told_ms(batch, appended_ms)
         self.next_offset = offset + 1
         self.end_ms = max(end_ms, self.end_ms)
-        before = {second for second, _ in self._seconds.remembered}
+        before = {second: len(identities) for second, identities in self._seconds.remembered}
         changed = set(self._fold.close(self.end_ms - LAG_MS))
         after = {second for second, _ in self._seconds.remembered}
         closed = [one for one in self._seconds.remembered if one[0] not in before]
-        settled = [one for one, last_s in self._open.items() if last_s < self.first_open_s]
-        for one in settled:
+        settled = [
+            (one, record.reports) for one, record in self._open.items() if record.last_s < self.first_open_s
+        ]
+        for one, _ in settled:
             del self._open[one]
         news = [
             Report(subject, event if event.at_ms <= end_ms else event._replace(at_ms=end_ms))
@@ -105,15 +115,16 @@ class PartitionFold:
         unknown = tuple(report for report in news if not self._seconds.is_known(report.event))
         self.came[Taken.REPEATED] += len(news) - len(unknown)
         self._put(offset, unknown)
-        return Step(changed, closed, unknown, sorted(before - after), settled)
+        forgotten = [(second, count) for second, count in sorted(before.items()) if second not in after]
+        return Step(changed, closed, unknown, forgotten, settled)
 
-    def _put(self, offset: int, reports: Iterable[Report]) -> None:
+    def _put(self, offset: int, reports: Sequence[Report]) -> None:
         last_s = -1
         for subject, event in reports:
             self.came[self._seconds.take(event, self._at_home(subject))] += 1
             last_s = max(last_s, event.at_ms // SECOND_MS, self.first_open_s)
         if last_s >= 0:
-            self._open[offset] = last_s
+            self._open[offset] = _OpenRecord(last_s, len(reports))
 
     def _at_home(self, subject: Subject) -> Keys:
         keys = self._keys.get(subject)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from core.learning.aggregates import KeyAggregates
 from core.learning.events import Key
-from core.learning.seconds import Remembered
 from core.log import NewRecord, Record
 from ports.failpoints import Failpoint, reached
 from ports.meter import Meter, Metric
@@ -19,11 +18,13 @@ from schemas.feature_states import (
     read_far,
     read_reports,
     read_second,
-    reports_bytes,
-    second_bytes,
+    report_keys,
+    report_puts,
+    second_keys,
+    second_puts,
 )
 from schemas.features import FoldProgress, feature_record, known_bytes, progress_record, read_known, state_of
-from schemas.outcomes import Report, key_bytes, key_of, partition_of
+from schemas.outcomes import key_bytes, key_of, partition_of
 from schemas.topics import RouteMap
 from services.features.decide import Memory, PartitionFold, Step
 
@@ -94,13 +95,13 @@ class OutcomeFold:
 def changes_of(partition: int, offset: int, step: Step, fold: PartitionFold) -> Changes:
     """Give what a step changes in the table."""
     puts = [(key_bytes(key), known_bytes(fold.states[key])) for key in step.changed]
-    puts += [(entry_key(Entry.SECOND, partition, one[0]), second_bytes(one)) for one in step.closed]
+    puts += [put for one in step.closed for put in second_puts(partition, one)]
     if step.reports:
-        puts.append((entry_key(Entry.RECORD, partition, offset), reports_bytes(step.reports)))
+        puts += report_puts(partition, offset, step.reports)
     far = Far(fold.next_offset, fold.end_ms, fold.first_open_s)
     puts.append((entry_key(Entry.PROGRESS, partition), far_bytes(far)))
-    removed = [entry_key(Entry.SECOND, partition, second) for second in step.forgotten]
-    removed += [entry_key(Entry.RECORD, partition, settled) for settled in step.settled]
+    removed = [key for second, count in step.forgotten for key in second_keys(partition, second, count)]
+    removed += [key for settled, count in step.settled for key in report_keys(partition, settled, count)]
     return Changes(puts, removed)
 
 
@@ -118,8 +119,8 @@ def restored_folds(
     """
     states: dict[int, dict[Key, KeyAggregates]] = {partition: {} for partition in partitions}
     far = {partition: Far(start, 0, 0) for partition, start in partitions.items()}
-    seconds: dict[int, list[Remembered]] = {partition: [] for partition in partitions}
-    reports: dict[int, dict[int, tuple[Report, ...]]] = {partition: {} for partition in partitions}
+    seconds: dict[int, _Parts] = {partition: {} for partition in partitions}
+    records: dict[int, _Parts] = {partition: {} for partition in partitions}
     for name, value in table.items():
         entry = read_entry_key(name)
         if entry is None:
@@ -131,24 +132,39 @@ def restored_folds(
             continue
         elif entry.entry == Entry.PROGRESS:
             far[entry.partition] = read_far(value)
-        elif entry.entry == Entry.SECOND:
-            seconds[entry.partition].append(read_second(entry.number, value))
         else:
-            reports[entry.partition][entry.number] = read_reports(value)
+            parts = seconds if entry.entry == Entry.SECOND else records
+            parts[entry.partition].setdefault(entry.number, {})[entry.part] = value
     return {
         partition: PartitionFold(
-            partition, count, states[partition], _memory(at, seconds[partition], reports[partition])
+            partition, count, states[partition], _memory(at, seconds[partition], records[partition])
         )
         for partition, at in far.items()
     }
 
 
-def _memory(at: Far, seconds: list[Remembered], reports: dict[int, tuple[Report, ...]]) -> Memory:
+_Parts = dict[int, dict[int, bytes]]
+"""Of entries, by their number and then by part."""
+
+
+def _memory(at: Far, seconds: _Parts, records: _Parts) -> Memory:
     """Leave out what belongs to the step that was not finished: it is made again."""
     return Memory(
         at.next_offset,
         at.end_ms,
         at.first_open_s,
-        tuple(sorted(one for one in seconds if one[0] < at.first_open_s)),
-        {offset: told for offset, told in reports.items() if offset < at.next_offset},
+        tuple(
+            (second, read_second(_in_order(parts)))
+            for second, parts in sorted(seconds.items())
+            if second < at.first_open_s
+        ),
+        {
+            offset: read_reports(_in_order(parts))
+            for offset, parts in records.items()
+            if offset < at.next_offset
+        },
     )
+
+
+def _in_order(parts: Mapping[int, bytes]) -> list[bytes]:
+    return [data for _, data in sorted(parts.items())]

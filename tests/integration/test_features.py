@@ -8,9 +8,11 @@ from random import Random
 import pytest
 
 from core.learning.aggregates import restored
-from core.learning.events import Key, Kind
+from core.learning.events import Key, Kind, Submitted
 from core.log import NewRecord
 from penstock.demo.traces import read_trace
+from penstock.identity import Origin
+from schemas.outcomes import Report, Subject, outcome_records
 from tests.support.feature_topics import expected, published
 from tests.support.outcome_replay import batch_images, repeated, reports_of, told_by_seconds
 from tests.support.pipeline import Pipeline, pipeline
@@ -31,6 +33,7 @@ def bad(ctx, payload):
 GOOD, BAD = 30, 10
 COUNTS = [(40, 30, 10)] * 2 + [(30, 30, 0)] * 2 + [(10, 0, 10)] * 2
 """Submitted, well and failed: of everything and of the tenant, then of each type and of the tenant's."""
+BURST = 40_000
 TRACE = Path(__file__).parents[1] / "data" / "google2011_sample.csv"
 
 
@@ -95,3 +98,26 @@ def test_a_replayed_trace_is_folded_as_in_a_batch_though_the_fold_is_killed_and_
     known, _ = found(mine)
     assert known == batch_images(reports)
     assert len(known) > 60
+
+
+def test_a_second_with_tens_of_thousands_of_events_is_folded(mine: Pipeline) -> None:
+    """A burst of submissions makes entries of the changelog that no single record may hold."""
+    begun_ms = 1_700_000_000_000
+    submits = [
+        Report(Subject("acme", "good"), Submitted(begun_ms, str(Origin("e" * 8, 0, number)), 1, 50))
+        for number in range(BURST)
+    ]
+    every = range(mine.routes.learning_partitions)
+    sent = outcome_records(mine.routes, "x", 1, begun_ms + 900, submits)
+    sent += outcome_records(mine.routes, "x", 2, begun_ms + 9_000, [], every)
+    later = [Report(Subject("acme", "good"), Submitted(begun_ms + 20_000, "e:0:1", 1, 50))]
+
+    def counts() -> list[int]:
+        return [submitted for submitted, _, _ in counted(found(mine)[0]).values()]
+
+    with mine.running("features"):
+        mine.append(sent)
+        wait_until(lambda: counts() == [BURST] * 4, "all is folded", 90)
+        mine.append(outcome_records(mine.routes, "x", 3, begun_ms + 21_000, later))
+        mine.append(outcome_records(mine.routes, "x", 4, begun_ms + 30_000, [], every))
+        wait_until(lambda: counts() == [BURST + 1] * 4, "it goes on", 60)

@@ -4,15 +4,17 @@ import random
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.learning.aggregates import image
-from core.learning.events import Ended, Key, Status
+from core.learning.events import Ended, Key, Status, Submitted
 from core.learning.fold import FeatureFold
 from core.learning.seconds import LAG_MS
 from core.log import NewRecord, Record
 from penstock.identity import Origin
+from schemas import feature_states
 from schemas.codec import decode_outcome
 from schemas.outcomes import OutcomeBatch, Report, Subject, homes, outcome_records, partition_of, reports_of
 from schemas.topics import APPEND_MAX_BYTES, RouteMap
@@ -84,6 +86,51 @@ def test_a_fold_that_dies_anywhere_in_its_writes_ends_as_one_that_never_stopped(
     for record in data.draw(st.lists(st.sampled_from(sent), max_size=6)):
         sent.insert(data.draw(st.integers(sent.index(record), len(sent))), record)
     assert all_folded(sent, torn) == all_folded(sent, {})
+
+
+@given(histories(span_ms=40_000), st.dictionaries(st.integers(0, 20), st.floats(0, 1), max_size=8))
+def test_entries_in_many_parts_make_what_entries_in_one_make(
+    history: list[Happened], torn: dict[int, float]
+) -> None:
+    sent = [record for records in told_by_seconds(ROUTES, reports(history)) for record in records]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_states, "IDENTITIES_A_PART", 2)
+        patch.setattr(feature_states, "REPORTS_A_PART", 3)
+        in_parts = all_folded(sent, torn)
+    assert in_parts == all_folded(sent, {})
+
+
+def test_a_second_with_fifty_thousand_events_is_kept_in_records_of_their_size_and_goes_again() -> None:
+    """Of a record larger than a megabyte the changelog takes nothing, and the fold could never go on."""
+    subject = Subject("t" * 100, "x" * 100)
+    many = [
+        Report(subject, Ended(5, str(Origin("e" * 8, 3, number)), 1, 7, Status.OK, 1))
+        for number in range(50_000)
+    ]
+    routes = RouteMap(partitions=1)
+    fold = restored_folds({0: 0}, {}, 1)[0]
+    table: dict[bytes, bytes] = {}
+    # The last two close the second, and forget it.
+    ticks = [outcome_records(routes, "x", 2, end_ms, [], [0])[0] for end_ms in (9_000, 10**6)]
+    closing = outcome_records(routes, "x", 3, 10**6, [Report(subject, Submitted(999_500, "e:0:1", 1, 1))])
+    closing += outcome_records(routes, "x", 4, 10**6 + 9_000, [], [0])
+    most = largest = 0
+    for offset, record in enumerate([*outcome_records(routes, "x", 1, 9, many), *ticks, *closing]):
+        step = fold.take(offset, decode_outcome(read(record, offset)), LATER_MS)
+        changes = changes_of(0, offset, step, fold)
+        table |= dict(changes.puts)
+        for key in changes.removed:
+            del table[key]
+        most = max(most, len(table))
+        largest = max(largest, *(len(key) + len(value) for key, value in changes.puts))
+    assert most > 50_000 / feature_states.REPORTS_A_PART
+    assert largest < APPEND_MAX_BYTES / 2
+    entries = [entry for entry in map(feature_states.read_entry_key, table) if entry is not None]
+    assert sorted((one.entry, one.number) for one in entries) == [("progress", 0), ("second", 999)]
+    again = restored_folds({0: 0}, table, 1)[0]
+    assert {key: image(state) for key, state in again.states.items()} == {
+        key: image(state) for key, state in fold.states.items()
+    }
 
 
 @given(histories())
