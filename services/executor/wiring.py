@@ -168,23 +168,15 @@ class Executor:
         store = SnapshotStore(
             service.routes, service.epoch.epoch, service.appender, readers.snapshots, service.instance
         )
-        self._follower = follower = Follower(readers.ledger, service.routes, folds, store)
-        self._claimer = Claimer(
-            context,
-            folds,
-            self._fetcher,
-            held,
-            leased,
-            workers,
-            follower.may_claim_on,
-            limiter=limiter,
-            looked=self._gather,
-        )
+        self._follower = Follower(readers.ledger, service.routes, folds, store)
+        self._claimer = self._claimer_of(folds)
         reads = ParentResultsReader(
             RecordFetcher(readers.results), service.routes, settings.parent_results_max_bytes
         )
         self._parents = Parents(reads, self._start_ready)
-        self._starter = Starter(context, folds, held, leased, workers, follower.known_end, self._parents)
+        self._starter = Starter(
+            context, folds, held, leased, workers, self._follower.known_end, self._parents
+        )
         self._starter.give_back = limiter.give_back
         self._reporter = Reporter(context, held, workers)
         self._closer = Closer(context, held, leased, workers, self._reporter)
@@ -218,6 +210,19 @@ class Executor:
             sift=Sift(self._control.orders, self._limiter, room),
             parker=Parker(context, self._is_over, self._control.orders) if is_own else None,
             turns=StartTurns(self._law, self._held, slots, context.now_ms) if is_own else None,
+        )
+
+    def _claimer_of(self, folds: LedgerFolds) -> Claimer:
+        return Claimer(
+            self._context,
+            folds,
+            self._fetcher,
+            self._held,
+            self._leased,
+            self._workers,
+            self._follower.may_claim_on,
+            limiter=self._limiter,
+            looked=self._gather,
         )
 
     def _is_over(self, waiting: WaitingJob) -> bool:
