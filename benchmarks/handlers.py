@@ -18,6 +18,7 @@ from benchmarks import cpu
 from benchmarks.latency import quantiles
 from benchmarks.pipeline import APP, BenchmarkError
 from benchmarks.results import HandlerCost
+from benchmarks.sample import start_job
 from benchmarks.tasks import NOOP, PLAIN
 from penstock.worker.frames import StartJob
 from services.executor.workers.options import PoolOptions
@@ -81,18 +82,7 @@ async def _run(pool: WorkerPool, jobs: list[StartJob]) -> float:
 
 
 def _job(task: str, payload: bytes, number: int) -> StartJob:
-    return StartJob(
-        key=f"bench:0:{number}/1",
-        job_id=f"job-{number}",
-        type=task,
-        tenant="default",
-        attempt=1,
-        dispatch=1,
-        deadline_ms=None,
-        labels={},
-        payload=payload,
-        timeout_s=60.0,
-    )
+    return start_job(task, f"bench:0:{number}/1", f"job-{number}", payload)
 
 
 def _used_s(pool: WorkerPool) -> float:

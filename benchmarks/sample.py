@@ -16,7 +16,7 @@ from core.priority import PriorityRule
 from core.run_times import Completed, RunTimes
 from core.states import State
 from penstock.client.submission import encode_job
-from penstock.worker.frames import JobOutcome
+from penstock.worker.frames import JobOutcome, StartJob
 from schemas.acceptance import accepted_note
 from schemas.accepted_job import AcceptedJob, QueuedJob
 from schemas.codec import encode, ledger_record
@@ -35,6 +35,22 @@ BASE_MS = 1_790_000_000_000
 ROUTES = RouteMap(partitions=1)
 CONTEXT = IngestContext(EPOCH, ROUTES.partitions, frozenset(ROUTES.pools))
 RULE = PriorityRule()
+
+
+def start_job(task: str, key: str, job_id: str, payload: bytes) -> StartJob:
+    """Give the first attempt of a job as it is handed to a worker."""
+    return StartJob(
+        key=key,
+        job_id=job_id,
+        type=task,
+        tenant="acme",
+        attempt=1,
+        dispatch=1,
+        deadline_ms=None,
+        labels={},
+        payload=payload,
+        timeout_s=60.0,
+    )
 
 
 def fields(number: int) -> dict[str, Any]:

@@ -92,7 +92,10 @@ def _scoring(made: Sample) -> Iterator[Stage]:
 
 def _executing(made: Sample) -> Iterator[Stage]:
     ended = list(zip(made.queued, made.outcomes, strict=True))
-    starts = [_start(one.job.origin, one.job.job_id, bytes(one.job.payload)) for one in made.queued]
+    starts = [
+        sample.start_job(one.job.type, one.job.origin, one.job.job_id, bytes(one.job.payload))
+        for one in made.queued
+    ]
     frame = frames.frame(frames.Ended(made.outcomes))
     yield Stage("executor: decode", lambda: [decode_queued(record) for record in made.execution])
     yield Stage("executor: encode the claim", lambda: [ledger_record(ROUTES, one) for one in made.claims])
@@ -114,21 +117,6 @@ def _executing(made: Sample) -> Iterator[Stage]:
             )
             for one, outcome in ended
         ],
-    )
-
-
-def _start(key: str, job_id: str, payload: bytes) -> frames.StartJob:
-    return frames.StartJob(
-        key=key,
-        job_id=job_id,
-        type="email.send",
-        tenant="acme",
-        attempt=1,
-        dispatch=1,
-        deadline_ms=None,
-        labels={},
-        payload=payload,
-        timeout_s=30.0,
     )
 
 

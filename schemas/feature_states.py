@@ -19,10 +19,6 @@ from core.learning.events import Ended, Submitted
 from core.learning.seconds import Identities, Remembered
 from schemas.outcomes import Report, Subject, encode, key_of, partition_of
 
-IDENTITIES_A_PART = 5_000
-REPORTS_A_PART = 1_000
-"""Of some hundred bytes each, with long names of tenants and types."""
-
 Put = tuple[bytes, bytes]
 """A key and its value."""
 
@@ -35,6 +31,10 @@ class Entry(StrEnum):
     RECORD = "record"
     """What a record of outcomes told."""
     PROGRESS = "progress"
+
+
+A_PART = {Entry.SECOND: 5_000, Entry.RECORD: 1_000}
+"""Items in a part at most: of some hundred bytes each, with long names of tenants and types."""
 
 
 class Far(msgspec.Struct, frozen=True):
@@ -76,18 +76,22 @@ def home_of(data: bytes, partitions: int) -> int:
     return partition_of(key_of(data), partitions) if entry is None else entry.partition
 
 
+def entry_keys(entry: Entry, partition: int, number: int, items: int) -> list[bytes]:
+    """Give the keys of all parts of an entry with so many items; one without any has a part, too."""
+    parts = max(1, math.ceil(items / A_PART[entry]))
+    return [entry_key(entry, partition, number, part) for part in range(parts)]
+
+
+def _puts(entry: Entry, partition: int, number: int, items: Sequence[object]) -> list[Put]:
+    size = A_PART[entry]
+    keys = entry_keys(entry, partition, number, len(items))
+    return [(key, encode(items[part * size : (part + 1) * size])) for part, key in enumerate(keys)]
+
+
 def second_puts(partition: int, remembered: Remembered) -> list[Put]:
     """Write what was new in a closed second."""
     second, identities = remembered
-    keys = second_keys(partition, second, len(identities))
-    parts = _parts(identities, IDENTITIES_A_PART)
-    return [(key, encode(part)) for key, part in zip(keys, parts, strict=True)]
-
-
-def second_keys(partition: int, second: int, identities: int) -> list[bytes]:
-    """Give the keys of a closed second in which so many dispatches had news."""
-    parts = _count(identities, IDENTITIES_A_PART)
-    return [entry_key(Entry.SECOND, partition, second, part) for part in range(parts)]
+    return _puts(Entry.SECOND, partition, second, identities)
 
 
 def read_second(parts: Iterable[bytes]) -> Identities:
@@ -101,14 +105,7 @@ def report_puts(partition: int, offset: int, reports: tuple[Report, ...]) -> lis
         (subject, event, None) if isinstance(event, Submitted) else (subject, None, event)
         for subject, event in reports
     ]
-    keys = report_keys(partition, offset, len(reports))
-    return [(key, encode(part)) for key, part in zip(keys, _parts(told, REPORTS_A_PART), strict=True)]
-
-
-def report_keys(partition: int, offset: int, reports: int) -> list[bytes]:
-    """Give the keys of a record that told so many reports."""
-    parts = _count(reports, REPORTS_A_PART)
-    return [entry_key(Entry.RECORD, partition, offset, part) for part in range(parts)]
+    return _puts(Entry.RECORD, partition, offset, told)
 
 
 def read_reports(parts: Iterable[bytes]) -> tuple[Report, ...]:
@@ -120,15 +117,6 @@ def read_reports(parts: Iterable[bytes]) -> tuple[Report, ...]:
             assert event is not None
             found.append(Report(subject, event))
     return tuple(found)
-
-
-def _count(items: int, a_part: int) -> int:
-    return max(1, math.ceil(items / a_part))
-
-
-def _parts(items: Sequence[object], a_part: int) -> list[Sequence[object]]:
-    """Cut into parts; nothing is one empty part."""
-    return [items[begin * a_part : (begin + 1) * a_part] for begin in range(_count(len(items), a_part))]
 
 
 def far_bytes(far: Far) -> bytes:

@@ -13,14 +13,13 @@ from schemas.feature_states import (
     Entry,
     Far,
     entry_key,
+    entry_keys,
     far_bytes,
     read_entry_key,
     read_far,
     read_reports,
     read_second,
-    report_keys,
     report_puts,
-    second_keys,
     second_puts,
 )
 from schemas.features import FoldProgress, feature_record, known_bytes, progress_record, read_known, state_of
@@ -100,8 +99,8 @@ def changes_of(partition: int, offset: int, step: Step, fold: PartitionFold) -> 
         puts += report_puts(partition, offset, step.reports)
     far = Far(fold.next_offset, fold.end_ms, fold.first_open_s)
     puts.append((entry_key(Entry.PROGRESS, partition), far_bytes(far)))
-    removed = [key for second, count in step.forgotten for key in second_keys(partition, second, count)]
-    removed += [key for settled, count in step.settled for key in report_keys(partition, settled, count)]
+    gone = [(Entry.SECOND, *one) for one in step.forgotten] + [(Entry.RECORD, *one) for one in step.settled]
+    removed = [key for entry, number, count in gone for key in entry_keys(entry, partition, number, count)]
     return Changes(puts, removed)
 
 

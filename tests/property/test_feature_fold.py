@@ -16,6 +16,7 @@ from core.log import NewRecord, Record
 from penstock.identity import Origin
 from schemas import feature_states
 from schemas.codec import decode_outcome
+from schemas.feature_states import Entry
 from schemas.outcomes import OutcomeBatch, Report, Subject, homes, outcome_records, partition_of, reports_of
 from schemas.topics import APPEND_MAX_BYTES, RouteMap
 from services.features.fold import changes_of, restored_folds
@@ -94,8 +95,8 @@ def test_entries_in_many_parts_make_what_entries_in_one_make(
 ) -> None:
     sent = [record for records in told_by_seconds(ROUTES, reports(history)) for record in records]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_states, "IDENTITIES_A_PART", 2)
-        patch.setattr(feature_states, "REPORTS_A_PART", 3)
+        patch.setitem(feature_states.A_PART, Entry.SECOND, 2)
+        patch.setitem(feature_states.A_PART, Entry.RECORD, 3)
         in_parts = all_folded(sent, torn)
     assert in_parts == all_folded(sent, {})
 
@@ -123,7 +124,7 @@ def test_a_second_with_fifty_thousand_events_is_kept_in_records_of_their_size_an
             del table[key]
         most = max(most, len(table))
         largest = max(largest, *(len(key) + len(value) for key, value in changes.puts))
-    assert most > 50_000 / feature_states.REPORTS_A_PART
+    assert most > 50_000 / feature_states.A_PART[Entry.RECORD]
     assert largest < APPEND_MAX_BYTES / 2
     entries = [entry for entry in map(feature_states.read_entry_key, table) if entry is not None]
     assert sorted((one.entry, one.number) for one in entries) == [("progress", 0), ("second", 999)]
